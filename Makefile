@@ -1,0 +1,57 @@
+# Everything runs in .venv. It is made when first needed, from Python >= 3.11 and the pinned packages of
+# requirements-dev.txt, and brought up to date when they change. ARGS goes to the command: make test ARGS="-k ladder".
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+UV := build/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt bench lock clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(INSTALLED) ## See the whole of it run, on this machine alone
+	@exec $(BIN)/deskgate demo $(ARGS)
+
+test: $(INSTALLED) ## Run the tests
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## Lint, check the format, check the types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fmt: $(INSTALLED) ## Format the code and mend what ruff can
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+bench: $(INSTALLED) ## Measure
+	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+lock: | $(BIN)/python ## Pin the packages anew; ARGS=--upgrade takes the newest versions
+	@$(BIN)/python -m venv $(UV)
+	@$(UV)/bin/pip install --disable-pip-version-check -qq uv==0.13.9
+	@$(UV)/bin/uv pip compile pyproject.toml --all-extras --group build --python-version 3.11 --universal \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		--quiet --output-file requirements-dev.txt $(ARGS)
+
+clean: ## Remove all that was made here, .venv too
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find gateway workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A name on PATH proves nothing (version managers put stubs there, Debian leaves out ensurepip): try each one.
+# The order-only prerequisite counts as missing when its interpreter is gone, so a .venv that broke is made anew.
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11) ""; do \
+		"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	done; \
+	test -n "$$python" || { echo 'No Python >= 3.11 with venv found: install one, or name it: make PYTHON=/path/to/python3' >&2; exit 1; }; \
+	"$$python" -m venv --clear .venv
+
+# -qq: errors alone. Nothing is built apart, so nothing unpinned is downloaded.
+$(INSTALLED): requirements-dev.txt pyproject.toml | $(BIN)/python
+	@echo "Installing deskgate and the packages of requirements-dev.txt into .venv ..." >&2
+	@$(BIN)/python -m pip install --disable-pip-version-check -qq --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation -e .
+	@touch $@

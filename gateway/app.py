@@ -1,0 +1,75 @@
+"""Composition root: a gateway process, built from its catalog and run until it is told to stop."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.core.catalog import Catalog
+from gateway.core.config import Address
+from gateway.edge import admin, server
+from gateway.edge.http import Port
+from gateway.flow import Flow
+from gateway.store.connection import RedisLink
+from gateway.store.hand_off import HandOff
+from gateway.store.keys import Keys
+from gateway.store.sessions import Sessions
+
+log = structlog.get_logger("deskgate.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running gateway: where it takes callbacks, and where it tells how it is."""
+
+    callbacks: Address
+    admin: Address
+    flow: Flow
+
+
+@asynccontextmanager
+async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Gateway]:
+    """Run a gateway for the length of the block; it starts without Redis, too.
+
+    Raise OSError for a port that is taken.
+    """
+    settings = catalog.settings
+    link = RedisLink(settings.redis.url, settings.redis.timeout)
+    hand_off = HandOff(link, Keys(settings.redis.prefix), Sessions(settings.gateway.local_records))
+    flow = Flow(catalog, hand_off)
+    callbacks = Port(
+        server.callback_handler(flow),
+        server.error_page,
+        settings.gateway.listen,
+        tls=settings.gateway.tls,
+        grace=settings.gateway.budget + 1,
+        shared=shared,
+    )
+    admin_port = Port(admin.admin_handler(flow), admin.error_page, settings.gateway.admin, shared=shared)
+    await link.start()
+    await hand_off.replies.start(patience=settings.redis.timeout)
+    try:
+        async with admin_port, callbacks:
+            log.info("gateway.started", listen=_text(callbacks.address), admin=_text(admin_port.address))
+            yield Gateway(callbacks.address, admin_port.address, flow)
+    finally:
+        await hand_off.replies.close()
+        await link.close()
+
+
+async def run(catalog: Catalog, *, shared: bool = False) -> None:
+    """Run a gateway until SIGTERM or SIGINT, then finish the callbacks in hand."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with gateway(catalog, shared=shared):
+        await stop.wait()
+    log.info("gateway.drained")
+
+
+def _text(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

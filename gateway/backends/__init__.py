@@ -1,0 +1,1 @@
+"""Asking a backend: one attempt, from a lookup's inputs to its variables or to a :class:`NoAnswer`."""

@@ -1,0 +1,118 @@
+"""HTTP backends: one pooled session each, one attempt per call, nothing trusted that comes back."""
+
+from http import HTTPStatus
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from gateway.backends.auth import auth_headers
+from gateway.backends.mapping import map_not_found, map_reply
+from gateway.core import config
+from gateway.core.catalog import Lookup
+from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, LookupFailed
+from gateway.core.messages import Ask
+from gateway.core.request import FilledRequest
+
+_TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_JSON = {"Accept": "application/json", "User-Agent": "deskgate"}
+
+
+class HttpBackend:
+    """A service that answers JSON over HTTP."""
+
+    def __init__(self, declared: config.Backend) -> None:
+        """Take its declaration; connections are opened as they are needed. Build it inside a running loop."""
+        self._url = declared.url.rstrip("/")
+        self._max_reply = declared.max_reply
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+            cookie_jar=aiohttp.DummyCookieJar(),  # a session cookie must not carry over to another session
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the attempt timeout is the limit
+            headers=_JSON | auth_headers(declared.auth),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
+        """Return the variables of one attempt; raise NoAnswer. A 404 may be an answer (``not_found``)."""
+        request = _fill(lookup, ask)
+        try:
+            async with self._session.request(
+                request.method,
+                URL(self._url + request.target, encoded=True),
+                headers=_headers(request),
+                data=request.body,
+                allow_redirects=False,
+            ) as response:
+                if (
+                    response.status == HTTPStatus.NOT_FOUND
+                    and (variables := map_not_found(lookup)) is not None
+                ):
+                    return variables
+                _judge(response.status)
+                body = await self._read(response)
+        except aiohttp.ClientResponseError as error:
+            msg = "the backend does not speak HTTP"
+            raise BadBackendReply(msg) from error
+        except aiohttp.InvalidURL as error:
+            msg = "the inputs make no valid address"
+            raise BackendRejected(msg) from error
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
+                raise
+            msg = f"no connection, or it broke: {type(error).__name__}"
+            raise BackendUnavailable(msg) from error
+        return map_reply(lookup, _decode(body))
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > self._max_reply:
+                response.close()
+                msg = f"the reply is over max_reply ({self._max_reply} bytes)"
+                raise BadBackendReply(msg)
+        return bytes(body)
+
+
+def _fill(lookup: Lookup, ask: Ask) -> FilledRequest:
+    if lookup.request is None:
+        msg = f"{lookup.name} is not an HTTP lookup"
+        raise LookupFailed(msg)
+    try:
+        return lookup.request.fill(ask.inputs)
+    except KeyError as error:
+        msg = f"the job has no input {error}; gateway and worker run different configurations"
+        raise LookupFailed(msg) from None
+    except ValueError as error:
+        raise BackendRejected(str(error)) from None
+
+
+def _headers(request: FilledRequest) -> dict[str, str]:
+    headers = dict(request.headers)
+    if request.body is not None:
+        headers.setdefault("Content-Type", "application/json")
+    return headers
+
+
+def _judge(status: int) -> None:
+    """Raise the NoAnswer that a status means; return for success."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRANSIENT:
+        msg = f"the backend answered {status}"
+        raise BackendUnavailable(msg)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        followed = "; redirects are not followed" if status < HTTPStatus.BAD_REQUEST else ""
+        msg = f"the backend answered {status}{followed}"
+        raise BackendRejected(msg)
+
+
+def _decode(body: bytes) -> object:
+    try:
+        reply: object = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        msg = "the reply is not JSON"
+        raise BadBackendReply(msg) from None
+    return reply

@@ -1,0 +1,40 @@
+"""Python lookups: a function of the user's own, asked like a backend."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import import_module
+
+from gateway.backends.mapping import map_reply
+from gateway.core.catalog import Lookup
+from gateway.core.errors import LookupFailed, NoAnswer
+from gateway.core.messages import Ask
+
+Function = Callable[[Ask], Awaitable[Mapping[str, object]]]
+
+
+class PythonBackend:
+    """The lane of the lookups that are declared with ``python = "module:function"``."""
+
+    def __init__(self, lookups: Mapping[str, Lookup]) -> None:
+        """Import every function now, so that a worker without one does not start.
+
+        Raise ImportError or AttributeError.
+        """
+        self._functions: dict[str, Function] = {}
+        for lookup in lookups.values():
+            if lookup.python is not None:
+                module, _, name = lookup.python.partition(":")
+                self._functions[lookup.name] = getattr(import_module(module), name)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
+        """Return the variables of one call; raise NoAnswer, LookupFailed for whatever else it raises."""
+        try:
+            reply = await self._functions[lookup.name](ask)
+        except (NoAnswer, TimeoutError):
+            raise
+        except Exception as error:
+            msg = f"{lookup.python} raised {type(error).__name__}"
+            raise LookupFailed(msg) from error
+        return map_reply(lookup, dict(reply))

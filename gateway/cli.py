@@ -1,0 +1,163 @@
+"""Every command of ``deskgate``. Each imports what it runs, so that ``--help`` is quick."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+
+from gateway.core.catalog import Catalog, load
+from gateway.core.reading import ConfigFaults
+from gateway.telemetry.logs import configure_logs
+
+# ruff: noqa: PLC0415 - imports inside the commands: see the module's docstring
+
+_config = click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    required=True,
+    envvar="DESKGATE_CONFIG",
+    show_envvar=True,
+    help="The configuration, a TOML file.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="deskgate")
+def main() -> None:
+    """Answer Tencent Cloud Desk's callbacks in time, whatever the CRM behind them does."""
+
+
+@main.command()
+@_config
+def gateway(path: Path) -> None:
+    """Run a gateway until SIGTERM."""
+    from gateway.app import run
+
+    catalog = _load(path)
+    configure_logs("gateway")
+    _serve(lambda: uvloop.run(run(catalog)))
+
+
+@main.command()
+@_config
+@click.option("--lane", "lanes", multiple=True, metavar="BACKEND", help="Only this lane; may be repeated.")
+@click.option(
+    "--grace", type=float, default=10.0, show_default=True, help="Seconds to finish jobs on SIGTERM."
+)
+def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
+    """Run a worker, for all lanes or for the named ones, until SIGTERM."""
+    # The worker is a program of its own (python -m workers): nothing of the gateway's side is loaded there.
+    arguments = [
+        "-c",
+        str(path),
+        "--grace",
+        str(grace),
+        *(word for lane in lanes for word in ("--lane", lane)),
+    ]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "workers", *arguments])  # noqa: S606 - no shell is meant
+
+
+@main.command()
+@_config
+def check(path: Path) -> None:
+    """Report every fault of a configuration, or what it will run."""
+    catalog = _load(path)
+    settings = catalog.settings
+    click.echo(f"ok: {path}")
+    click.echo(
+        f"  callbacks   {_address(settings.gateway.listen)}, answered within {settings.gateway.budget:g} s"
+    )
+    click.echo(f"  apps        {', '.join(map(str, catalog.apps)) or 'none: every callback will be refused'}")
+    for route in catalog.routes:
+        names = ", ".join(lookup.name for lookup in route.lookups)
+        click.echo(f"  {route.name:<11} {names or 'no lookups'}")
+    for lane in catalog.lanes:
+        names = ", ".join(name for name, lookup in catalog.lookups.items() if lookup.lane == lane)
+        click.echo(f"  lane        {lane}: {names}")
+
+
+@main.command()
+@click.argument("url")
+@click.option("--app", type=int, required=True, help="The SdkAppid to call as.")
+@click.option("--token", envvar="DESK_TOKEN", show_envvar=True, help="Sign the callback with this token.")
+@click.option("--session", required=True, help="SystemSessionID.")
+@click.option("--user", default="", help="SystemClientUserID.")
+@click.option(
+    "--set", "variables", multiple=True, metavar="NAME=VALUE", help="Another variable; may be repeated."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the reply as it came.")
+def call(  # noqa: PLR0913 - one parameter an option
+    url: str,
+    app: int,
+    token: str | None,
+    session: str,
+    user: str,
+    variables: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001 - click passes it by name
+) -> None:
+    """Send one callback to URL as Desk does; exit 0 on code 0, 3 on another code, 1 without a reply."""
+    from gateway.call import Call, CallFailed, print_reply, send
+
+    pairs = [text.partition("=") for text in variables]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            msg = f"--set takes NAME=VALUE, not {name!r}"
+            raise click.UsageError(msg)
+    wanted = Call(url, app, token, session, user, {name: value for name, _, value in pairs})
+    try:
+        heard = uvloop.run(send(wanted))
+    except CallFailed as error:
+        raise click.ClickException(str(error)) from None
+    print_reply(heard, as_json=as_json)
+    sys.exit(3 if heard.code else 0)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=9000, show_default=True, help="0 lets the kernel choose.")
+@click.option("--script", type=click.Path(path_type=Path), help="The fault script, a TOML file.")
+def crm(host: str, port: int, script: Path | None) -> None:
+    """Run the scripted flaky CRM."""
+    from gateway.crm.server import run
+
+    _serve(lambda: run(host, port, script))
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="End after the samples.")
+def demo(once: bool) -> None:  # noqa: FBT001 - click passes it by name
+    """Run everything on this machine, send sample callbacks, and show what came back and why."""
+    from gateway.demo import run
+
+    sys.exit(run(once=once))
+
+
+def _load(path: Path) -> Catalog:
+    """Return the catalog, or end with every fault of the configuration and exit code 1."""
+    try:
+        return load(path)
+    except ConfigFaults as error:
+        count = len(error.faults)
+        click.echo(f"{path}: {count} fault{'s' if count > 1 else ''}", err=True)
+        for fault in error.faults:
+            click.echo(f"  {fault}", err=True)
+        sys.exit(1)
+
+
+def _serve(serve: Callable[[], Any]) -> None:
+    """Run a server; a port that cannot be had is said in one line."""
+    try:
+        serve()
+    except OSError as error:
+        raise click.ClickException(f"cannot listen: {error}") from None
+
+
+def _address(address: tuple[str, int]) -> str:
+    return f"{address[0]}:{address[1]}"

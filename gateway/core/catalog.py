@@ -1,0 +1,170 @@
+"""The catalog: apps, routes and lookups, validated and compiled; what a callback asks is decided here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Literal
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from jmespath.parser import ParsedResult
+
+from gateway.core import config
+from gateway.core.checks import check
+from gateway.core.errors import NoRoute
+from gateway.core.messages import Callback
+from gateway.core.reading import ConfigFaults, Fault, present
+from gateway.core.request import RequestTemplate, compile_request
+
+PYTHON_LANE = "python"
+PYTHON_LATE = 10.0
+"""Seconds for which a Python lookup may run on past its deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A declared question to one backend. Durations are seconds.
+
+    ``version`` changes with the question or with what its reply means: an answer kept under another one is
+    not an answer to this lookup. ``late`` is how far past its deadline a running attempt may go on.
+    """
+
+    name: str
+    lane: str
+    version: str
+    inputs: tuple[str, ...]
+    variables: Mapping[str, ParsedResult]
+    request: RequestTemplate | None = None
+    python: str | None = None
+    required: frozenset[str] = frozenset()
+    not_found: Mapping[str, str] | None = None
+    fallback: Mapping[str, str] = field(default_factory=dict)
+    fresh: float = 60.0
+    stale_if_error: float = 86400.0
+    late: float = PYTHON_LATE
+
+    @property
+    def kept(self) -> float:
+        """Seconds for which an answer is worth keeping."""
+        return max(self.fresh, self.stale_if_error)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One SdkAppid that may call."""
+
+    id: int
+    tokens: tuple[str, ...]
+    signature: Literal["required", "optional", "off"]
+    on_degraded: Literal["error", "ok"]
+    markers: config.Markers
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which callbacks make which lookups; ``name`` is its place in the file, ``routes[0]``."""
+
+    name: str
+    app: int | None
+    path: str | None
+    when: Mapping[str, str]
+    lookups: tuple[Lookup, ...]
+
+    def matches(self, callback: Callback) -> bool:
+        """Tell whether every condition holds: a value, ``*`` (not empty), or ``""`` (absent or empty)."""
+        if self.app is not None and self.app != callback.app:
+            return False
+        if self.path is not None and self.path != callback.path:
+            return False
+        values = callback.variables
+        return all(
+            bool(values.get(name)) if wanted == "*" else values.get(name, "") == wanted
+            for name, wanted in self.when.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything that the configuration declares, ready for use."""
+
+    settings: config.Config
+    apps: Mapping[int, App]
+    routes: tuple[Route, ...]
+    lookups: Mapping[str, Lookup]
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """The lanes that lookups use, each once, in the order of the file."""
+        return tuple(dict.fromkeys(lookup.lane for lookup in self.lookups.values()))
+
+    def route(self, callback: Callback) -> Route:
+        """Return the first route that matches; raise NoRoute."""
+        for route in self.routes:
+            if route.matches(callback):
+                return route
+        msg = "no route matches this callback; see [[routes]] in the configuration"
+        raise NoRoute(msg)
+
+
+def compile_catalog(settings: config.Config, faults: list[Fault]) -> Catalog:
+    """Return the catalog of ``settings``; raise ConfigFaults with ``faults`` and all that is found here."""
+    lookups = {
+        name: _lookup(name, declared, settings.backends.get(declared.backend or ""), faults)
+        for name, declared in present(settings.lookups).items()
+    }
+    check(settings, {name: frozenset(lookup.inputs) for name, lookup in lookups.items()}, faults)
+    if faults:
+        raise ConfigFaults(faults)
+    return Catalog(
+        settings=settings,
+        apps={int(name): _app(int(name), declared) for name, declared in settings.apps.items()},
+        routes=tuple(
+            Route(f"routes[{i}]", r.app, r.path, r.when, tuple(lookups[name] for name in r.lookups))
+            for i, r in enumerate(settings.routes)
+        ),
+        lookups=lookups,
+    )
+
+
+def load(path: Path) -> Catalog:
+    """Return the catalog of the configuration file; raise ConfigFaults with everything that is wrong."""
+    return compile_catalog(*config.read_file(path))
+
+
+def _app(number: int, declared: config.App) -> App:
+    return App(number, declared.token, declared.signature, declared.on_degraded, declared.markers)
+
+
+def _lookup(
+    name: str, declared: config.Lookup, backend: config.Backend | None, faults: list[Fault]
+) -> Lookup:
+    def fault(place: str, message: str) -> None:
+        faults.append(Fault(f"lookups.{name}.{place}", message))
+
+    variables = {}
+    for variable, expression in declared.variables.items():
+        try:
+            variables[variable] = jmespath.compile(expression)
+        except JMESPathError as error:
+            reason = str(error).splitlines()[0].rstrip(":")
+            fault(f"variables.{variable}", f"{expression!r} is not a JMESPath expression: {reason}")
+    request = None
+    if declared.request is not None:
+        request = compile_request(declared.request, lambda place, message: fault(f"request.{place}", message))
+    question = (declared.backend, declared.request, declared.python, declared.variables, declared.not_found)
+    return Lookup(
+        name=name,
+        lane=declared.backend or PYTHON_LANE,
+        version=blake2b(repr(question).encode(), digest_size=4).hexdigest(),
+        inputs=tuple(sorted({*declared.inputs, *(request.inputs if request else ())})),
+        variables=variables,
+        request=request,
+        python=declared.python,
+        required=frozenset(declared.required),
+        not_found=declared.not_found,
+        fallback=declared.fallback,
+        fresh=declared.fresh,
+        stale_if_error=declared.stale_if_error,
+        late=backend.attempt_timeout if backend else PYTHON_LATE,
+    )

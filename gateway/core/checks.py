@@ -1,0 +1,144 @@
+"""What the parts of a configuration mean together: every contradiction becomes a fault with its place."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+from gateway.core import config
+from gateway.core.reading import Fault, present, suggestion
+
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def check(settings: config.Config, inputs: Mapping[str, frozenset[str]], faults: list[Fault]) -> None:
+    """Add to ``faults`` all that contradicts itself; ``inputs`` are the variables that each lookup reads."""
+    faults += _gateway(settings.gateway)
+    faults += _redis(settings.redis)
+    for name, app in settings.apps.items():
+        faults += _app(f"apps.{name}", name, app)
+    for name, backend in present(settings.backends).items():
+        faults += _backend(f"backends.{name}", name, backend)
+    for name, lookup in present(settings.lookups).items():
+        faults += _lookup(f"lookups.{name}", lookup, settings, inputs.get(name, frozenset()))
+    for number, route in enumerate(settings.routes):
+        if route is not None:
+            faults += _route(f"routes[{number}]", route, settings)
+
+
+def _gateway(gateway: config.Gateway) -> Iterator[Fault]:
+    yield from _positive("gateway", gateway, ("budget", "max_body", "max_inflight", "local_records"))
+    if gateway.listen == gateway.admin and gateway.listen[1] != 0:
+        yield Fault("gateway.admin", "must differ from gateway.listen: callbacks and admin have a port each")
+
+
+def _redis(redis: config.Redis) -> Iterator[Fault]:
+    yield from _positive("redis", redis, ("timeout",))
+    if redis.url != "embedded" and urlsplit(redis.url).scheme not in _REDIS_SCHEMES:
+        yield Fault("redis.url", f"must begin with one of {', '.join(f'{s}://' for s in _REDIS_SCHEMES)}")
+    if not redis.prefix:
+        yield Fault("redis.prefix", "must not be empty")
+
+
+def _app(path: str, name: str, app: config.App | None) -> Iterator[Fault]:
+    if not re.fullmatch(r"[1-9]\d{0,18}", name, re.ASCII):
+        yield Fault(path, "a SdkAppid is a number, for example [apps.1400000001]")
+    if app and app.signature == "required" and not app.token:
+        yield Fault(f"{path}.token", "missing; without a token set signature = 'off'")
+
+
+def _backend(path: str, name: str, backend: config.Backend) -> Iterator[Fault]:
+    yield from _positive(path, backend, ("attempt_timeout", "attempts", "concurrency", "max_reply"))
+    url = urlsplit(backend.url)
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        yield Fault(f"{path}.url", "must be an http:// or https:// address with a host")
+    if url.query or url.fragment:
+        yield Fault(f"{path}.url", "must have no query and no fragment: a lookup's path is added to it")
+    if name == "python":
+        yield Fault(path, "the name is taken by the lane of Python lookups")
+
+
+def _lookup(
+    path: str, lookup: config.Lookup, settings: config.Config, inputs: frozenset[str]
+) -> Iterator[Fault]:
+    yield from _question(path, lookup, settings)
+    yield from _variables(path, lookup)
+    if lookup.fresh + lookup.stale_while_revalidate > lookup.stale_if_error > 0:
+        yield Fault(f"{path}.stale_if_error", "must not be shorter than fresh + stale_while_revalidate")
+    if "" in inputs:
+        yield Fault(f"{path}.inputs", "a variable's name must not be empty")
+
+
+def _question(path: str, lookup: config.Lookup, settings: config.Config) -> Iterator[Fault]:
+    """Tell what is wrong with whom the lookup asks."""
+    if (lookup.request is None) == (lookup.python is None):
+        yield Fault(path, "needs either `request` (with `backend`) or `python`")
+    if lookup.request is not None and lookup.backend is None:
+        yield Fault(f"{path}.backend", f"missing{_known(settings.backends)}")
+    if lookup.backend is not None and lookup.backend not in settings.backends:
+        hint = suggestion(lookup.backend, settings.backends)
+        yield Fault(f"{path}.backend", f"{lookup.backend!r} is not a backend{hint}")
+    if lookup.python is not None and not _FUNCTION.fullmatch(lookup.python):
+        yield Fault(f"{path}.python", "must name a function, for example 'mycrm.lookups:churn'")
+    if lookup.python is not None and lookup.backend is not None:
+        yield Fault(f"{path}.backend", "a Python lookup has no backend")
+
+
+def _variables(path: str, lookup: config.Lookup) -> Iterator[Fault]:
+    """Tell what is wrong with the variables that the lookup sets."""
+    if not lookup.variables:
+        yield Fault(f"{path}.variables", "must set at least one variable")
+    named = [("required", name) for name in lookup.required]
+    named += [(f"not_found.{name}", name) for name in lookup.not_found or {}]
+    named += [(f"fallback.{name}", name) for name in lookup.fallback]
+    for place, name in named:
+        if name not in lookup.variables:
+            hint = suggestion(name, lookup.variables)
+            yield Fault(f"{path}.{place}", f"{name!r} is not in `variables`{hint}")
+
+
+def _route(path: str, route: config.Route, settings: config.Config) -> Iterator[Fault]:
+    if route.app is not None and str(route.app) not in settings.apps:
+        yield Fault(f"{path}.app", f"{route.app} is not an app{_known(settings.apps)}")
+    if route.path is not None and not route.path.startswith("/"):
+        yield Fault(f"{path}.path", "must begin with '/'")
+    setters: dict[str, str] = {}
+    for i, name in enumerate(route.lookups):
+        if name not in settings.lookups:
+            hint = suggestion(name, settings.lookups)
+            yield Fault(f"{path}.lookups[{i}]", f"{name!r} is not a lookup{hint}")
+        if name in route.lookups[:i]:
+            yield Fault(f"{path}.lookups[{i}]", f"{name!r} stands here twice")
+            continue
+        lookup = settings.lookups.get(name)
+        for variable in lookup.variables if lookup else ():
+            if variable in setters:
+                other = setters[variable]
+                yield Fault(
+                    f"{path}.lookups[{i}]", f"{name!r} and {other!r} both set the variable {variable!r}"
+                )
+            setters.setdefault(variable, name)
+    yield from _markers(path, route, settings, setters)
+
+
+def _markers(
+    path: str, route: config.Route, settings: config.Config, setters: Mapping[str, str]
+) -> Iterator[Fault]:
+    apps = settings.apps if route.app is None else {str(route.app): settings.apps.get(str(route.app))}
+    for name, app in apps.items():
+        for marker in (app.markers.status, app.markers.age, app.markers.reason) if app else ():
+            if marker is not None and marker in setters:
+                yield Fault(
+                    f"apps.{name}.markers", f"{marker!r} is also set by {setters[marker]!r} in {path}"
+                )
+
+
+def _positive(path: str, table: object, names: Iterable[str]) -> Iterator[Fault]:
+    for name in names:
+        if getattr(table, name) <= 0:
+            yield Fault(f"{path}.{name}", "must be more than zero")
+
+
+def _known(names: Iterable[str]) -> str:
+    known = ", ".join(names)
+    return f"; known: {known}" if known else ""

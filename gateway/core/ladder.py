@@ -1,0 +1,105 @@
+"""The ladder: the best variables there are for each lookup, and what the reply says about them.
+
+``live`` → ``fresh`` → ``stale`` → ``fallback`` → ``none``; the code is 0 only when every lookup stands on
+``live`` or ``fresh``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.core.catalog import App, Lookup
+from gateway.core.errors import Code
+from gateway.core.messages import Reply
+from gateway.core.records import Known
+from gateway.core.units import brief_duration
+
+
+class Source(StrEnum):
+    """Where a lookup's variables came from, best first."""
+
+    LIVE = "live"
+    FRESH = "fresh"
+    STALE = "stale"
+    FALLBACK = "fallback"
+    NONE = "none"
+
+
+_ORDER = list(Source)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one lookup contributes to a reply. ``age`` is in seconds, None when there is no record."""
+
+    lookup: str
+    source: Source
+    code: Code
+    variables: Mapping[str, str]
+    age: float | None = None
+    took: float = 0.0
+
+
+def usable(lookup: Lookup, known: Known | None, now: float, limit: float) -> bool:
+    """Tell whether ``known`` is a whole answer to ``lookup`` and younger than ``limit`` seconds."""
+    return known is not None and known.age(now) < limit and known.variables.keys() == lookup.variables.keys()
+
+
+def live(lookup: Lookup, variables: Mapping[str, str], took: float) -> Outcome:
+    """Return the outcome of a lookup that was answered just now."""
+    return Outcome(lookup.name, Source.LIVE, Code.OK, variables, 0.0, took)
+
+
+def fresh(lookup: Lookup, known: Known, now: float) -> Outcome:
+    """Return the outcome of a lookup whose record needs no asking."""
+    return Outcome(lookup.name, Source.FRESH, Code.OK, known.variables, known.age(now))
+
+
+def degraded(lookup: Lookup, code: Code, known: Known | None, now: float, took: float = 0.0) -> Outcome:
+    """Return the best outcome of a lookup that has no live answer because of ``code``.
+
+    A record within ``stale_if_error`` comes before the declared fallback; a variable that neither gives is
+    left out of the reply.
+    """
+    if known is not None and usable(lookup, known, now, lookup.stale_if_error):
+        return Outcome(lookup.name, Source.STALE, code, known.variables, known.age(now), took)
+    source = Source.FALLBACK if lookup.fallback else Source.NONE
+    return Outcome(lookup.name, source, code, lookup.fallback, None, took)
+
+
+def merge(app: App, outcomes: Sequence[Outcome]) -> Reply:
+    """Return the reply that the ``outcomes`` make, given in route order.
+
+    Its code is that of the first outcome with one. ``on_degraded = "ok"`` turns it into 0; the markers,
+    where the app names them, tell the flow what the code then does not.
+    """
+    variables: dict[str, str] = {}
+    for outcome in outcomes:
+        variables.update(outcome.variables)
+    failures = [outcome for outcome in outcomes if outcome.code]
+    code = failures[0].code if failures else Code.OK
+    variables.update(_marks(app, outcomes, code))
+    if app.on_degraded == "ok":
+        return Reply(Code.OK, "", variables)
+    return Reply(code, "; ".join(map(_explain, failures)), variables)
+
+
+def _marks(app: App, outcomes: Sequence[Outcome], code: Code) -> dict[str, str]:
+    """Return the marker variables: the worst source, the greatest age in whole seconds, the code's name."""
+    worst = max((o.source for o in outcomes), key=_ORDER.index, default=Source.NONE)
+    ages = [outcome.age for outcome in outcomes if outcome.age is not None]
+    values = (
+        (app.markers.status, str(worst)),
+        (app.markers.age, str(int(max(ages))) if ages else ""),
+        (app.markers.reason, code.name),
+    )
+    return {name: value for name, value in values if name}
+
+
+def _explain(outcome: Outcome) -> str:
+    """Return one failure for people: ``order: TIMEOUT, last known 42 s ago``."""
+    if outcome.source is Source.STALE:
+        rung = f"last known {brief_duration(outcome.age or 0.0)} ago"
+    else:
+        rung = "fallback" if outcome.source is Source.FALLBACK else "nothing known"
+    return f"{outcome.lookup}: {outcome.code.name}, {rung}"

@@ -1,0 +1,67 @@
+"""What travels: a callback and its reply; a job and its answer; what a Python lookup is asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gateway.core.errors import Code
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """One POST from Desk, verified and decoded; ``user`` is ``""`` when the flow does not send it."""
+
+    app: int
+    session: str
+    user: str
+    path: str
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back to Desk: a code, one line for people, and variables for the session."""
+
+    code: Code
+    info: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True):
+    """A lookup on its way to a worker: everything that the worker has to know.
+
+    ``record`` is the key under which the answer is kept, ``trace_id`` joins the two sides' log lines.
+    """
+
+    lookup: str
+    inputs: dict[str, str]
+    app: int
+    session: str
+    record: str
+    trace_id: str
+
+    def __repr__(self) -> str:
+        """Leave the inputs' values out: arq logs the arguments of a job."""
+        return f"Job({self.lookup}, trace_id={self.trace_id})"
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """What came back for a job: code 0 with ``variables``, or another code with ``info`` for people."""
+
+    job_id: str
+    code: Code
+    info: str = ""
+    variables: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a Python lookup is given: its inputs, and the seconds ``left`` to answer in."""
+
+    lookup: str
+    inputs: Mapping[str, str]
+    app: int
+    session: str
+    trace_id: str
+    left: float

@@ -1,0 +1,162 @@
+"""The fault script: which call is answered how. Pure: same script, same call, same fate.
+
+A script is read from TOML by :func:`gateway.crm.reading.read_script`; ``ops/crm.toml`` shows one, explained.
+"""
+
+import sys
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from math import log
+from random import Random
+from statistics import NormalDist
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from msgspec.structs import astuple
+
+_P95_SIGMAS = NormalDist().inv_cdf(0.95)
+_LONGEST_LATENCY_S = 3600.0  # a lognormal has no upper end, an event loop's timer has
+
+
+class ScriptError(Exception):
+    """A script that cannot be played; ``faults`` has a line for each thing wrong, its place first."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+class Seconds(float):
+    """A duration in seconds, written in TOML as text with a unit."""
+
+
+class Kind(StrEnum):
+    """What a call can come to."""
+
+    OK = "ok"
+    ERROR = "error"
+    HANG = "hang"
+    RESET = "reset"
+    GARBAGE = "garbage"
+    DRIP = "drip"
+    HUGE = "huge"
+
+
+_KINDS = tuple(Kind)
+
+
+class Fate(Struct, frozen=True):
+    """How one call is answered; ``status`` counts for ``error`` alone."""
+
+    kind: Kind
+    latency_s: float
+    status: int
+
+
+PROMPT_OK = Fate(Kind.OK, 0.0, 200)
+
+
+class Lognormal(Struct, frozen=True):
+    """The usual shape of a service's latency: most calls near the median, a long tail."""
+
+    median: Seconds
+    p95: Seconds
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when no lognormal distribution looks like this."""
+        if not 0 < self.median <= self.p95:
+            msg = "the median must be above zero and not above the p95"
+            raise ValueError(msg)
+
+    def draw(self, random: Random) -> float:
+        """Return one latency in seconds."""
+        sigma = log(self.p95 / self.median) / _P95_SIGMAS
+        return min(random.lognormvariate(log(self.median), sigma), _LONGEST_LATENCY_S)
+
+
+class Latency(Struct, frozen=True):
+    """The time before the first byte of an answer: ``fixed``, ``lognormal``, or none."""
+
+    fixed: Seconds | None = None
+    lognormal: Lognormal | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when both are given."""
+        if self.fixed is not None and self.lognormal is not None:
+            msg = "give fixed or lognormal, not both"
+            raise ValueError(msg)
+
+    def draw(self, random: Random) -> float:
+        """Return one latency in seconds."""
+        if self.lognormal is not None:
+            return self.lognormal.draw(random)
+        return min(self.fixed or 0.0, _LONGEST_LATENCY_S)
+
+
+Share = Annotated[float, Meta(ge=0)]
+
+
+class Shares(Struct, frozen=True):
+    """How often each kind comes up, in proportion to the others; a field for each ``Kind``, in its order."""
+
+    ok: Share = 0.0
+    error: Share = 0.0
+    hang: Share = 0.0
+    reset: Share = 0.0
+    garbage: Share = 0.0
+    drip: Share = 0.0
+    huge: Share = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when there is nothing to choose from."""
+        if not sys.float_info.min <= sum(astuple(self)) <= sys.float_info.max:
+            msg = "at least one share must be above zero, and all of them finite"
+            raise ValueError(msg)
+
+    def draw(self, random: Random) -> Kind:
+        """Return one kind."""
+        return random.choices(_KINDS, astuple(self))[0]
+
+
+class Rule(Struct, frozen=True):
+    """What happens to calls whose path matches, from ``after`` until just before ``until``."""
+
+    path: str = "*"
+    after: Seconds = Seconds(0)
+    until: Seconds | None = None
+    latency: Latency = Latency()
+    shares: Shares = Shares(ok=1.0)
+    status: Annotated[int, Meta(ge=400, le=599)] = 503
+
+    def __post_init__(self) -> None:
+        """Raise ValueError when no call could ever match."""
+        if self.path[:1] not in {"/", "*", "?", "["}:
+            msg = f"path {self.path!r} can match no call: paths begin with a slash"
+            raise ValueError(msg)
+        if self.until is not None and self.until <= self.after:
+            msg = "until must be later than after"
+            raise ValueError(msg)
+
+    def covers(self, path: str, elapsed_s: float) -> bool:
+        """Tell whether this rule speaks about a call of ``path``, ``elapsed_s`` after the script began."""
+        in_time = self.after <= elapsed_s and (self.until is None or elapsed_s < self.until)
+        return in_time and fnmatchcase(path, self.path)
+
+
+class Script(Struct, frozen=True):
+    """The rules, the first match wins, and the seed of every draw."""
+
+    seed: Annotated[int, Meta(ge=0, le=2**53)] = 7
+    rules: tuple[Rule, ...] = ()
+
+
+def decide(script: Script, path: str, elapsed_s: float, n: int) -> Fate:
+    """Return the fate of the ``n``-th call of ``path``, made ``elapsed_s`` seconds after the script began.
+
+    The draw depends on the seed, the path and ``n`` alone, so calls of other paths never change it.
+    """
+    for rule in script.rules:
+        if rule.covers(path, elapsed_s):
+            random = Random(f"{script.seed}:{path}:{n}")  # noqa: S311 - repeatable on purpose, protects nothing
+            return Fate(rule.shares.draw(random), rule.latency.draw(random), rule.status)
+    return PROMPT_OK

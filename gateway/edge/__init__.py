@@ -1,0 +1,1 @@
+"""HTTP in: the server, and the dialect that Tencent Cloud Desk speaks."""

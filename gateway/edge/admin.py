@@ -1,0 +1,32 @@
+"""The admin port: what a supervisor asks. Never on the callback port."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gateway.edge.http import Handler, json_response
+from gateway.flow import Flow
+
+
+def error_page(status: int, message: str) -> web.Response:
+    """Return an error of the admin port as JSON."""
+    return json_response(msgspec.json.encode({"error": message}), status)
+
+
+def admin_handler(flow: Flow) -> Handler:
+    """Return the handler of the admin port: ``/live`` and ``/ready``."""
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        if request.path == "/live":
+            return _status(200, {"status": "live"})
+        if request.path == "/ready":
+            degraded = flow.degraded
+            return _status(200, {"status": "degraded" if degraded else "ready", "degraded": degraded})
+        return error_page(404, "known paths: /live /ready")
+
+    return handle
+
+
+def _status(status: int, body: dict[str, Any]) -> web.Response:
+    return json_response(msgspec.json.encode(body), status)

@@ -1,0 +1,153 @@
+"""The Desk dialect: verify -> decode -> encode. The only place that knows Tencent's field names.
+
+Facts from Tencent Cloud's public documentation: the "API Call" node (tencentcloud.com 1229/68990, field names
+and reply), the webhook overview (trtc.io 34354) and callback configuration (cloud.tencent.com 269/32431:
+``Sign``, ``RequestTime``, the 60 s window).
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from gateway.core.catalog import App
+from gateway.core.errors import BadRequest, Code, Unauthenticated, UnknownApp, UnknownCommand
+from gateway.core.messages import Callback, Reply
+from gateway.core.variables import as_text
+
+INTERFACE_INVOCATION = "Chatbot.InterfaceInvocation"
+SIGNATURE_WINDOW = 60.0
+"""Seconds by which ``RequestTime`` may differ from now, either way."""
+
+_MOST_QUERY_NAMES = 64
+_UNIX_SECONDS = re.compile(r"\d{1,12}", re.ASCII)
+
+
+class _Wire(msgspec.Struct):
+    """A callback's body. Other fields are accepted and ignored."""
+
+    CallbackCommand: str
+    Body: Any = None
+    EventTime: int | float | None = None
+
+
+class _Envelope(msgspec.Struct):
+    """A reply; the order of the fields is that of the documentation."""
+
+    ActionStatus: str
+    ErrorInfo: str
+    ErrorCode: int
+    Body: Mapping[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
+_decoder = msgspec.json.Decoder(_Wire)
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A query whose app is known and whose signature holds; only :func:`verify` makes one."""
+
+    app: App
+    command: str | None
+
+
+def verify(query: str, apps: Mapping[int, App], now: float) -> Verified:
+    """Return who calls; raise BadRequest, UnknownApp or Unauthenticated.
+
+    ``query`` is the raw query string, ``now`` Unix time in seconds.
+    """
+    names = _parse_query(query)
+    number = names.get("sdkappid", "")
+    app = apps.get(int(number)) if re.fullmatch(r"[1-9]\d{0,18}", number, re.ASCII) else None
+    if app is None:
+        msg = "SdkAppid is not one of [apps]" if number else "the query has no SdkAppid"
+        raise UnknownApp(msg)
+    sign, request_time = names.get("sign"), names.get("requesttime")
+    if app.signature == "required" or (app.signature == "optional" and (sign or request_time)):
+        _check_signature(app.tokens, sign or "", request_time or "", now)
+    return Verified(app, names.get("callbackcommand"))
+
+
+def sign(token: str, request_time: str) -> str:
+    """Return ``Sign`` for a token and ``RequestTime`` (Unix seconds as text): SHA-256 of the two, in hex."""
+    return hashlib.sha256((token + request_time).encode()).hexdigest()
+
+
+def decode(body: bytes, verified: Verified, path: str) -> Callback:
+    """Return the callback that ``body`` holds; raise BadRequest or UnknownCommand."""
+    try:
+        wire = _decoder.decode(body)
+        command = wire.CallbackCommand
+        if verified.command is not None and verified.command != command:
+            msg = "CallbackCommand differs between query and body"
+            raise BadRequest(msg)
+        if command != INTERFACE_INVOCATION:
+            msg = f"this CallbackCommand is not handled; only {INTERFACE_INVOCATION} is"
+            raise UnknownCommand(msg)
+        if not isinstance(wire.Body, dict):
+            msg = "Body is missing or not an object"
+            raise BadRequest(msg)
+        variables = {name: as_text(value) for name, value in wire.Body.items()}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError) as error:
+        msg = f"the body is not a callback: {_reason(error)}"
+        raise BadRequest(msg) from None
+    session = variables.get("SystemSessionID")
+    if not session:
+        msg = "Body has no SystemSessionID; add it to the node's input parameters"
+        raise BadRequest(msg)
+    user = variables.get("SystemClientUserID", "")
+    return Callback(verified.app.id, session, user, path, variables)
+
+
+def encode(reply: Reply) -> bytes:
+    """Return the JSON of a reply with variables."""
+    status = "OK" if reply.code == 0 else "FAIL"
+    return _encoder.encode(_Envelope(status, reply.info, int(reply.code), reply.variables))
+
+
+def encode_refusal(code: Code, info: str) -> bytes:
+    """Return the JSON of a reply without variables."""
+    return _encoder.encode(_Envelope("FAIL", info, int(code)))
+
+
+def _parse_query(query: str) -> dict[str, str]:
+    """Return the query by lower-case name (pages differ in ``SdkAppid``); raise BadRequest."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=_MOST_QUERY_NAMES)
+    except ValueError:
+        msg = "the query is not UTF-8, or has too many names"
+        raise BadRequest(msg) from None
+    names = {name.lower(): value for name, value in pairs}
+    if len(names) != len(pairs):
+        msg = "a name stands in the query twice"
+        raise BadRequest(msg)
+    return names
+
+
+def _check_signature(tokens: tuple[str, ...], given: str, request_time: str, now: float) -> None:
+    if not given or not request_time:
+        msg = "Sign and RequestTime are required"
+        raise Unauthenticated(msg)
+    if not _UNIX_SECONDS.fullmatch(request_time) or abs(now - int(request_time)) > SIGNATURE_WINDOW:
+        msg = "RequestTime is more than 60 s from now, or not a time"
+        raise Unauthenticated(msg)
+    # Every token is tried, whatever the others gave: the time tells nothing about which one is right.
+    matches = [hmac.compare_digest(sign(t, request_time).encode(), given.encode()) for t in tokens]
+    if not any(matches):
+        msg = "Sign does not match any token of this app"
+        raise Unauthenticated(msg)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a body cannot be decoded, without its values."""
+    if isinstance(error, UnicodeError):
+        return "not UTF-8"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return str(error)

@@ -1,0 +1,124 @@
+"""The callback port: POST on any path, every answer the envelope, every callback one log line."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+
+import structlog
+from aiohttp import web
+
+from gateway.core.catalog import App
+from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
+from gateway.core.messages import Callback
+from gateway.edge import desk
+from gateway.edge.http import Handler, json_response
+from gateway.flow import Answered, Flow
+
+log = structlog.get_logger("deskgate.edge")
+
+_CODES = {404: Code.BAD_REQUEST, 405: Code.WRONG_METHOD, 413: Code.TOO_LARGE}
+
+
+def error_page(status: int, message: str) -> web.Response:
+    """Return the envelope for what never became a callback."""
+    code = (
+        Code.INTERNAL
+        if status >= web.HTTPInternalServerError.status_code
+        else _CODES.get(status, Code.BAD_REQUEST)
+    )
+    log.warning("callback.refused", code=int(code), reason=message)
+    return json_response(desk.encode_refusal(code, message), status)
+
+
+def callback_handler(flow: Flow) -> Handler:
+    """Return the handler of the callback port: bytes in, the envelope out, whatever happens."""
+    settings = flow.catalog.settings.gateway
+    budget = float(settings.budget)
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        arrival = time.monotonic()
+        trace_id = os.urandom(8).hex()
+        try:
+            callback = await _receive(request, flow.catalog.apps, settings.max_body, arrival + budget)
+            answered = await flow.answer(callback, arrival + budget, trace_id)
+        except Refusal as refusal:
+            log.warning(
+                "callback.refused",
+                code=int(refusal.code),
+                reason=str(refusal),
+                path=request.path,
+                remote=request.remote,
+                trace_id=trace_id,
+            )
+            return json_response(desk.encode_refusal(refusal.code, str(refusal)), refusal.status)
+        except Exception:
+            log.exception("callback.failed", code=int(Code.INTERNAL), trace_id=trace_id)
+            return json_response(desk.encode_refusal(Code.INTERNAL, "internal error"), 500)
+        response = json_response(desk.encode(answered.reply))
+        _log(answered, budget, time.monotonic() - arrival, trace_id)
+        return response
+
+    return handle
+
+
+async def _receive(
+    request: web.BaseRequest, apps: Mapping[int, App], limit: int, deadline: float
+) -> Callback:
+    """Return the callback that a request holds; nothing of a body is read before its query is verified."""
+    if request.method != "POST":
+        msg = "callbacks are POSTed"
+        raise WrongMethod(msg)
+    verified = desk.verify(request.rel_url.raw_query_string, apps, time.time())
+    body = await _read(request, limit, deadline)
+    return desk.decode(body, verified, request.path)
+
+
+async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
+    """Return the body; raise TooLarge as soon as it is, BadRequest when it does not come in time."""
+    if (request.content_length or 0) > limit:
+        msg = f"the body is over max_body ({limit} bytes)"
+        raise TooLarge(msg)
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) is not the response
+    body = bytearray()
+    try:
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            while chunk := await request.content.readany():
+                body += chunk
+                if len(body) > limit:
+                    msg = f"the body is over max_body ({limit} bytes)"
+                    raise TooLarge(msg)
+    except TimeoutError:
+        msg = "the body did not arrive within the budget"
+        raise BadRequest(msg) from None
+    except (web.RequestPayloadError, ConnectionError) as error:
+        msg = f"the body broke off: {type(error).__name__}"
+        raise BadRequest(msg) from None
+    return bytes(body)
+
+
+def _log(answered: Answered, budget: float, took: float, trace_id: str) -> None:
+    """Write the canonical line of a callback. Names only: no variable's value is ever logged."""
+    callback = answered.callback
+    log.info(
+        "callback.answered",
+        app=callback.app,
+        session=callback.session,
+        user=callback.user,
+        route=answered.route.name,
+        code=int(answered.reply.code),
+        took_ms=round(took * 1000, 2),
+        budget_ms=round(budget * 1000),
+        lookups={
+            outcome.lookup: {
+                "source": str(outcome.source),
+                "age_ms": None if outcome.age is None else round(outcome.age * 1000),
+                "took_ms": round(outcome.took * 1000, 2),
+                "code": int(outcome.code),
+            }
+            for outcome in answered.outcomes
+        },
+        trace_id=trace_id,
+    )

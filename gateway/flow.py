@@ -1,0 +1,124 @@
+"""The flow: what happens to a callback between its arrival and its reply, top to bottom."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.core import ladder
+from gateway.core.catalog import Catalog, Lookup, Route
+from gateway.core.errors import Code, QueueUnavailable
+from gateway.core.ladder import Outcome
+from gateway.core.messages import Callback, Job, Reply
+from gateway.core.records import Known, record_name
+from gateway.store.hand_off import Asked, HandOff
+from gateway.store.queue import State, Wanted
+
+REPLY_SHARE = 0.03
+"""Share of the budget kept back for merging, encoding and sending the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reply and how it came about."""
+
+    callback: Callback
+    route: Route
+    outcomes: Sequence[Outcome]
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A lookup that a callback asks for: the job that would answer it, and what this process remembers."""
+
+    lookup: Lookup
+    job: Job
+    known: Known | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every input has a value."""
+        return all(self.job.inputs.values())
+
+
+class Flow:
+    """Everything between a verified callback and its reply."""
+
+    def __init__(self, catalog: Catalog, hand_off: HandOff) -> None:
+        """Take what is declared and the way to the workers."""
+        self.catalog = catalog
+        self._hand_off = hand_off
+        self._inflight = 0
+
+    @property
+    def degraded(self) -> list[str]:
+        """What this gateway has to do without at the moment."""
+        return ["redis"] if self._hand_off.link.lost else []
+
+    async def answer(self, callback: Callback, deadline: float, trace_id: str) -> Answered:
+        """Return the reply to ``callback`` before ``deadline``, on the monotonic clock; raise NoRoute."""
+        route = self.catalog.route(callback)
+        questions = [self._plan(lookup, callback, trace_id) for lookup in route.lookups]
+        self._inflight += 1
+        try:
+            outcomes = await self._settle(questions, deadline)
+        finally:
+            self._inflight -= 1
+        return Answered(callback, route, outcomes, ladder.merge(self.catalog.apps[callback.app], outcomes))
+
+    def _plan(self, lookup: Lookup, callback: Callback, trace_id: str) -> Question:
+        """Name the record that answers ``lookup`` for this callback, and the job that would write it."""
+        inputs = {name: callback.variables.get(name, "") for name in lookup.inputs}
+        record = record_name(callback.app, callback.session, lookup.name, lookup.version, inputs)
+        job = Job(lookup.name, inputs, callback.app, callback.session, record, trace_id)
+        return Question(lookup, job, self._hand_off.remembered(record))
+
+    async def _settle(self, questions: Sequence[Question], deadline: float) -> list[Outcome]:
+        """Return the outcome of each question: from memory where that will do, else by asking the workers."""
+        now = time.monotonic()
+        overloaded = self._inflight > self.catalog.settings.gateway.max_inflight
+        outcomes: dict[str, Outcome] = {}
+        to_ask = []
+        for question in questions:
+            lookup, known = question.lookup, question.known
+            if not question.complete:
+                outcomes[lookup.name] = ladder.degraded(lookup, Code.MISSING_INPUT, None, now)
+            elif known is not None and ladder.usable(lookup, known, now, lookup.fresh):
+                outcomes[lookup.name] = ladder.fresh(lookup, known, now)
+            elif overloaded:
+                outcomes[lookup.name] = ladder.degraded(lookup, Code.OVERLOADED, known, now)
+            else:
+                to_ask.append(question)
+        if to_ask:
+            outcomes |= await self._ask(to_ask, deadline)
+        return [outcomes[question.lookup.name] for question in questions]
+
+    async def _ask(self, questions: Sequence[Question], deadline: float) -> dict[str, Outcome]:
+        """Hand the questions to workers, wait for the answers, and take the best there is by the deadline."""
+        deadline -= REPLY_SHARE * self.catalog.settings.gateway.budget
+        wanted = [Wanted(q.job, q.lookup.lane, q.lookup.fresh, q.lookup.late) for q in questions]
+        try:
+            asked = await self._hand_off.begin(wanted, deadline)
+        except QueueUnavailable as error:
+            now = time.monotonic()
+            return {q.lookup.name: ladder.degraded(q.lookup, error.code, q.known, now) for q in questions}
+        await self._hand_off.wait(asked, deadline)
+        now = time.monotonic()
+        return {
+            q.lookup.name: self._outcome(q.lookup, one, now) for q, one in zip(questions, asked, strict=True)
+        }
+
+    def _outcome(self, lookup: Lookup, asked: Asked, now: float) -> Outcome:
+        """Return what became of a lookup that was handed over."""
+        answer, known = asked.answer, asked.known
+        if asked.state is State.FRESH and known is not None:
+            return ladder.fresh(lookup, known, now)
+        if answer is not None and asked.job is not None and answer.code == Code.OK:
+            return ladder.live(lookup, answer.variables, asked.job.heard - asked.since)
+        if answer is not None:
+            code = answer.code
+        elif asked.state is State.REFUSED:
+            code = Code.OVERLOADED
+        else:
+            code = Code.QUEUE_UNAVAILABLE if self._hand_off.link.lost else Code.TIMEOUT
+        return ladder.degraded(lookup, code, known, now, now - asked.since)

@@ -1,0 +1,62 @@
+"""Retry: more attempts for transient failures, spaced by full jitter, begun before the deadline only."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from gateway.core.errors import NoAnswer, TimedOut, is_transient
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a backend is asked: ``attempts`` in all, each at most ``attempt_timeout`` seconds long."""
+
+    attempts: int
+    attempt_timeout: float
+
+    async def run(
+        self, ask: Callable[[], Awaitable[T]], left: float, on_retry: Callable[[int, NoAnswer], None]
+    ) -> T:
+        """Return the first success; raise the last attempt's NoAnswer.
+
+        No attempt begins after ``left`` seconds. Pauses are full jitter: uniform in 0 … 50 ms, 100 ms, …, at
+        most 1 s (Brooker, "Exponential Backoff And Jitter"). ``on_retry`` is told the number of the attempt
+        that failed, and why.
+        """
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(is_transient),
+            stop=stop_after_attempt(self.attempts) | stop_before_delay(left),
+            wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
+            before_sleep=lambda state: on_retry(state.attempt_number, _failure(state)),
+            reraise=True,
+        )
+        return await retrying(self._attempt, ask)
+
+    async def _attempt(self, ask: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(self.attempt_timeout):
+                return await ask()
+        except TimeoutError:
+            msg = f"no answer within {self.attempt_timeout * 1000:.0f} ms"
+            raise TimedOut(msg) from None
+
+
+def _failure(state: RetryCallState) -> NoAnswer:
+    error = state.outcome.exception() if state.outcome is not None else None
+    assert isinstance(error, NoAnswer)  # noqa: S101 - only a NoAnswer is transient
+    return error

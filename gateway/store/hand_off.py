@@ -1,0 +1,138 @@
+"""The hand-off: lookups begun together, their answers awaited together, until the deadline and no longer."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.core.errors import Code, QueueUnavailable
+from gateway.core.messages import Answer
+from gateway.core.records import Known
+from gateway.store import queue
+from gateway.store.connection import RedisLink
+from gateway.store.keys import Keys
+from gateway.store.queue import State, Wanted
+from gateway.store.replies import Pending, Replies
+from gateway.store.sessions import Sessions, decode_record
+
+log = structlog.get_logger("deskgate.store")
+
+_WORTH_ANOTHER = 0.05
+"""Least seconds left for which a lookup is begun again after the job that it had joined failed."""
+
+_RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
+
+
+@dataclass(slots=True)
+class Asked:
+    """A lookup that was begun: the record that Redis or memory holds, and the job that may better it.
+
+    ``job`` is None when nothing is to be waited for; ``since`` is when it was begun, on the monotonic clock.
+    """
+
+    want: Wanted
+    state: State
+    known: Known | None
+    job: Pending | None
+    since: float
+    server_ms: float
+
+    @property
+    def answer(self) -> Answer | None:
+        """What came back, if it has."""
+        return self.job.future.result() if self.job is not None and self.job.future.done() else None
+
+
+class HandOff:
+    """A gateway's side of the queue."""
+
+    def __init__(self, link: RedisLink, keys: Keys, sessions: Sessions) -> None:
+        """Take the link to Redis and the records in memory; nothing is opened yet."""
+        self.link = link
+        self._keys = keys
+        self._sessions = sessions
+        self.replies = Replies(link, keys, self._keep)
+
+    def remembered(self, record: str) -> Known | None:
+        """Return the record that this process holds under a record's name."""
+        return self._sessions.get(record)
+
+    async def begin(self, wanted: Sequence[Wanted], deadline: float) -> list[Asked]:
+        """Begin lookups in one round trip; raise QueueUnavailable."""
+        since = time.monotonic()
+        left = max(0.0, deadline - since)
+        server_ms, begun = await queue.begin(self.link, self._keys, self.replies.channel, wanted, left)
+        now = time.monotonic()
+        asked = []
+        for want, (state, data, job_id) in zip(wanted, begun, strict=True):
+            record = want.job.record
+            known = self._sessions.read(record, data, server_ms, now)
+            job = None
+            if state in {State.JOINED, State.BEGUN}:
+                job = self.replies.expect(job_id, want.job.lookup, record, left + want.late + queue.JOB_KEPT)
+            asked.append(Asked(want, state, known, job, since, server_ms))
+        return asked
+
+    async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
+        """Return when every job has been answered, or at the deadline.
+
+        Shortly before it, what nobody has told is looked up once: a push is lost when its subscription is.
+        """
+        waits = {self._wait(one, deadline): one for one in asked if one.job is not None}
+        if not waits:
+            return
+        second_look = deadline - self.link.timeout
+        _, silent = await asyncio.wait(waits, timeout=max(0.0, second_look - time.monotonic()))
+        if silent:
+            look = asyncio.create_task(self._look_again([waits[wait] for wait in silent]))
+            await asyncio.wait(silent, timeout=max(0.0, deadline - time.monotonic()))
+            look.cancel()
+        for wait, one in waits.items():
+            if isinstance(wait, asyncio.Task) and not wait.done():
+                wait.cancel()
+            if one.job is not None and not one.job.future.done():
+                one.job.late = True
+
+    def _wait(self, one: Asked, deadline: float) -> "asyncio.Future[Answer] | asyncio.Task[None]":
+        assert one.job is not None  # noqa: S101 - for the type checker; the caller has looked
+        if one.state is State.JOINED:
+            return asyncio.create_task(self._wait_joined(one, deadline))
+        return one.job.future
+
+    async def _wait_joined(self, one: Asked, deadline: float) -> None:
+        """Wait for a job that another callback began; begin anew when it failed on that one's time."""
+        while one.job is not None:
+            answer = await asyncio.shield(one.job.future)
+            left = deadline - time.monotonic()
+            if one.state is not State.JOINED or answer.code not in _RETRIED or left < _WORTH_ANOTHER:
+                return
+            try:
+                (again,) = await self.begin([one.want], deadline)
+            except QueueUnavailable:
+                return
+            one.state, one.known, one.job, one.server_ms = (
+                again.state,
+                again.known,
+                again.job,
+                again.server_ms,
+            )
+
+    async def _look_again(self, asked: Sequence[Asked]) -> None:
+        """Resolve the jobs whose record has been written since they were begun."""
+        keys = [self._keys.record(one.want.job.record) for one in asked]
+        try:
+            found = await self.link.call(lambda: self.link.redis.mget(keys))
+        except QueueUnavailable:
+            return
+        for one, data in zip(asked, found, strict=True):
+            record = decode_record(data)
+            if one.job is not None and record is not None and record.written_ms >= one.server_ms:
+                self.replies.resolve(Answer(one.job.job_id, Code.OK, "", record.variables))
+
+    def _keep(self, job: Pending, answer: Answer) -> None:
+        if answer.code == Code.OK:
+            self._sessions.put(job.record, answer.variables, job.heard)
+            if job.late:
+                log.info("answer.late", lookup=job.lookup, job=job.job_id)

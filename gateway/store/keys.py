@@ -1,0 +1,34 @@
+"""Every Redis key and channel of the project, in one place (arq's own are in :mod:`gateway.store.queue`)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names under one prefix, so that several deployments can share a server."""
+
+    prefix: str
+
+    def record(self, name: str) -> str:
+        """Return the string key of a record (:func:`gateway.core.records.record_name`)."""
+        return f"{self.prefix}:record:{name}"
+
+    def flight(self, name: str) -> str:
+        """Return the string key that holds the id of the job in flight for a record: single-flight."""
+        return f"{self.prefix}:flight:{name}"
+
+    def lane(self, lane: str) -> str:
+        """Return the sorted set of a lane's jobs: arq's queue name."""
+        return f"{self.prefix}:lane:{lane}"
+
+    def ready(self, lane: str) -> str:
+        """Return the list of a lane's wake tokens, each the id of a job that was enqueued."""
+        return f"{self.prefix}:ready:{lane}"
+
+    def waiters(self, job_id: str) -> str:
+        """Return the set of the reply channels whose gateways wait for a job."""
+        return f"{self.prefix}:wait:{job_id}"
+
+    def channel(self, gateway: str) -> str:
+        """Return the channel on which one gateway process is told its answers."""
+        return f"{self.prefix}:replies:{gateway}"

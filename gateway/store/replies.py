@@ -1,0 +1,129 @@
+"""Replies: one subscription per gateway process, on which workers push the answers of its jobs."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import msgspec
+import structlog
+from redis.asyncio.connection import Connection
+
+from gateway.core.messages import Answer
+from gateway.store.connection import OUTAGE, RedisLink, backoff, dedicated_connection
+from gateway.store.keys import Keys
+
+log = structlog.get_logger("deskgate.store")
+_decoder = msgspec.msgpack.Decoder(Answer)
+
+_PING_EVERY = 2.0
+_SILENCE = 5.0
+
+
+@dataclass(slots=True)
+class Pending:
+    """A job that this process waits for.
+
+    ``future`` gets the answer and ``heard`` when it came, on the monotonic clock; ``late`` says that nobody
+    waits for it any more.
+    """
+
+    job_id: str
+    lookup: str
+    record: str
+    future: asyncio.Future[Answer]
+    late: bool = False
+    heard: float = field(default=0.0)
+
+
+class Replies:
+    """Jobs by id, each with the future that its answer resolves."""
+
+    def __init__(self, link: RedisLink, keys: Keys, keep: Callable[[Pending, Answer], None]) -> None:
+        """Take the link whose server pushes, and ``keep``, called once with every answer that comes."""
+        self.channel = keys.channel(uuid4().hex)
+        self.subscribed = asyncio.Event()
+        self._link = link
+        self._keep = keep
+        self._pending: dict[str, Pending] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def expect(self, job_id: str, lookup: str, record: str, patience: float) -> Pending:
+        """Return the pending job, the same for all who wait for it; forget it after ``patience`` seconds."""
+        pending = self._pending.get(job_id)
+        if pending is None:
+            loop = asyncio.get_running_loop()
+            pending = Pending(job_id, lookup, record, loop.create_future())
+            self._pending[job_id] = pending
+            loop.call_later(patience, self._pending.pop, job_id, None)
+        return pending
+
+    def resolve(self, answer: Answer) -> None:
+        """Hand an answer to whoever waits; one that nobody expects is dropped."""
+        pending = self._pending.pop(answer.job_id, None)
+        if pending is not None and not pending.future.done():
+            pending.heard = time.monotonic()
+            self._keep(pending, answer)
+            pending.future.set_result(answer)
+
+    async def start(self, patience: float) -> None:
+        """Subscribe, and keep subscribed; wait at most ``patience`` seconds for the first success."""
+        self._task = asyncio.create_task(self._listen())
+        try:
+            async with asyncio.timeout(patience):
+                await self.subscribed.wait()
+        except TimeoutError:
+            return
+
+    async def close(self) -> None:
+        """Unsubscribe."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        attempt = 0
+        while True:
+            connection = dedicated_connection(self._link.redis)
+            try:
+                await self._subscribe(connection)
+                attempt = 0
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(connection))
+                    group.create_task(_keep_alive(connection))
+            except* OUTAGE:
+                self.subscribed.clear()
+            finally:
+                await connection.disconnect(nowait=True)
+            await asyncio.sleep(backoff(attempt))
+            attempt += 1
+
+    async def _subscribe(self, connection: Connection) -> None:
+        async with asyncio.timeout(max(1.0, self._link.timeout)):
+            await connection.connect()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+            await connection.send_command("SUBSCRIBE", self.channel)
+            await connection.read_response()
+        self.subscribed.set()
+
+    async def _read(self, connection: Connection) -> None:
+        while True:
+            # The ping is answered every two seconds; a longer silence means that the other end is gone.
+            message = await connection.read_response(timeout=_SILENCE)
+            if message[0] == b"message":
+                self._receive(message[2])
+
+    def _receive(self, data: bytes) -> None:
+        try:
+            answer = _decoder.decode(data)
+        except msgspec.MsgspecError as error:
+            log.warning("answer.unreadable", error=str(error))
+        else:
+            self.resolve(answer)
+
+
+async def _keep_alive(connection: Connection) -> None:
+    """Make a silent death of the connection show itself."""
+    while True:
+        await asyncio.sleep(_PING_EVERY)
+        await connection.send_command("PING", check_health=False)

@@ -1,0 +1,1 @@
+"""How the processes speak to those who run them."""

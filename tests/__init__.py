@@ -1,0 +1,1 @@
+"""Every test: unit, property, integration and acceptance tests, and the benchmarks."""

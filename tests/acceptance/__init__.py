@@ -1,0 +1,1 @@
+"""The promises to users, kept by real processes started as users start them."""

@@ -1,0 +1,1 @@
+"""A part with its real neighbours: a real Valkey, real HTTP."""

@@ -1,0 +1,1 @@
+"""What must hold for whatever is parsed or decided, searched by Hypothesis."""

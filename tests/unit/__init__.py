@@ -1,0 +1,1 @@
+"""Decisions alone: no socket, no process, no waiting."""

@@ -1,0 +1,296 @@
+"""The map of the code holds: who may import whom, and who may know what.
+
+The rules read the source with ``ast``, import nothing of it, and yield one line for each fault. Below them
+every rule is shown trees that break it, since a rule that cannot fail promises nothing.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Container, Iterator
+from graphlib import CycleError, TopologicalSorter
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+LAYERS = (  # outermost first: a part imports from itself and from the layers further in
+    ("workers",),
+    ("gateway",),  # whatever of it is not named below: edge, app, cli and the commands
+    ("gateway.flow",),
+    ("gateway.store", "gateway.backends"),
+    ("gateway.resilience",),
+    ("gateway.telemetry",),
+    ("gateway.core",),
+)
+OWNERS = {  # who alone may import what
+    "arq": ("gateway/store/queue.py", "workers/"),
+    "redis": ("gateway/store/", "workers/"),
+}
+PURE_PACKAGES = {"gateway", "jmespath", "msgspec"}
+IMPURE = (  # of the standard library; pathlib is not here because a path is a value before it is opened
+    *("asyncio", "concurrent", "multiprocessing", "sched", "signal", "subprocess", "threading"),
+    *("http", "select", "selectors", "socket", "socketserver", "ssl", "urllib.request"),
+    *("glob", "io", "logging", "os", "shutil", "sqlite3", "tempfile"),
+    *("random", "secrets", "time", "uuid"),
+)
+CONFIG = "gateway/core/config.py"  # alone reads the environment
+DESK_SIDE = ("gateway/edge/desk.py", "gateway/call.py", "gateway/demo.py")  # the last two play Desk
+DESK_NAMES = (
+    *("ActionStatus", "ErrorCode", "ErrorInfo", "Body", "CallbackCommand", "EventTime"),
+    *("SdkAppid", "SdkAppId", "Sign", "RequestTime", "ClientIP", "OptPlatform", "contenttype", "RequestID"),
+    *("SystemSessionID", "SystemClientUserID", "SystemCustomerServiceID", "SystemChannelType"),
+    *("SessionId", "ClientUserId", "CustomerServiceId", "ChannelType", "AgentGroupId", "AgentIdList"),
+)
+# A name as it goes over the wire: alone, quoted, or in a query. A sentence for people may say it.
+ON_THE_WIRE = re.compile(rf"""(?:^|[?&"'])({"|".join(DESK_NAMES)})(?:$|[="'])""")
+MOST_LINES = 300
+
+
+class Source(NamedTuple):
+    """One file: its dotted name, its path from the root, its length, its syntax, and its imports by line."""
+
+    module: str
+    path: str
+    lines: int
+    nodes: list[ast.AST]
+    imports: list[tuple[int, str]]
+
+
+Rule = Callable[[list[Source]], Iterator[str]]
+
+
+def read_tree(root: Path) -> list[Source]:
+    """Return every Python file of the two packages under ``root``."""
+    files = [path for package in ("gateway", "workers") for path in sorted((root / package).rglob("*.py"))]
+    known = {dotted(path.relative_to(root)) for path in files}
+    return [read_source(root, path, known) for path in files]
+
+
+def read_source(root: Path, path: Path, known: Container[str]) -> Source:
+    """Return one file; ``known`` are the modules that there are."""
+    text = path.read_text(encoding="utf-8")
+    nodes = list(ast.walk(ast.parse(text)))
+    name = path.relative_to(root)
+    found = list(imports(nodes, dotted(name.parent), known))
+    return Source(dotted(name), name.as_posix(), len(text.splitlines()), nodes, found)
+
+
+def dotted(path: Path) -> str:
+    """Return the name by which the file is imported."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(nodes: list[ast.AST], package: str, known: Container[str]) -> Iterator[tuple[int, str]]:
+    """Yield line and target of each import, wherever it stands; ``importlib`` with a literal counts too."""
+    for node in nodes:
+        match node:
+            case ast.Import():
+                yield from ((node.lineno, alias.name) for alias in node.names)
+            case ast.ImportFrom():
+                origin = resolve_name("." * node.level + (node.module or ""), package)
+                for full in (f"{origin}.{alias.name}" for alias in node.names):
+                    yield node.lineno, full if full in known or origin not in known else origin
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield node.lineno, name
+
+
+def within(name: str, *packages: str) -> bool:
+    """Tell whether ``name`` is one of the packages or lies in one."""
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
+
+
+def place(module: str) -> tuple[int, str] | None:
+    """Return the layer and the part that ``module`` belongs to; None when it is not of this project."""
+    if module == "gateway":  # every import of a part runs it first, so it is the innermost
+        return len(LAYERS), module
+    parts = ((depth, part) for depth, layer in enumerate(LAYERS) for part in layer if within(module, part))
+    return max(parts, default=None)
+
+
+def imports_point_inwards(tree: list[Source]) -> Iterator[str]:
+    """Yield each import of a part by one that does not lie further out."""
+    for source in tree:
+        here = place(source.module)
+        for line, target in source.imports:
+            there = place(target)
+            if here and there and here != there and there[0] <= here[0]:
+                yield f"{source.path}:{line} imports {target}"
+
+
+def the_core_is_pure(tree: list[Source]) -> Iterator[str]:
+    """Yield whatever in the core could wait, reach outside, or give another answer the next time."""
+    core = [source for source in tree if within(source.module, "gateway.core")]
+    for source in core:
+        for line, target in source.imports:
+            top = target.partition(".")[0]
+            foreign = top not in PURE_PACKAGES and top not in sys.stdlib_module_names
+            impure = within(target, *IMPURE) and not (source.path == CONFIG and top == "os")
+            if foreign or impure:
+                yield f"{source.path}:{line} imports {target}"
+        for node in source.nodes:
+            if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith):
+                yield f"{source.path}:{node.lineno} awaits"
+
+
+def only_the_config_reads_the_environment(tree: list[Source]) -> Iterator[str]:
+    """Yield each use of the process's environment outside the config."""
+    readers = {"environ", "environb", "getenv", "getenvb"}
+    others = [source for source in tree if source.path != CONFIG]
+    for source in others:
+        for line, target in source.imports:
+            if target in {f"os.{reader}" for reader in readers}:
+                yield f"{source.path}:{line} reads the environment"
+        for node in source.nodes:
+            match node:
+                case ast.Attribute(value=ast.Name(id="os"), attr=name) if name in readers:
+                    yield f"{source.path}:{node.lineno} reads the environment"
+
+
+def only_the_desk_side_knows_its_names(tree: list[Source]) -> Iterator[str]:
+    """Yield each of the platform's field names in a literal or as a field, where another part spells it."""
+    for source in tree:
+        for line, word in spelled(source):
+            if source.path not in DESK_SIDE and (found := ON_THE_WIRE.search(word)):
+                yield f"{source.path}:{line} spells {found[1]}"
+
+
+def spelled(source: Source) -> Iterator[tuple[int, str]]:
+    """Yield the literals that are used (a docstring is not), the fields of classes, and keywords."""
+    unused = {node.value for node in source.nodes if isinstance(node, ast.Expr)}
+    for node in source.nodes:
+        match node:
+            case ast.Constant(value=str(text)) if node not in unused:
+                yield node.lineno, text
+            case ast.Constant(value=bytes(data)):
+                yield node.lineno, data.decode("latin-1")
+            case ast.AnnAssign(target=ast.Name(id=name)) | ast.keyword(arg=str(name)):
+                yield node.lineno, name
+
+
+def libraries_stay_with_their_owners(tree: list[Source]) -> Iterator[str]:
+    """Yield each import of a library by a file that does not own it."""
+    for source in tree:
+        for line, target in source.imports:
+            owners = OWNERS.get(target.partition(".")[0])
+            if owners and not source.path.startswith(owners):
+                yield f"{source.path}:{line} imports {target}"
+
+
+def the_crm_stands_alone(tree: list[Source]) -> Iterator[str]:
+    """Yield what the flaky CRM imports of the gateway, its units aside."""
+    crm = [source for source in tree if within(source.module, "gateway.crm")]
+    for source in crm:
+        for line, target in source.imports:
+            if place(target) and not within(target, "gateway.crm", "gateway.core.units"):
+                yield f"{source.path}:{line} imports {target}"
+
+
+def files_are_short(tree: list[Source]) -> Iterator[str]:
+    """Yield each file that probably holds two ideas."""
+    for source in tree:
+        if source.lines > MOST_LINES:
+            yield f"{source.path} has {source.lines} lines"
+
+
+def there_are_no_cycles(tree: list[Source]) -> Iterator[str]:
+    """Yield the files of one cycle of imports, if there is any."""
+    graph = {source.module: {target for _, target in source.imports} - {source.module} for source in tree}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        cycle = sorted(source.path for source in tree if source.module in error.args[1])
+        yield f"{', '.join(cycle)} import one another"
+
+
+SOUND = {  # each file does what a rule allows just there
+    "gateway/__init__.py": "",
+    "gateway/core/units.py": "import re, msgspec\nfrom urllib.parse import quote",
+    "gateway/core/config.py": "import os\nhome = os.environ\nfrom . import units",
+    "gateway/telemetry/logs.py": "import structlog\nfrom gateway.core import units",
+    "gateway/store/queue.py": "import arq, redis.asyncio\nfrom gateway.telemetry import logs",
+    "gateway/flow.py": "import gateway.store.queue\nfrom gateway.core.units import quote",
+    "gateway/edge/desk.py": "class Reply:\n    ErrorCode: int\nname = 'SdkAppid'",
+    "gateway/edge/server.py": "'ErrorCode'\nhint = 'no SdkAppid'\nfrom gateway.edge import desk",
+    "gateway/crm/script.py": "from gateway.core import units\nfrom . import script",
+    "gateway/cli.py": "from gateway.edge import server\nfrom gateway.crm.script import Script",
+    "workers/jobs.py": "from arq import Worker\nfrom redis import Redis\nfrom gateway.flow import answer",
+}
+BROKEN: dict[Rule, list[tuple[str, str, str]]] = {  # a file that breaks the rule, its text, and the fault
+    imports_point_inwards: [
+        ("gateway/core/a.py", "import gateway.flow", ":1 imports gateway.flow"),
+        ("gateway/core/a.py", "from gateway.telemetry import logs", ":1 imports gateway.telemetry.logs"),
+        ("gateway/store/a.py", "\nfrom ..backends import b", ":2 imports gateway.backends.b"),
+        ("gateway/flow.py", "def f():\n    from . import cli", ":2 imports gateway.cli"),
+        ("gateway/cli.py", "import workers.jobs", ":1 imports workers.jobs"),
+        ("gateway/cli.py", "importlib.import_module('workers')", ":1 imports workers"),
+        ("gateway/__init__.py", "from gateway.core import units", ":1 imports gateway.core.units"),
+    ],
+    the_core_is_pure: [
+        ("gateway/core/a.py", "import time", ":1 imports time"),
+        ("gateway/core/a.py", "from os import path", ":1 imports os.path"),
+        ("gateway/core/a.py", "from urllib import request", ":1 imports urllib.request"),
+        ("gateway/core/a.py", "import aiohttp", ":1 imports aiohttp"),
+        ("gateway/core/config.py", "import socket", ":1 imports socket"),
+        ("gateway/core/a.py", "async def f(x):\n    await x", ":2 awaits"),
+    ],
+    only_the_config_reads_the_environment: [
+        ("gateway/cli.py", "os.getenv('A')", ":1 reads the environment"),
+        ("workers/a.py", "from os import environ", ":1 reads the environment"),
+    ],
+    only_the_desk_side_knows_its_names: [
+        ("gateway/flow.py", "variables['SystemSessionID']", ":1 spells SystemSessionID"),
+        ("workers/a.py", "class A:\n    ErrorCode: int", ":2 spells ErrorCode"),
+        ("gateway/cli.py", "f'{url}?SdkAppid={app}'", ":1 spells SdkAppid"),
+        ("gateway/cli.py", "a = b'{\"Body\": {}}'", ":1 spells Body"),
+        ("gateway/cli.py", "dict(Sign='')", ":1 spells Sign"),
+    ],
+    libraries_stay_with_their_owners: [
+        ("gateway/store/keys.py", "import arq", ":1 imports arq"),
+        ("gateway/flow.py", "import redis.asyncio", ":1 imports redis.asyncio"),
+    ],
+    the_crm_stands_alone: [
+        ("gateway/crm/a.py", "from gateway.core import config", ":1 imports gateway.core.config"),
+    ],
+    files_are_short: [("workers/a.py", "\n" * (MOST_LINES + 1), " has 301 lines")],
+    there_are_no_cycles: [
+        ("gateway/edge/desk.py", "from . import server", ", gateway/edge/server.py import one another"),
+    ],
+}
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_the_code_keeps_to_its_map(rule: Rule) -> None:
+    """A newcomer can trust what ARCHITECTURE.md says about who knows what."""
+    tree = read_tree(ROOT)
+    assert tree, "no source found"
+    assert list(rule(tree)) == []
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_a_rule_lets_a_sound_tree_pass(rule: Rule, tmp_path: Path) -> None:
+    """A rule that cries wolf is soon switched off."""
+    assert list(rule(grow(tmp_path, SOUND))) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "text", "fault"),
+    [(rule, *example) for rule, examples in BROKEN.items() for example in examples],
+)
+def test_a_rule_names_the_fault(rule: Rule, name: str, text: str, fault: str, tmp_path: Path) -> None:
+    """A rule that cannot fail promises nothing, and one that does not say where costs an hour."""
+    assert list(rule(grow(tmp_path, SOUND | {name: text}))) == [name + fault]
+
+
+def grow(root: Path, files: dict[str, str]) -> list[Source]:
+    """Write ``files`` under ``root`` and return them as read."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    return read_tree(root)

@@ -1,0 +1,86 @@
+"""A worker process: one PushWorker per lane, drained together."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from arq.connections import ArqRedis
+from arq.worker import func
+
+from gateway.core.catalog import Catalog
+from gateway.store.connection import open_redis
+from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
+from workers.jobs import Lane, run_lookup
+from workers.push import PushWorker
+
+log = structlog.get_logger("deskgate.worker")
+
+REDIS_TIMEOUT = 5.0
+"""Seconds that a worker gives a Redis call; no callback's budget hangs on it."""
+
+MAX_TRIES = 2
+"""Starts of one job: the second is for the worker that died during the first."""
+
+HEALTH_EVERY = 5.0
+CLAIM_MARGIN = 2.0
+"""Seconds past the longest job after which its worker is taken for dead."""
+
+
+def push_worker(lane: Lane) -> PushWorker:
+    """Return the worker that runs a lane's jobs; its ``main`` is not started."""
+    worker = PushWorker(
+        functions=[func(run_lookup, name=RUN_LOOKUP)],
+        queue_name=lane.keys.lane(lane.name),
+        redis_pool=ArqRedis(lane.redis.connection_pool, serialize_job, deserialize_job),
+        handle_signals=False,
+        max_jobs=lane.concurrency,
+        job_timeout=lane.longest_job + JOB_KEPT,
+        keep_result=0,
+        max_tries=MAX_TRIES,
+        health_check_interval=HEALTH_EVERY,
+        ctx={"lane": lane},
+        job_serializer=serialize_job,
+        job_deserializer=deserialize_job,
+        log_results=False,
+    )
+    worker.in_progress_timeout_s = lane.longest_job + CLAIM_MARGIN
+    worker.ready_key = lane.keys.ready(lane.name)
+    return worker
+
+
+@asynccontextmanager
+async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> AsyncIterator[list[PushWorker]]:
+    """Run the workers of the named lanes for the length of the block, then drain them for ``grace`` seconds.
+
+    Raise ImportError for a Python lookup that is not there.
+    """
+    redis = open_redis(catalog.settings.redis.url, REDIS_TIMEOUT)
+    lanes = [Lane(catalog, name, redis) for name in names]
+    running = [push_worker(lane) for lane in lanes]
+    for worker in running:
+        worker.main_task = asyncio.create_task(worker.main())
+    log.info("worker.started", lanes=list(names), concurrency={lane.name: lane.concurrency for lane in lanes})
+    try:
+        yield running
+    finally:
+        left = await asyncio.gather(*(worker.drain(grace) for worker in running))
+        log.info("worker.drained", jobs_left=sum(left))
+        for lane in lanes:
+            await lane.backend.close()
+        await redis.aclose()
+
+
+async def run(catalog: Catalog, names: Sequence[str], grace: float) -> None:
+    """Run workers until SIGTERM or SIGINT; raise what ends one of them unasked."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with workers(catalog, names, grace) as running:
+        stopped = asyncio.create_task(stop.wait())
+        mains = [worker.main_task for worker in running if worker.main_task is not None]
+        await asyncio.wait([stopped, *mains], return_when=asyncio.FIRST_COMPLETED)
+        for main in mains:
+            if main.done():
+                main.result()

@@ -1,0 +1,81 @@
+"""Settings for the ``arq`` command: one lane, picked up by arq's own polling."""
+
+from pathlib import Path
+from typing import Any
+
+from arq.connections import ArqRedis, RedisSettings
+from arq.worker import func
+
+from gateway.core.catalog import Catalog, load
+from gateway.core.config import CONFIG_VARIABLE, LANE_VARIABLE, environment
+from gateway.core.errors import DeskgateError
+from gateway.store.connection import open_redis, sentinel_hosts
+from gateway.store.keys import Keys
+from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
+from gateway.telemetry.logs import configure_logs
+from workers.jobs import Lane, run_lookup
+from workers.main import HEALTH_EVERY, MAX_TRIES, REDIS_TIMEOUT
+
+POLL_EVERY = 0.1
+_RETRIES = 20
+
+
+class NoLane(DeskgateError):
+    """``DESKGATE_CONFIG`` or ``DESKGATE_LANE`` does not say what to run."""
+
+
+def worker_settings() -> dict[str, Any]:
+    """Return the keyword arguments of ``arq.Worker``; raise NoLane, or ConfigFaults for a bad configuration."""
+    path = environment(CONFIG_VARIABLE)
+    if path is None:
+        msg = f"set {CONFIG_VARIABLE} to the path of the configuration file"
+        raise NoLane(msg)
+    catalog = load(Path(path))
+    name = _lane(catalog)
+    # arq ends its process on the first call that fails (its issues 435 and 498): this client calls again.
+    redis = open_redis(catalog.settings.redis.url, REDIS_TIMEOUT, retries=_RETRIES)
+    declared = catalog.settings.backends.get(name)
+
+    async def start(ctx: dict[str, Any]) -> None:
+        configure_logs("worker")
+        ctx["lane"] = Lane(catalog, name, redis)
+
+    async def stop(ctx: dict[str, Any]) -> None:
+        await ctx["lane"].backend.close()
+
+    return {
+        "functions": [func(run_lookup, name=RUN_LOOKUP)],
+        "queue_name": Keys(catalog.settings.redis.prefix).lane(name),
+        "redis_pool": ArqRedis(redis.connection_pool, serialize_job, deserialize_job),
+        "redis_settings": redis_settings(catalog.settings.redis.url),
+        "on_startup": start,
+        "on_shutdown": stop,
+        "poll_delay": POLL_EVERY,
+        "max_jobs": declared.concurrency if declared else 20,
+        "job_timeout": catalog.settings.gateway.budget + JOB_KEPT,
+        "job_completion_wait": 5,
+        "keep_result": 0,
+        "max_tries": MAX_TRIES,
+        "health_check_interval": HEALTH_EVERY,
+        "job_serializer": serialize_job,
+        "job_deserializer": deserialize_job,
+        "log_results": False,
+    }
+
+
+def redis_settings(url: str) -> RedisSettings:
+    """Return the server of ``url`` as arq knows it, for ``arq --check``."""
+    if not url.startswith("redis+sentinel://"):
+        return RedisSettings.from_dsn(url)
+    hosts, service, db = sentinel_hosts(url)
+    return RedisSettings(host=hosts, sentinel=True, sentinel_master=service, database=db)
+
+
+def _lane(catalog: Catalog) -> str:
+    name = environment(LANE_VARIABLE)
+    if name is None and len(catalog.lanes) == 1:
+        return catalog.lanes[0]
+    if name not in catalog.lanes:
+        msg = f"set {LANE_VARIABLE} to one of the lanes: {', '.join(catalog.lanes)}"
+        raise NoLane(msg)
+    return name
