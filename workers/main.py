@@ -69,7 +69,7 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
         log.info("worker.drained", jobs_left=sum(left))
         for lane in lanes:
             await lane.backend.close()
-        await redis.aclose()
+        await redis.aclose(close_connection_pool=True)
 
 
 async def run(catalog: Catalog, names: Sequence[str], grace: float) -> None:

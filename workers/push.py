@@ -48,7 +48,7 @@ class PushWorker(Worker):
                         "redis.lost", lane=self.queue_name, error=type(error).__name__, detail=str(error)
                     )
             finally:
-                await connection.disconnect(nowait=True)
+                await connection.disconnect()
             await asyncio.sleep(backoff(attempt))
             attempt += 1
 

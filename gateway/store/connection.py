@@ -144,7 +144,7 @@ class RedisLink:
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.gather(self._probe, return_exceptions=True)
-        await self.redis.aclose()
+        await self.redis.aclose(close_connection_pool=True)
 
 
 def dedicated_connection(redis: Redis) -> Connection:

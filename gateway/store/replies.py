@@ -95,7 +95,7 @@ class Replies:
             except* OUTAGE:
                 self.subscribed.clear()
             finally:
-                await connection.disconnect(nowait=True)
+                await connection.disconnect()
             await asyncio.sleep(backoff(attempt))
             attempt += 1
 

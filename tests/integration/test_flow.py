@@ -1,0 +1,221 @@
+"""A gateway and a worker around a real Valkey and a real CRM: what a callback gets."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.app import gateway
+from gateway.core.catalog import Catalog, compile_catalog
+from gateway.core.config import read
+from gateway.core.errors import Code
+from gateway.crm.data import order
+from gateway.crm.server import Crm
+from tests.desk import Desk, Place
+from workers.main import workers
+
+FAILING = 'seed = 1\n[[rules]]\nshares = { error = 1 }\nstatus = 500\n'
+HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
+
+
+def slow(latency: str) -> str:
+    """Return a script by which every call takes ``latency``."""
+    return f'seed = 1\n[[rules]]\nlatency = {{ fixed = "{latency}" }}\nshares = {{ ok = 1 }}\n'
+
+
+async def test_first_answer_is_live_and_the_next_is_served_from_its_record(
+    place: Place, crm: Crm, desk: Desk
+) -> None:
+    """A session asks the same question again and again; the CRM should hear it once."""
+    catalog = place.catalog()
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        with capture_logs() as lines:
+            first = await desk.at(running.callbacks).call(node="profile")
+            second = await desk.at(running.callbacks).call(node="profile")
+    assert first.envelope == second.envelope
+    assert first.envelope == {
+        "ActionStatus": "OK",
+        "ErrorInfo": "",
+        "ErrorCode": 0,
+        "Body": {"testKey1": "value1", "testKey3": "10"},
+    }
+    answered = [line for line in lines if line["event"] == "callback.answered"]
+    assert [line["lookups"]["profile"]["source"] for line in answered] == ["live", "fresh"]
+    assert crm.stats.report()["total"] == 1
+
+
+async def test_other_inputs_in_the_same_session_never_get_the_first_inputs_variables(
+    place: Place, crm: Crm, desk: Desk
+) -> None:
+    """Telling a user the state of another order is worse than telling nothing."""
+    catalog = place.catalog()
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        one = await desk.at(running.callbacks).call(node="order", orderId="1")
+        two = await desk.at(running.callbacks).call(node="order", orderId="2")
+        crm.put(FAILING)
+        three = await desk.at(running.callbacks).call(node="order", orderId="3")
+    assert (one.variables["order_id"], two.variables["order_id"]) == ("1", "2")
+    assert (three.code, three.variables) == (Code.BACKEND_UNAVAILABLE, {"order_id": "unknown"})
+
+
+async def test_other_sessions_users_and_apps_never_share_a_record(place: Place, crm: Crm, desk: Desk) -> None:
+    """Variables belong to one session."""
+    catalog = place.catalog()
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        assert (await here.call("s1", node="order", orderId="1")).code == 0
+        crm.put(FAILING)
+        assert (await here.call("s1", node="order", orderId="1")).code == 0
+        other_session = await here.call("s2", node="order", orderId="1")
+        other_app = await Desk(here.http, here.url, {**here.query, "SdkAppid": "1400000002"}).call(
+            "s1", node="order", orderId="1"
+        )
+    assert other_session.variables == other_app.variables == {"order_id": "unknown"}
+
+
+async def test_hanging_crm_is_answered_before_the_budget_with_the_last_known_variables(
+    place: Place, crm: Crm, desk: Desk
+) -> None:
+    """Desk gives up after two seconds; the user must not hear silence."""
+    catalog = place.catalog(fresh="0s")
+    async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
+        first = await desk.at(running.callbacks).call(node="order", orderId="1")
+        crm.put(HANGING)
+        second = await desk.at(running.callbacks).call(node="order", orderId="1")
+    assert second.code == Code.TIMEOUT
+    assert second.variables == first.variables
+    assert second.took < 1.0
+    assert second.envelope["ErrorInfo"] == "order: TIMEOUT, last known 0 s ago"
+
+
+async def test_late_answer_serves_the_next_callback(place: Place, crm: Crm, desk: Desk) -> None:
+    """A CRM slower than the budget still helps, one callback later."""
+    catalog = place.catalog(budget="300ms", attempt_timeout="3s")
+    crm.put(slow("400ms"))
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        with capture_logs() as lines:
+            early = await desk.at(running.callbacks).call(node="order", orderId="1")
+            while not any(line["event"] == "answer.late" for line in lines):
+                await asyncio.sleep(0.005)
+        late = await desk.at(running.callbacks).call(node="order", orderId="1")
+    assert (early.code, early.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
+    assert (late.code, late.variables["order_id"]) == (0, "1")
+    assert crm.stats.report()["total"] == 1
+
+
+async def test_two_gateways_and_one_session_make_one_backend_call(place: Place, crm: Crm, desk: Desk) -> None:
+    """Single-flight holds for the whole fleet."""
+    catalog = place.catalog()
+    crm.put(slow("100ms"))
+    async with (
+        workers(catalog, catalog.lanes, grace=1),
+        gateway(catalog) as first,
+        gateway(catalog) as second,
+    ):
+        heard = await asyncio.gather(
+            *(desk.at(g.callbacks).call(node="order", orderId="1") for g in (first, second, first, second))
+        )
+    assert {(h.code, h.variables["order_id"]) for h in heard} == {(0, "1")}
+    assert crm.stats.report()["total"] == 1
+
+
+async def test_lookups_of_one_callback_are_awaited_together(place: Place, crm: Crm, desk: Desk) -> None:
+    """Two lookups of 300 ms fit into a budget of half a second only side by side."""
+    catalog = place.catalog(budget="500ms")
+    crm.put(slow("300ms"))
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        heard = await desk.at(running.callbacks).call(node="both", orderId="7")
+    assert heard.code == 0
+    assert heard.variables == {
+        "customer_id": "user517",
+        "customer_tier": heard.variables["customer_tier"],
+        "order_id": "7",
+        "order_total": str(order(crm.seed, "7").total.amount),
+    }
+
+
+async def test_one_failing_lookup_leaves_the_other_live(place: Place, crm: Crm, desk: Desk) -> None:
+    """Half an answer is better than none, and the code says which half is missing."""
+    catalog = place.catalog()
+    crm.put('seed = 1\n[[rules]]\npath = "/orders/*"\nshares = { garbage = 1 }\n')
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        heard = await desk.at(running.callbacks).call(node="both", orderId="7")
+    assert heard.code == Code.BAD_BACKEND_REPLY
+    assert heard.envelope["ErrorInfo"] == "order: BAD_BACKEND_REPLY, fallback"
+    assert (heard.variables["customer_id"], heard.variables["order_id"]) == ("user517", "unknown")
+
+
+async def test_bad_reply_never_replaces_a_good_record(place: Place, crm: Crm, desk: Desk) -> None:
+    """A backend's garbage is not an answer."""
+    catalog = place.catalog(fresh="0s")
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        good = await desk.at(running.callbacks).call(node="order", orderId="1")
+        for kind in ("garbage", "error", "reset"):
+            crm.put(f"seed = 1\n[[rules]]\nshares = {{ {kind} = 1 }}\n")
+            bad = await desk.at(running.callbacks).call(node="order", orderId="1")
+            assert bad.code != 0
+            assert bad.variables == good.variables
+
+
+async def test_missing_input_asks_nobody(place: Place, crm: Crm, desk: Desk) -> None:
+    """An order lookup without an order number has no question to ask."""
+    catalog = place.catalog()
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        heard = await desk.at(running.callbacks).call(node="order", orderId="")
+    assert (heard.code, heard.variables) == (Code.MISSING_INPUT, {"order_id": "unknown"})
+    assert crm.stats.report()["total"] == 0
+
+
+async def test_not_found_is_an_answer_where_the_lookup_says_so(place: Place, desk: Desk) -> None:
+    """An order that does not exist is news for the user, not a failure."""
+    catalog = place.catalog()
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        heard = await desk.at(running.callbacks).call(node="order", orderId="missing-1")
+    assert (heard.code, heard.variables) == (0, {"order_id": "none", "order_total": ""})
+
+
+async def test_transient_failures_are_retried_within_the_budget(place: Place, crm: Crm, desk: Desk) -> None:
+    """One hiccup of the CRM is nobody's business."""
+    catalog = place.catalog()
+    crm.put('seed = 4\n[[rules]]\nshares = { error = 0.5, ok = 0.5 }\n')
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        with capture_logs() as lines:
+            codes = [
+                (await desk.at(running.callbacks).call(node="order", orderId=str(n))).code for n in range(8)
+            ]
+    retried = [line for line in lines if line["event"] == "lookup.retried"]
+    finished = [line for line in lines if line["event"] == "lookup.finished"]
+    assert retried
+    assert sum(line["attempts"] for line in finished) == len(finished) + len(retried)
+    assert codes.count(0) >= 5
+
+
+async def test_one_trace_id_joins_the_gateways_line_and_the_workers(place: Place, desk: Desk) -> None:
+    """At three in the morning one identifier must find both halves of a story."""
+    catalog = place.catalog()
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        with capture_logs() as lines:
+            await desk.at(running.callbacks).call(node="both", orderId="secret-order-77")
+    answered = [line for line in lines if line["event"] == "callback.answered"]
+    finished = [line for line in lines if line["event"] == "lookup.finished"]
+    assert len(answered) == 1
+    assert {line["trace_id"] for line in finished} == {answered[0]["trace_id"]}
+    assert {line["lookup"] for line in finished} == set(answered[0]["lookups"]) == {"customer", "order"}
+    assert "secret-order-77" not in repr(lines)
+
+
+@pytest.mark.parametrize("kind", ["listen", "admin"])
+async def test_taken_port_is_an_error_at_start(place: Place, kind: str) -> None:
+    """Two gateways on one port would each get half of the callbacks."""
+    catalog = place.catalog()
+    async with gateway(catalog) as running:
+        taken = running.callbacks if kind == "listen" else running.admin
+        text = place.config().replace(f'{kind} = "127.0.0.1:0"', f'{kind} = "127.0.0.1:{taken[1]}"')
+        other = Place(place.redis_url, place.prefix, place.crm_url)
+        with pytest.raises(OSError, match="in use"):
+            async with gateway(_catalog(text, other)):
+                pass
+
+
+def _catalog(text: str, place: Place) -> Catalog:
+    return compile_catalog(*read(text, place.environ))
