@@ -1,5 +1,6 @@
 """Desk, played by the tests: callbacks sent as the platform sends them, and the parts to send them to."""
 
+import io
 import json
 import time
 from collections.abc import Mapping
@@ -153,7 +154,7 @@ class Desk:
         """Send any bytes with any query; whatever comes back must be the envelope."""
         text = query if isinstance(query, str) else urlencode(self.query if query is None else query)
         begun = time.monotonic()
-        async with self.http.request(method, f"{self.url}{path}?{text}", data=body) as response:
+        async with self.http.request(method, f"{self.url}{path}?{text}", data=io.BytesIO(body)) as response:
             envelope = json.loads(await response.read())
             assert set(envelope) >= {"ActionStatus", "ErrorInfo", "ErrorCode"}
             assert (envelope["ActionStatus"] == "OK") == (envelope["ErrorCode"] == 0)

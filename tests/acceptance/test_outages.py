@@ -1,0 +1,170 @@
+"""What breaks, breaks for real: Redis, workers and gateways are killed, stopped and started again."""
+
+import asyncio
+import signal
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.app import gateway
+from gateway.core.errors import Code
+from gateway.crm.server import Crm
+from gateway.processes import Valkey
+from tests.desk import Desk, Heard, Place
+from tests.processes import GatewayProcess, WorkerProcess
+from workers.main import workers
+
+pytestmark = pytest.mark.timeout(30)
+
+HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
+
+
+@pytest.fixture
+def own_place(valkey: Valkey, crm: Crm) -> Place:
+    """Where this test's parts live: on a Valkey that it may kill."""
+    return Place(valkey.url, f"t{uuid4().hex[:12]}", crm.url)
+
+
+def written(tmp_path: Path, place: Place, **knobs: str) -> Path:
+    """Return the test configuration as a file."""
+    path = tmp_path / "deskgate.toml"
+    path.write_text(place.config(**knobs))
+    return path
+
+
+async def until(desk: Desk, code: int, **variables: str) -> Heard:
+    """Send callbacks until one has ``code``; the test's time limit ends it."""
+    while True:
+        heard = await desk.call(node="order", **variables)
+        if heard.code == code:
+            return heard
+        await asyncio.sleep(0.01)
+
+
+async def test_gateway_starts_without_redis_and_serves_when_it_comes(
+    own_place: Place, valkey: Valkey, desk: Desk
+) -> None:
+    """The order in which machines come up is nobody's to choose."""
+    valkey.stop()
+    catalog = own_place.catalog(redis_timeout="100ms")
+    with capture_logs() as lines:
+        async with gateway(catalog) as running, workers(catalog, catalog.lanes, grace=0):
+            here = desk.at(running.callbacks)
+            heard = await here.call(node="order", orderId="1")
+            assert (heard.code, heard.variables) == (Code.QUEUE_UNAVAILABLE, {"order_id": "unknown"})
+            assert running.flow.degraded == ["redis"]
+            await asyncio.to_thread(valkey.start)
+            assert (await until(here, 0, orderId="1")).variables["order_id"] == "1"
+            assert running.flow.degraded == []
+    lost = [line for line in lines if line["event"] == "redis.lost" and "lane" not in line]
+    assert len(lost) == 1
+
+
+@pytest.mark.parametrize("way", ["killed", "hanging"])
+async def test_lost_redis_leaves_the_records_in_memory(
+    way: str, own_place: Place, valkey: Valkey, desk: Desk
+) -> None:
+    """Callbacks go on being answered, in time, with what this process has seen; the loss is logged once."""
+    catalog = own_place.catalog(fresh="0s", redis_timeout="100ms")
+    async with gateway(catalog) as running, workers(catalog, catalog.lanes, grace=0):
+        here = desk.at(running.callbacks)
+        first = await here.call(node="order", orderId="1")
+        assert first.code == 0
+        with capture_logs() as lines:
+            if way == "killed":
+                valkey.kill()
+            else:
+                valkey.signal(signal.SIGSTOP)
+            lost = await until(here, Code.QUEUE_UNAVAILABLE, orderId="1")
+            assert lost.variables == first.variables
+            assert lost.took < 1.0
+            for _ in range(20):
+                assert (await here.call(node="order", orderId="1")).took < 0.2
+            if way == "killed":
+                await asyncio.to_thread(valkey.start)
+            else:
+                valkey.signal(signal.SIGCONT)
+            assert (await until(here, 0, orderId="1")).variables == first.variables
+        events = [line["event"] for line in lines if "lane" not in line]
+        assert (events.count("redis.lost"), events.count("redis.restored")) == (1, 1)
+
+
+async def test_killed_worker_costs_callbacks_their_live_answers_and_nothing_else(
+    own_place: Place, crm: Crm, desk: Desk, tmp_path: Path
+) -> None:
+    """With the only worker gone the last known variables go out; with another one all is well again."""
+    config = written(tmp_path, own_place, fresh="0s", budget="400ms")
+    async with gateway(own_place.catalog(fresh="0s", budget="400ms")) as running:
+        here = desk.at(running.callbacks)
+        async with WorkerProcess(config, own_place) as worker:
+            first = await here.call(node="order", orderId="1")
+            assert first.code == 0
+            await worker.kill()
+        without = await here.call(node="order", orderId="1")
+        assert (without.code, without.variables) == (Code.TIMEOUT, first.variables)
+        assert without.took < 0.4
+        async with WorkerProcess(config, own_place):
+            assert (await until(here, 0, orderId="1")).variables == first.variables
+
+
+async def test_late_answer_is_kept_even_if_its_gateway_has_died(
+    own_place: Place, crm: Crm, desk: Desk, tmp_path: Path
+) -> None:
+    """The worker writes the record itself; another gateway serves it."""
+    knobs = {"budget": "3s", "attempt_timeout": "3s"}
+    config = written(tmp_path, own_place, **knobs)
+    crm.put('seed = 1\n[[rules]]\nlatency = { fixed = "500ms" }\nshares = { ok = 1 }\n')
+    async with WorkerProcess(config, own_place) as worker:
+        async with GatewayProcess(config, own_place) as doomed:
+            calling = asyncio.create_task(desk.at(await doomed.address()).call(node="order", orderId="1"))
+            while crm.stats.report()["in_flight"] == 0:
+                await asyncio.sleep(0.005)
+            await doomed.kill()
+            await asyncio.gather(calling, return_exceptions=True)
+        await worker.event("lookup.finished")
+        async with gateway(own_place.catalog(**knobs)) as running:
+            with capture_logs() as lines:
+                heard = await desk.at(running.callbacks).call(node="order", orderId="1")
+    assert (heard.code, heard.variables["order_id"]) == (0, "1")
+    answered = next(line for line in lines if line["event"] == "callback.answered")
+    assert answered["lookups"]["order"]["source"] == "fresh"
+    assert crm.stats.report()["total"] == 1
+
+
+async def test_worker_killed_in_mid_job_leaves_the_job_to_another(
+    own_place: Place, crm: Crm, desk: Desk, tmp_path: Path
+) -> None:
+    """The waiter is answered at its deadline; the next callback is not held up by a dead job."""
+    knobs = {"budget": "300ms", "attempt_timeout": "200ms"}
+    config = written(tmp_path, own_place, **knobs)
+    crm.put(HANGING)
+    async with gateway(own_place.catalog(**knobs)) as running:
+        here = desk.at(running.callbacks)
+        async with WorkerProcess(config, own_place) as worker:
+            calling = asyncio.create_task(here.call(node="order", orderId="1"))
+            while crm.stats.report()["in_flight"] == 0:
+                await asyncio.sleep(0.005)
+            await worker.kill()
+            heard = await calling
+        assert (heard.code, heard.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
+        assert heard.took < 0.3
+        crm.put("")
+        async with WorkerProcess(config, own_place):
+            assert (await until(here, 0, orderId="1")).variables["order_id"] == "1"
+
+
+async def test_sigterm_drains_gateway_and_worker(own_place: Place, crm: Crm, desk: Desk, tmp_path: Path) -> None:
+    """A deploy in the middle of a callback loses nothing: both finish what they have and exit 0."""
+    config = written(tmp_path, own_place)
+    crm.put('seed = 1\n[[rules]]\nlatency = { fixed = "300ms" }\nshares = { ok = 1 }\n')
+    async with GatewayProcess(config, own_place) as front, WorkerProcess(config, own_place) as worker:
+        calling = asyncio.create_task(desk.at(await front.address()).call(node="order", orderId="1"))
+        while crm.stats.report()["in_flight"] == 0:
+            await asyncio.sleep(0.005)
+        codes = await asyncio.gather(front.end(), worker.end())
+        heard = await calling
+    assert codes == [0, 0]
+    assert (heard.code, heard.variables["order_id"]) == (0, "1")
+    assert worker.events("worker.drained")[0]["jobs_left"] == 0

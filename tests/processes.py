@@ -1,0 +1,101 @@
+"""Real processes of the project, their log lines read as they come."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+from typing import Any, Self
+
+from tests.desk import Place
+
+
+class Process:
+    """A process whose standard output is JSON lines. ``async with`` ends it, by SIGKILL at last."""
+
+    def __init__(self, *command: str, environ: Mapping[str, str]) -> None:
+        """Take what to run by this interpreter, and what to add to the environment."""
+        self._command = command
+        self._environ = {**os.environ, **environ}
+        self.lines: list[dict[str, Any]] = []
+        self._news = asyncio.Condition()
+
+    async def __aenter__(self) -> Self:
+        """Start it."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, *self._command, env=self._environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End it if it still runs."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        await self._reader
+
+    async def event(self, name: str, count: int = 1) -> dict[str, Any]:
+        """Return the ``count``-th line of an event, as soon as it has been logged."""
+        async with self._news:
+            await self._news.wait_for(lambda: len(self.events(name)) >= count or self._reader.done())
+        return self.events(name)[count - 1]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the lines of an event so far."""
+        return [line for line in self.lines if line.get("event") == name]
+
+    async def end(self, number: Signals = SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self._process.send_signal(number)
+        return await self._process.wait()
+
+    async def kill(self) -> None:
+        """End it as a crash would."""
+        await self.end(SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            try:
+                self.lines.append(json.loads(line))
+            except ValueError:
+                self.lines.append({"event": "text", "text": line.decode()})
+            async with self._news:
+                self._news.notify_all()
+        async with self._news:
+            self._news.notify_all()
+
+
+class GatewayProcess(Process):
+    """``deskgate gateway`` on the test configuration."""
+
+    def __init__(self, config: Path, place: Place) -> None:
+        """Take the configuration file and where its parts live."""
+        super().__init__("-m", "gateway", "gateway", "-c", str(config), environ=place.environ)
+
+    async def address(self) -> tuple[str, int]:
+        """Return where it takes callbacks, once it does."""
+        host, _, port = (await self.event("gateway.started"))["listen"].rpartition(":")
+        return host, int(port)
+
+
+class WorkerProcess(Process):
+    """``deskgate worker`` on the test configuration; ``async with`` returns when it takes jobs."""
+
+    def __init__(self, config: Path, place: Place) -> None:
+        """Take the configuration file and where its parts live."""
+        super().__init__("-m", "gateway", "worker", "-c", str(config), environ=place.environ)
+
+    async def __aenter__(self) -> Self:
+        """Start it and wait until it is there."""
+        await super().__aenter__()
+        await self.event("worker.started")
+        return self
