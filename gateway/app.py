@@ -13,7 +13,7 @@ from gateway.core.config import Address
 from gateway.edge import admin, server
 from gateway.edge.http import Port
 from gateway.flow import Flow
-from gateway.store.connection import RedisLink
+from gateway.store.link import RedisLink
 from gateway.store.hand_off import HandOff
 from gateway.store.keys import Keys
 from gateway.store.sessions import Sessions

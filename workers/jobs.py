@@ -1,33 +1,53 @@
 """Jobs: a lookup taken from its lane, asked under the policies, its answer recorded and pushed."""
 
 import time
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from redis.asyncio import Redis
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from gateway.backends.http import HttpBackend
 from gateway.backends.python import PythonBackend
 from gateway.core.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, Lookup
-from gateway.core.errors import Code, LookupFailed, NoAnswer
+from gateway.core.errors import Code, LookupFailed, NoAnswer, QueueUnavailable
 from gateway.core.messages import Answer, Ask, Job
 from gateway.resilience.retry import RetryPolicy
-from gateway.store.connection import OUTAGE
 from gateway.store.keys import Keys
+from gateway.store.link import RedisLink
 from gateway.store.queue import JOB_KEPT, Envelope, finish
 
 log = structlog.get_logger("deskgate.worker")
 
 
+@dataclass(slots=True)
+class Claim:
+    """What a PushWorker knows of the job that it claimed: its body, its try, and the time on two clocks.
+
+    ``server_ms`` was read at ``at`` on this process's monotonic clock; ``finished`` tells that the job has
+    come to its own end.
+    """
+
+    body: bytes
+    job_try: int
+    server_ms: float
+    at: float
+    finished: bool = False
+
+
+claim: ContextVar[Claim] = ContextVar("claim")
+"""The claim of the running job; unset under arq's own worker."""
+
+
 class Lane:
     """A backend's side of the queue in one worker process: what its jobs need. Durations are seconds."""
 
-    def __init__(self, catalog: Catalog, name: str, redis: Redis) -> None:
+    def __init__(self, catalog: Catalog, name: str, link: RedisLink) -> None:
         """Open the backend of lane ``name``; raise ImportError for a Python lookup that is not there."""
         self.name = name
         self.catalog = catalog
-        self.redis = redis
+        self.link = link
         self.keys = Keys(catalog.settings.redis.prefix)
         declared = catalog.settings.backends.get(name)
         self.backend: HttpBackend | PythonBackend
@@ -55,22 +75,25 @@ class Lane:
 
     async def server_ms(self) -> float:
         """Return the time on the Redis server's clock, the only one that deadlines are told on."""
-        seconds, microseconds = await self.redis.time()
-        return float(seconds * 1000 + microseconds / 1000)
+        if (claimed := claim.get(None)) is not None:
+            return claimed.server_ms + (time.monotonic() - claimed.at) * 1000
+        seconds, microseconds = await self.link.execute("TIME")
+        return int(seconds) * 1000 + int(microseconds) / 1000
 
     async def finish(self, job: Job, answer: Answer) -> None:
-        """Record and push ``answer``, outlasting an outage of Redis; raise what redis-py raises at last."""
+        """Record and push ``answer``, outlasting an outage of Redis; raise QueueUnavailable at last."""
         lookup = self.catalog.lookups.get(job.lookup)
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(OUTAGE),
+            retry=retry_if_exception_type(QueueUnavailable),
             stop=stop_after_delay(JOB_KEPT),
             wait=wait_random_exponential(multiplier=0.05, max=1.0),
             reraise=True,
         ):
             with attempt:
-                await finish(
-                    self.redis, self.keys, self.name, job, answer, kept=lookup.kept if lookup else 0.0
-                )
+                kept = lookup.kept if lookup else 0.0
+                await finish(self.link, self.keys, self.name, job, answer, kept=kept)
+        if (claimed := claim.get(None)) is not None:
+            claimed.finished = True
 
 
 async def run_lookup(ctx: dict[str, Any], envelope: Envelope) -> None:

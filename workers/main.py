@@ -10,7 +10,7 @@ from arq.connections import ArqRedis
 from arq.worker import func
 
 from gateway.core.catalog import Catalog
-from gateway.store.connection import open_redis
+from gateway.store.link import RedisLink
 from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from workers.jobs import Lane, run_lookup
 from workers.push import PushWorker
@@ -33,7 +33,7 @@ def push_worker(lane: Lane) -> PushWorker:
     worker = PushWorker(
         functions=[func(run_lookup, name=RUN_LOOKUP)],
         queue_name=lane.keys.lane(lane.name),
-        redis_pool=ArqRedis(lane.redis.connection_pool, serialize_job, deserialize_job),
+        redis_pool=ArqRedis(lane.link.redis.connection_pool, serialize_job, deserialize_job),
         handle_signals=False,
         max_jobs=lane.concurrency,
         job_timeout=lane.longest_job + JOB_KEPT,
@@ -46,7 +46,7 @@ def push_worker(lane: Lane) -> PushWorker:
         log_results=False,
     )
     worker.in_progress_timeout_s = lane.longest_job + CLAIM_MARGIN
-    worker.ready_key = lane.keys.ready(lane.name)
+    worker.lane = lane
     return worker
 
 
@@ -56,8 +56,9 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
 
     Raise ImportError for a Python lookup that is not there.
     """
-    redis = open_redis(catalog.settings.redis.url, REDIS_TIMEOUT)
-    lanes = [Lane(catalog, name, redis) for name in names]
+    link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
+    lanes = [Lane(catalog, name, link) for name in names]
+    await link.start()
     running = [push_worker(lane) for lane in lanes]
     for worker in running:
         worker.main_task = asyncio.create_task(worker.main())
@@ -69,7 +70,7 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
         log.info("worker.drained", jobs_left=sum(left))
         for lane in lanes:
             await lane.backend.close()
-        await redis.aclose(close_connection_pool=True)
+        await link.close()
 
 
 async def run(catalog: Catalog, names: Sequence[str], grace: float) -> None:

@@ -1,17 +1,26 @@
 """PushWorker: an arq worker that is woken by tokens in Redis instead of polling for jobs.
 
-arq's sorted set stays the truth and its ``run_job`` runs the job; only the waiting is replaced. A token that
-is lost costs at most :data:`SWEEP_EVERY` seconds: that often the sorted set itself is looked at.
+arq's sorted set stays the truth and its ``run_job`` runs the job; only the waiting is replaced, and the round
+trips around it: a claim answers arq's first question beforehand, and a job's own finish leaves arq nothing to
+clear. A token that is lost costs at most :data:`SWEEP_EVERY` seconds: that often the set itself is looked at.
 """
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Self, cast
 
 import structlog
 from arq import Worker
+from arq.connections import ArqRedis
 from redis.asyncio.connection import Connection
 
-from gateway.store.connection import OUTAGE, Script, backoff, dedicated_connection
+from gateway.core.errors import QueueUnavailable
+from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection
+from gateway.store.link import Script
+from workers.jobs import Claim, Lane, claim
 
 log = structlog.get_logger("deskgate.worker")
 
@@ -20,12 +29,58 @@ _SCAN = 1000
 _PATIENCE = 2.0
 _CLAIM = Script("claim")
 
+_unasked: ContextVar[Claim | None] = ContextVar("_unasked", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _AnsweredPipeline:
+    """What arq's ``run_job`` asks first (job, try, expiry), answered by the claim."""
+
+    claim: Claim
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        _unasked.set(None)
+
+    def get(self, _: str) -> None:
+        """The job's body."""
+
+    def incr(self, _: str) -> None:
+        """The number of this try."""
+
+    def expire(self, _: str, __: int) -> None:
+        """The claim has set it."""
+
+    async def execute(self) -> tuple[bytes, int, bool]:
+        """Return what the three commands would."""
+        return self.claim.body, self.claim.job_try, True
+
+
+class _ClaimedPool:
+    """Stands for arq's pool during ``run_job``, until its first pipeline has been answered."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._claim = claim
+
+    def pipeline(self, *, transaction: bool) -> _AnsweredPipeline:
+        """Return the pipeline that needs no round trip."""
+        assert transaction  # noqa: S101 - arq's first pipeline is one
+        return _AnsweredPipeline(self._claim)
+
 
 class PushWorker(Worker):
     """Runs the jobs of one lane, at most ``max_jobs`` at a time, from the moment that they are enqueued."""
 
-    ready_key: str
-    """The list of the lane's wake tokens; set it before :meth:`main` runs."""
+    lane: Lane
+    """The lane whose jobs it runs; set it before :meth:`main` runs."""
+
+    @property
+    def pool(self) -> ArqRedis:
+        """The pool of arq, or what answers in its place at the beginning of a claimed job."""
+        unasked = _unasked.get()
+        return super().pool if unasked is None else cast("ArqRedis", _ClaimedPool(unasked))
 
     async def main(self) -> None:
         """Pick and run jobs until cancelled, through any outage of Redis."""
@@ -34,32 +89,26 @@ class PushWorker(Worker):
         self._swept = 0.0
         attempt = 0
         while True:
-            connection = dedicated_connection(self.pool)
+            connection = dedicated_connection(self.lane.link.redis)
             try:
-                await connection.connect()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+                await connect(connection, _PATIENCE)
                 while True:
                     await self._pick(connection)
-                    if attempt:
-                        log.info("redis.restored", lane=self.queue_name)
-                        attempt = 0
-            except OUTAGE as error:
-                if not attempt:
-                    log.warning(
-                        "redis.lost", lane=self.queue_name, error=type(error).__name__, detail=str(error)
-                    )
+                    attempt = 0
+            except (*OUTAGE, QueueUnavailable):
+                await asyncio.sleep(backoff(attempt))  # the link has logged the loss
+                attempt += 1
             finally:
                 await connection.disconnect()
-            await asyncio.sleep(backoff(attempt))
-            attempt += 1
 
     async def drain(self, grace: float) -> int:
         """Take no new job and wait ``grace`` seconds for those that run; return how many had to be left.
 
         A job that is left stays queued, for another worker.
         """
-        self.allow_pick_jobs = False
         if self.main_task is not None:
             self.main_task.cancel()
+            await asyncio.gather(self.main_task, return_exceptions=True)
         if self.tasks:
             await asyncio.wait(self.tasks.values(), timeout=grace)
         left = [task for task in self.tasks.values() if not task.done()]
@@ -67,6 +116,11 @@ class PushWorker(Worker):
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         return len(left)
+
+    async def finish_job(self, job_id: str, finish: bool, *rest: Any) -> None:  # noqa: ANN401, FBT001 - arq's own
+        """Clear a job that did not come to its own end; one that did has left nothing to clear."""
+        if not finish or not claim.get().finished:
+            await super().finish_job(job_id, finish, *rest)
 
     async def _pick(self, connection: Connection) -> None:
         """Start what the next tokens, or a sweep that is due, show."""
@@ -83,23 +137,30 @@ class PushWorker(Worker):
             await self._claim([], room)
             await self.heart_beat()
 
-    async def _tokens(self, connection: Connection, room: int, patience: float) -> list[bytes]:
+    async def _tokens(self, connection: Connection, room: int, patience: float) -> Sequence[bytes]:
         """Return the next tokens, at most ``room``; none after ``patience`` seconds."""
         timeout = max(patience, 0.001)
-        await connection.send_command("BLMPOP", f"{timeout:.3f}", 1, self.ready_key, "LEFT", "COUNT", room)
-        popped = await connection.read_response(timeout=timeout + _PATIENCE)
-        return list(popped[1]) if popped else []
+        async with asyncio.timeout(timeout + _PATIENCE):
+            ready = self.lane.keys.ready(self.lane.name)
+            await connection.send_command("BLMPOP", f"{timeout:.3f}", 1, ready, "LEFT", "COUNT", room)
+            popped = await connection.read_response()
+        return popped[1] if popped else ()
 
     async def _claim(self, tokens: Sequence[bytes], room: int) -> None:
         """Claim jobs in one round trip and start them."""
         lapse = int(self.in_progress_timeout_s * 1000)
-        claimed = await _CLAIM.run(self.pool, [self.queue_name], [room, lapse, _SCAN, *tokens])
-        for job_id, score in zip(claimed[::2], claimed[1::2], strict=True):
-            self._start(job_id.decode(), int(float(score)))
+        now, *claimed = await self.lane.link.run(_CLAIM, [self.queue_name], [room, lapse, _SCAN, *tokens])
+        for job_id, score, body, job_try in _rows(claimed):
+            self._start(
+                job_id.decode(), int(float(score)), Claim(body, job_try, float(now), time.monotonic())
+            )
 
-    def _start(self, job_id: str, score: int) -> None:
+    def _start(self, job_id: str, score: int, claimed: Claim) -> None:
         self.job_counter += 1
+        claim.set(claimed)
+        _unasked.set(claimed)
         task = self.tasks[job_id] = self.loop.create_task(self.run_job(job_id, score))
+        _unasked.set(None)
         task.add_done_callback(lambda done: self._ended(job_id, done))
 
     def _ended(self, job_id: str, task: "asyncio.Task[None]") -> None:
@@ -109,3 +170,8 @@ class PushWorker(Worker):
         self._slot_freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("job.unfinished", job=job_id, error=type(error).__name__)
+
+
+def _rows(flat: Sequence[Any]) -> Iterable[tuple[bytes, bytes, bytes, int]]:
+    """Return the claimed jobs of claim.lua: id, score, body, try."""
+    return zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)

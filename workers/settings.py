@@ -11,6 +11,7 @@ from gateway.core.config import CONFIG_VARIABLE, LANE_VARIABLE, environment
 from gateway.core.errors import DeskgateError
 from gateway.store.connection import open_redis, sentinel_hosts
 from gateway.store.keys import Keys
+from gateway.store.link import RedisLink
 from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
 from workers.jobs import Lane, run_lookup
@@ -38,10 +39,13 @@ def worker_settings() -> dict[str, Any]:
 
     async def start(ctx: dict[str, Any]) -> None:
         configure_logs("worker")
-        ctx["lane"] = Lane(catalog, name, redis)
+        link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
+        await link.start()
+        ctx["lane"] = Lane(catalog, name, link)
 
     async def stop(ctx: dict[str, Any]) -> None:
         await ctx["lane"].backend.close()
+        await ctx["lane"].link.close()
 
     return {
         "functions": [func(run_lookup, name=RUN_LOOKUP)],

@@ -1,25 +1,16 @@
-"""The connection to Redis: every call capped in time, its loss noticed once, its return noticed by itself."""
+"""Connections to Redis, opened by redis-py: plain, TLS, unix sockets and Sentinel alike."""
 
 import asyncio
-import hashlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from importlib import resources
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import structlog
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import NoScriptError, RedisError
-
-from gateway.core.errors import QueueUnavailable
-
-T = TypeVar("T")
-log = structlog.get_logger("deskgate.store")
+from redis.exceptions import RedisError
 
 OUTAGE = (RedisError, OSError, TimeoutError)
 """What a Redis that is gone, hanging, loading or read-only raises."""
@@ -69,85 +60,17 @@ def sentinel_hosts(url: str) -> tuple[list[tuple[str, int]], str, int]:
     return hosts, service or "mymaster", int(db or 0)
 
 
-class Script:
-    """One Lua script of ``store/lua``, sent by its digest, and whole when the server does not know it."""
-
-    def __init__(self, name: str) -> None:
-        """Load ``lua/NAME.lua``, which says what its KEYS and ARGV are."""
-        self.text = resources.files("gateway.store").joinpath(f"lua/{name}.lua").read_text()
-        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-    async def run(self, redis: Redis, keys: Sequence[str], arguments: Sequence[bytes | str | float]) -> Any:  # noqa: ANN401 - what a script returns, its first lines say
-        """Run the script; raise what redis-py raises.
-
-        A script that answers ``NOSCRIPT`` did nothing, so sending it again is safe.
-        """
-        send: Callable[..., Awaitable[Any]] = redis.execute_command
-        try:
-            return await send("EVALSHA", self.digest, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await send("EVAL", self.text, len(keys), *keys, *arguments)
-
-
-class RedisLink:
-    """A client that fails fast: each call is capped, and while Redis is lost no call waits for it at all."""
-
-    def __init__(self, url: str, timeout: float) -> None:
-        """Take the cap on any single call, in seconds; nothing is opened yet."""
-        self.timeout = timeout
-        self.redis = open_redis(url, timeout)
-        self.lost = False
-        self._probe: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Find out whether Redis is there; it need not be."""
-        try:
-            await self.call(self.redis.ping)
-        except QueueUnavailable:
-            return
-
-    async def call(self, command: Callable[[], Awaitable[T]]) -> T:
-        """Return what ``command`` returns; raise QueueUnavailable when it cannot within the cap."""
-        if self.lost:
-            msg = "Redis is lost"
-            raise QueueUnavailable(msg)
-        try:
-            async with asyncio.timeout(self.timeout):
-                return await command()
-        except OUTAGE as error:
-            self._lose(error)
-            msg = f"Redis did not answer: {type(error).__name__}"
-            raise QueueUnavailable(msg) from error
-
-    def _lose(self, error: BaseException) -> None:
-        if not self.lost:
-            self.lost = True
-            log.warning("redis.lost", error=type(error).__name__, detail=str(error))
-            self._probe = asyncio.create_task(self._restore())
-
-    async def _restore(self) -> None:
-        """Ask until Redis answers, with growing pauses."""
-        attempt = 0
-        while self.lost:
-            try:
-                async with asyncio.timeout(self.timeout):
-                    await self.redis.ping()
-            except OUTAGE:
-                await asyncio.sleep(backoff(attempt))
-                attempt += 1
-            else:
-                self.lost = False
-                log.info("redis.restored")
-
-    async def close(self) -> None:
-        """Stop asking and close the connections."""
-        if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.gather(self._probe, return_exceptions=True)
-        await self.redis.aclose(close_connection_pool=True)
-
-
 def dedicated_connection(redis: Redis) -> Connection:
-    """Return a connection of its own beside the pool's, for what blocks or subscribes; not yet connected."""
-    make: Callable[[], Connection] = redis.connection_pool.make_connection
-    return make()
+    """Return a connection of its own beside the pool's, not yet connected, whose operations wait for ever.
+
+    Whoever pipelines, blocks or subscribes on it sets limits that fit.
+    """
+    connection: Connection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    connection.socket_timeout = None
+    return connection
+
+
+async def connect(connection: Connection, patience: float) -> None:
+    """Open a connection, its greeting included; raise what :data:`OUTAGE` names."""
+    async with asyncio.timeout(patience):
+        await connection.connect()  # type: ignore[no-untyped-call] # redis-py 5 has no types here

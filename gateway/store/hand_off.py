@@ -11,8 +11,8 @@ from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
 from gateway.core.records import Known
 from gateway.store import queue
-from gateway.store.connection import RedisLink
 from gateway.store.keys import Keys
+from gateway.store.link import RedisLink
 from gateway.store.queue import State, Wanted
 from gateway.store.replies import Pending, Replies
 from gateway.store.sessions import Sessions, decode_record
@@ -123,7 +123,7 @@ class HandOff:
         """Resolve the jobs whose record has been written since they were begun."""
         keys = [self._keys.record(one.want.job.record) for one in asked]
         try:
-            found = await self.link.call(lambda: self.link.redis.mget(keys))
+            found = await self.link.execute("MGET", *keys)
         except QueueUnavailable:
             return
         for one, data in zip(asked, found, strict=True):

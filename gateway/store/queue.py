@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from redis.asyncio import Redis
 
 from gateway.core.messages import Answer, Job
-from gateway.store.connection import RedisLink, Script
 from gateway.store.keys import Keys
+from gateway.store.link import RedisLink, Script
 
 RUN_LOOKUP = "run_lookup"
 """The name under which workers register the one function that runs jobs."""
@@ -98,18 +97,18 @@ async def begin(
         )
         names.append(keys.waiters(job_id))
         arguments += (want.fresh * 1000, want.late * 1000, job_id, _encode(job))
-    reply = await link.call(lambda: _BEGIN.run(link.redis, names, arguments))
+    reply = await link.run(_BEGIN, names, arguments)
     begun = [Begun(State(reply[i]), reply[i + 1], reply[i + 2].decode()) for i in range(1, len(reply), 3)]
     return float(reply[0]), begun
 
 
 async def finish(  # noqa: PLR0913 - where, what, and for how long
-    redis: Redis, keys: Keys, lane: str, job: Job, answer: Answer, *, kept: float
+    link: RedisLink, keys: Keys, lane: str, job: Job, answer: Answer, *, kept: float
 ) -> int:
     """Keep the answer's record for ``kept`` seconds, push it to every gateway that waits, clear the job.
 
     A failed answer leaves the record as it is. Safe to repeat. Return the number of gateways that were told;
-    raise what redis-py raises.
+    raise QueueUnavailable.
     """
     job_id = answer.job_id
     names = (
@@ -122,9 +121,7 @@ async def finish(  # noqa: PLR0913 - where, what, and for how long
         in_progress_key_prefix + job_id,
     )
     variables = b"" if answer.code else _encode(answer.variables)
-    told: int = await _FINISH.run(
-        redis, names, (job_id, _encode(answer), variables, max(1, int(kept * 1000)))
-    )
+    told: int = await link.run(_FINISH, names, (job_id, _encode(answer), variables, max(1, int(kept * 1000))))
     return told
 
 

@@ -11,8 +11,9 @@ import structlog
 from redis.asyncio.connection import Connection
 
 from gateway.core.messages import Answer
-from gateway.store.connection import OUTAGE, RedisLink, backoff, dedicated_connection
+from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection
 from gateway.store.keys import Keys
+from gateway.store.link import RedisLink
 
 log = structlog.get_logger("deskgate.store")
 _decoder = msgspec.msgpack.Decoder(Answer)
@@ -91,7 +92,7 @@ class Replies:
                 attempt = 0
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read(connection))
-                    group.create_task(_keep_alive(connection))
+                    group.create_task(self._keep_alive(connection))
             except* OUTAGE:
                 self.subscribed.clear()
             finally:
@@ -100,18 +101,27 @@ class Replies:
             attempt += 1
 
     async def _subscribe(self, connection: Connection) -> None:
-        async with asyncio.timeout(max(1.0, self._link.timeout)):
-            await connection.connect()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+        patience = max(1.0, self._link.timeout)
+        await connect(connection, patience)
+        async with asyncio.timeout(patience):
             await connection.send_command("SUBSCRIBE", self.channel)
             await connection.read_response()
         self.subscribed.set()
 
     async def _read(self, connection: Connection) -> None:
         while True:
-            # The ping is answered every two seconds; a longer silence means that the other end is gone.
-            message = await connection.read_response(timeout=_SILENCE)
+            message = await connection.read_response()
+            self._heard = time.monotonic()
             if message[0] == b"message":
                 self._receive(message[2])
+
+    async def _keep_alive(self, connection: Connection) -> None:
+        """Make a silent death of the connection show itself: raise TimeoutError when no ping is answered."""
+        self._heard = time.monotonic()
+        while time.monotonic() - self._heard < _SILENCE:
+            await asyncio.sleep(_PING_EVERY)
+            await connection.send_command("PING", check_health=False)
+        raise TimeoutError
 
     def _receive(self, data: bytes) -> None:
         try:
@@ -120,10 +130,3 @@ class Replies:
             log.warning("answer.unreadable", error=str(error))
         else:
             self.resolve(answer)
-
-
-async def _keep_alive(connection: Connection) -> None:
-    """Make a silent death of the connection show itself."""
-    while True:
-        await asyncio.sleep(_PING_EVERY)
-        await connection.send_command("PING", check_health=False)

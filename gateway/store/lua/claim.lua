@@ -3,7 +3,7 @@
 -- KEYS[1] lane
 -- ARGV[1] most jobs to claim   ARGV[2] ms until a claim lapses (the worker is taken for dead)
 -- ARGV[3] ids to look at when there are no tokens   ARGV[4...] tokens: job ids
--- Returns {job id, score as text, ...} of the jobs claimed
+-- Returns {now (ms, as text), then four per job claimed: id, score as text, body, number of this try}
 --
 -- A token is a hint, the sorted set is the truth: a token that is lost, doubled or for a finished job does nothing.
 -- A stock arq client's job has its score in ms and may be deferred; one of begin.lua is due at once.
@@ -16,16 +16,19 @@ if #ARGV > 3 then
 else
   ids = redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[3]) - 1)
 end
-local claimed = {}
+local claimed = {string.format('%.3f', now)}
 for _, id in ipairs(ids) do
-  if #claimed >= room * 2 then break end
+  if #claimed > room * 4 then break end
   local score = redis.call('ZSCORE', KEYS[1], id)
   if score and tonumber(score) <= now then
-    if redis.call('EXISTS', 'arq:job:' .. id) == 0 then
+    local body = redis.call('GET', 'arq:job:' .. id)
+    if not body then
       redis.call('ZREM', KEYS[1], id)
     elseif redis.call('SET', 'arq:in-progress:' .. id, '1', 'NX', 'PX', lapse) then
-      claimed[#claimed + 1] = id
-      claimed[#claimed + 1] = score
+      local try = redis.call('INCR', 'arq:retry:' .. id)
+      redis.call('EXPIRE', 'arq:retry:' .. id, 88400)
+      local size = #claimed
+      claimed[size + 1], claimed[size + 2], claimed[size + 3], claimed[size + 4] = id, score, body, try
     end
   end
 end

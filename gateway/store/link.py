@@ -1,0 +1,123 @@
+"""The link to Redis: every call capped in time, its loss noticed once, its return noticed by itself."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import structlog
+from redis.exceptions import NoScriptError
+
+from gateway.core.errors import QueueUnavailable
+from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection, open_redis
+from gateway.store.wire import Wire
+
+log = structlog.get_logger("deskgate.store")
+
+# ruff: noqa: ANN401 - what a command returns, Redis' documentation says; what a script returns, its first lines
+
+
+class Script:
+    """One Lua script of ``store/lua``, sent by its digest, and whole when the server does not know it."""
+
+    def __init__(self, name: str) -> None:
+        """Load ``lua/NAME.lua``, which says what its KEYS and ARGV are."""
+        self.text = resources.files("gateway.store").joinpath(f"lua/{name}.lua").read_text()
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisLink:
+    """One pipelined connection, made again whenever it breaks.
+
+    While Redis is lost no call waits for it at all. A call that was under way when the connection broke is
+    never sent again: whether the server ran it, nobody knows.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        """Take the cap on any single call, in seconds; nothing is opened yet."""
+        self.timeout = timeout
+        self.redis = open_redis(url, timeout)
+        self.present = asyncio.Event()
+        self._wire: Wire | None = None
+        self._lost = False
+        self._tried = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether Redis cannot be reached at the moment."""
+        return self._wire is None
+
+    async def start(self) -> None:
+        """Connect, and stay connected; return after the first try, whatever came of it."""
+        self._task = asyncio.create_task(self._stay_connected())
+        await self._tried.wait()
+
+    async def execute(self, *command: bytes | str | float) -> Any:
+        """Return the answer to a command; raise QueueUnavailable when there is none within the cap."""
+        try:
+            return await self._send(command)
+        except OUTAGE as error:
+            msg = f"Redis did not answer: {type(error).__name__}"
+            raise QueueUnavailable(msg) from error
+
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | float]) -> Any:
+        """Return what a script returns; raise QueueUnavailable.
+
+        The server that answers ``NOSCRIPT``, as after a restart, ran nothing: sending the whole is safe.
+        """
+        tail = (len(keys), *keys, *arguments)
+        try:
+            try:
+                return await self._send(("EVALSHA", script.digest, *tail))
+            except NoScriptError:
+                return await self._send(("EVAL", script.text, *tail))
+        except OUTAGE as error:
+            msg = f"Redis did not answer: {type(error).__name__}"
+            raise QueueUnavailable(msg) from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.redis.aclose(close_connection_pool=True)
+
+    def _send(self, command: Sequence[bytes | str | float]) -> "asyncio.Future[Any]":
+        if self._wire is None:
+            msg = "Redis is lost"
+            raise QueueUnavailable(msg)
+        return self._wire.execute(command)
+
+    async def _stay_connected(self) -> None:
+        attempt = 0
+        while True:
+            connection = dedicated_connection(self.redis)
+            try:
+                await connect(connection, self.timeout)
+                self._wire = Wire(connection, self.timeout)
+                self._note_present()
+                attempt = 0
+                await self._wire.read()
+            except OUTAGE as error:
+                self._note_lost(error)
+            finally:
+                self._wire = None
+                self.present.clear()
+                await connection.disconnect()
+            await asyncio.sleep(backoff(attempt))
+            attempt += 1
+
+    def _note_present(self) -> None:
+        self.present.set()
+        self._tried.set()
+        if self._lost:
+            self._lost = False
+            log.info("redis.restored")
+
+    def _note_lost(self, error: BaseException) -> None:
+        self._tried.set()
+        if not self._lost:
+            self._lost = True
+            log.warning("redis.lost", error=type(error).__name__, detail=str(error))
