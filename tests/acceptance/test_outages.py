@@ -14,7 +14,6 @@ from gateway.crm.server import Crm
 from gateway.processes import Valkey
 from tests.desk import Desk, Heard, Place
 from tests.processes import GatewayProcess, WorkerProcess
-from workers.main import workers
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -44,13 +43,13 @@ async def until(desk: Desk, code: int, **variables: str) -> Heard:
 
 
 async def test_gateway_starts_without_redis_and_serves_when_it_comes(
-    own_place: Place, valkey: Valkey, desk: Desk
+    own_place: Place, valkey: Valkey, desk: Desk, tmp_path: Path
 ) -> None:
     """The order in which machines come up is nobody's to choose."""
     valkey.stop()
     catalog = own_place.catalog(redis_timeout="100ms")
     with capture_logs() as lines:
-        async with gateway(catalog) as running, workers(catalog, catalog.lanes, grace=0):
+        async with gateway(catalog) as running, WorkerProcess(written(tmp_path, own_place), own_place):
             here = desk.at(running.callbacks)
             heard = await here.call(node="order", orderId="1")
             assert (heard.code, heard.variables) == (Code.QUEUE_UNAVAILABLE, {"order_id": "unknown"})
@@ -58,16 +57,17 @@ async def test_gateway_starts_without_redis_and_serves_when_it_comes(
             await asyncio.to_thread(valkey.start)
             assert (await until(here, 0, orderId="1")).variables["order_id"] == "1"
             assert running.flow.degraded == []
-    assert [line["event"] for line in lines].count("redis.lost") == len(("gateway", "worker"))
+    assert [line["event"] for line in lines].count("redis.lost") == 1
 
 
 @pytest.mark.parametrize("way", ["killed", "hanging"])
 async def test_lost_redis_leaves_the_records_in_memory(
-    way: str, own_place: Place, valkey: Valkey, desk: Desk
+    way: str, own_place: Place, valkey: Valkey, desk: Desk, tmp_path: Path
 ) -> None:
     """Callbacks go on being answered, in time, with what this process has seen; the loss is logged once."""
     catalog = own_place.catalog(fresh="0s", redis_timeout="100ms")
-    async with gateway(catalog) as running, workers(catalog, catalog.lanes, grace=0):
+    config = written(tmp_path, own_place, fresh="0s")
+    async with gateway(catalog) as running, WorkerProcess(config, own_place):
         here = desk.at(running.callbacks)
         first = await here.call(node="order", orderId="1")
         assert first.code == 0
@@ -86,10 +86,8 @@ async def test_lost_redis_leaves_the_records_in_memory(
             else:
                 valkey.signal(signal.SIGCONT)
             assert (await until(here, 0, orderId="1")).variables == first.variables
-            while sum(line["event"] == "redis.restored" for line in lines) < len(("gateway", "worker")):
-                await asyncio.sleep(0.01)
         events = [line["event"] for line in lines]
-        assert (events.count("redis.lost"), events.count("redis.restored")) == (2, 2)
+        assert (events.count("redis.lost"), events.count("redis.restored")) == (1, 1)
 
 
 async def test_killed_worker_costs_callbacks_their_live_answers_and_nothing_else(
