@@ -83,15 +83,17 @@ class Lane:
     async def finish(self, job: Job, answer: Answer) -> None:
         """Record and push ``answer``, outlasting an outage of Redis; raise QueueUnavailable at last."""
         lookup = self.catalog.lookups.get(job.lookup)
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(QueueUnavailable),
-            stop=stop_after_delay(JOB_KEPT),
-            wait=wait_random_exponential(multiplier=0.05, max=1.0),
-            reraise=True,
-        ):
-            with attempt:
-                kept = lookup.kept if lookup else 0.0
-                await finish(self.link, self.keys, self.name, job, answer, kept=kept)
+        kept = lookup.kept if lookup else 0.0
+        try:
+            await finish(self.link, self.keys, self.name, job, answer, kept=kept)
+        except QueueUnavailable:
+            again = AsyncRetrying(
+                retry=retry_if_exception_type(QueueUnavailable),
+                stop=stop_after_delay(JOB_KEPT),
+                wait=wait_random_exponential(multiplier=0.05, max=1.0),
+                reraise=True,
+            )
+            await again(finish, self.link, self.keys, self.name, job, answer, kept=kept)
         if (claimed := claim.get(None)) is not None:
             claimed.finished = True
 

@@ -1,6 +1,7 @@
 """Retry: more attempts for transient failures, spaced by full jitter, begun before the deadline only."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -38,6 +39,30 @@ class RetryPolicy:
         most 1 s (Brooker, "Exponential Backoff And Jitter"). ``on_retry`` is told the number of the attempt
         that failed, and why.
         """
+        begun = time.monotonic()
+        try:
+            return await self._attempt(ask)
+        except NoAnswer as error:
+            if not is_transient(error) or self.attempts == 1:
+                raise
+            first = error
+        # Most lookups succeed at once and need no machinery; it takes over with the failure that it missed.
+        return await self._again(ask, first, left - (time.monotonic() - begun), on_retry)
+
+    async def _again(
+        self,
+        ask: Callable[[], Awaitable[T]],
+        first: NoAnswer,
+        left: float,
+        on_retry: Callable[[int, NoAnswer], None],
+    ) -> T:
+        failed = iter((first,))
+
+        async def attempt() -> T:
+            for error in failed:
+                raise error
+            return await self._attempt(ask)
+
         retrying = AsyncRetrying(
             retry=retry_if_exception(is_transient),
             stop=stop_after_attempt(self.attempts) | stop_before_delay(left),
@@ -45,7 +70,7 @@ class RetryPolicy:
             before_sleep=lambda state: on_retry(state.attempt_number, _failure(state)),
             reraise=True,
         )
-        return await retrying(self._attempt, ask)
+        return await retrying(attempt)
 
     async def _attempt(self, ask: Callable[[], Awaitable[T]]) -> T:
         try:

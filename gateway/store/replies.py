@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -20,6 +21,7 @@ _decoder = msgspec.msgpack.Decoder(Answer)
 
 _PING_EVERY = 2.0
 _SILENCE = 5.0
+_MOST_EARLY = 1000
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Replies:
         self._link = link
         self._keep = keep
         self._pending: dict[str, Pending] = {}
+        self._early: OrderedDict[str, Answer] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
 
     def expect(self, job_id: str, lookup: str, record: str, patience: float) -> Pending:
@@ -58,12 +61,22 @@ class Replies:
             pending = Pending(job_id, lookup, record, loop.create_future())
             self._pending[job_id] = pending
             loop.call_later(patience, self._pending.pop, job_id, None)
+            if (early := self._early.pop(job_id, None)) is not None:
+                self.resolve(early)
         return pending
 
     def resolve(self, answer: Answer) -> None:
-        """Hand an answer to whoever waits; one that nobody expects is dropped."""
+        """Hand an answer to whoever waits, now or in a moment.
+
+        A quick worker's push can be read before the answer to the very command that began its job: the two
+        come over different connections.
+        """
         pending = self._pending.pop(answer.job_id, None)
-        if pending is not None and not pending.future.done():
+        if pending is None:
+            self._early[answer.job_id] = answer
+            if len(self._early) > _MOST_EARLY:
+                self._early.popitem(last=False)
+        elif not pending.future.done():
             pending.heard = time.monotonic()
             self._keep(pending, answer)
             pending.future.set_result(answer)
