@@ -13,9 +13,9 @@ from gateway.core.config import Address
 from gateway.edge import admin, server
 from gateway.edge.http import Port
 from gateway.flow import Flow
-from gateway.store.link import RedisLink
 from gateway.store.hand_off import HandOff
 from gateway.store.keys import Keys
+from gateway.store.link import RedisLink
 from gateway.store.sessions import Sessions
 
 log = structlog.get_logger("deskgate.gateway")

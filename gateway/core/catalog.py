@@ -1,20 +1,21 @@
 """The catalog: apps, routes and lookups, validated and compiled; what a callback asks is decided here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 from jmespath.parser import ParsedResult
 
 from gateway.core import config
 from gateway.core.checks import check
 from gateway.core.errors import NoRoute
 from gateway.core.messages import Callback
-from gateway.core.reading import ConfigFaults, Fault, present
+from gateway.core.reading import ConfigFaults, Fault, Secret, present, suggestion
 from gateway.core.request import RequestTemplate, compile_request
 
 PYTHON_LANE = "python"
@@ -34,7 +35,7 @@ class Lookup:
     lane: str
     version: str
     inputs: tuple[str, ...]
-    variables: Mapping[str, ParsedResult]
+    variables: Mapping[str, ParsedResult] = field(repr=False)
     request: RequestTemplate | None = None
     python: str | None = None
     required: frozenset[str] = frozenset()
@@ -109,11 +110,15 @@ class Catalog:
 
 def compile_catalog(settings: config.Config, faults: list[Fault]) -> Catalog:
     """Return the catalog of ``settings``; raise ConfigFaults with ``faults`` and all that is found here."""
+    found: list[Fault] = []
     lookups = {
-        name: _lookup(name, declared, settings.backends.get(declared.backend or ""), faults)
+        name: _lookup(name, declared, settings.backends.get(declared.backend or ""), found)
         for name, declared in present(settings.lookups).items()
     }
-    check(settings, {name: frozenset(lookup.inputs) for name, lookup in lookups.items()}, faults)
+    check(settings, {name: frozenset(lookup.inputs) for name, lookup in lookups.items()}, found)
+    # What could not be read stands there empty or by its default: that it does not fit is no second fault.
+    unread = [fault.path for fault in faults]
+    faults += [fault for fault in found if not any(_lies_in(fault.path, path) for path in unread)]
     if faults:
         raise ConfigFaults(faults)
     return Catalog(
@@ -132,6 +137,19 @@ def load(path: Path) -> Catalog:
     return compile_catalog(*config.read_file(path))
 
 
+def _lies_in(path: str, place: str) -> bool:
+    return path == place or path.startswith((f"{place}.", f"{place}["))
+
+
+def _functions(node: Mapping[str, Any]) -> Iterator[str]:
+    """Return the functions that a parsed JMESPath expression calls; compiling it looks none of them up."""
+    if node["type"] == "function_expression":
+        yield node["value"]
+    for child in node["children"]:
+        if isinstance(child, dict):
+            yield from _functions(child)
+
+
 def _app(number: int, declared: config.App) -> App:
     return App(number, declared.token, declared.signature, declared.on_degraded, declared.markers)
 
@@ -147,8 +165,14 @@ def _lookup(
         try:
             variables[variable] = jmespath.compile(expression)
         except JMESPathError as error:
-            reason = str(error).splitlines()[0].rstrip(":")
-            fault(f"variables.{variable}", f"{expression!r} is not a JMESPath expression: {reason}")
+            reason = "" if isinstance(expression, Secret) else ": " + str(error).splitlines()[0].rstrip(":")
+            fault(f"variables.{variable}", f"{expression!r} is not a JMESPath expression{reason}")
+            continue
+        for function in _functions(variables[variable].parsed):
+            if function not in Functions.FUNCTION_TABLE:
+                hint = suggestion(function, Functions.FUNCTION_TABLE)
+                shown = repr(expression) if isinstance(expression, Secret) else f"{function}()"
+                fault(f"variables.{variable}", f"{shown} is not a function of JMESPath{hint}")
     request = None
     if declared.request is not None:
         request = compile_request(declared.request, lambda place, message: fault(f"request.{place}", message))

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from gateway.core import config
 from gateway.core.reading import Fault, present, suggestion
+from gateway.core.request import CONTROL, TOKEN
 
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
+_NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -34,7 +36,8 @@ def _gateway(gateway: config.Gateway) -> Iterator[Fault]:
 
 def _redis(redis: config.Redis) -> Iterator[Fault]:
     yield from _positive("redis", redis, ("timeout",))
-    if redis.url != "embedded" and urlsplit(redis.url).scheme not in _REDIS_SCHEMES:
+    url = _split(redis.url)
+    if redis.url != "embedded" and (url is None or url.scheme not in _REDIS_SCHEMES):
         yield Fault("redis.url", f"must begin with one of {', '.join(f'{s}://' for s in _REDIS_SCHEMES)}")
     if not redis.prefix:
         yield Fault("redis.prefix", "must not be empty")
@@ -49,13 +52,29 @@ def _app(path: str, name: str, app: config.App | None) -> Iterator[Fault]:
 
 def _backend(path: str, name: str, backend: config.Backend) -> Iterator[Fault]:
     yield from _positive(path, backend, ("attempt_timeout", "attempts", "concurrency", "max_reply"))
-    url = urlsplit(backend.url)
-    if url.scheme not in {"http", "https"} or not url.hostname:
+    url = _split(backend.url)
+    if url is None or _port(url) == 0 or url.scheme not in {"http", "https"} or not url.hostname:
         yield Fault(f"{path}.url", "must be an http:// or https:// address with a host")
-    if url.query or url.fragment:
+    elif url.query or url.fragment:
         yield Fault(f"{path}.url", "must have no query and no fragment: a lookup's path is added to it")
+    elif url.username is not None and not isinstance(backend.auth, config.NoAuth):
+        yield Fault(f"{path}.url", "credentials belong either in the url or in `auth`, not in both")
+    yield from _auth(f"{path}.auth", backend.auth)
     if name == "python":
         yield Fault(path, "the name is taken by the lane of Python lookups")
+
+
+def _auth(path: str, auth: config.Auth) -> Iterator[Fault]:
+    for name in auth.__struct_fields__:
+        value = getattr(auth, name)
+        if not value or CONTROL.search(value):
+            yield Fault(
+                f"{path}.{name}", "must not be empty, nor hold a line break or another control character"
+            )
+    if isinstance(auth, config.BasicAuth) and ":" in auth.username:
+        yield Fault(f"{path}.username", "must hold no colon (RFC 7617)")
+    if isinstance(auth, config.HeaderAuth) and not TOKEN.fullmatch(auth.name):
+        yield Fault(f"{path}.name", "a header's name is letters, digits and hyphens")
 
 
 def _lookup(
@@ -73,7 +92,7 @@ def _question(path: str, lookup: config.Lookup, settings: config.Config) -> Iter
     """Tell what is wrong with whom the lookup asks."""
     if (lookup.request is None) == (lookup.python is None):
         yield Fault(path, "needs either `request` (with `backend`) or `python`")
-    if lookup.request is not None and lookup.backend is None:
+    if lookup.request is not None and lookup.backend is None and lookup.python is None:
         yield Fault(f"{path}.backend", f"missing{_known(settings.backends)}")
     if lookup.backend is not None and lookup.backend not in settings.backends:
         hint = suggestion(lookup.backend, settings.backends)
@@ -131,6 +150,22 @@ def _markers(
                 yield Fault(
                     f"apps.{name}.markers", f"{marker!r} is also set by {setters[marker]!r} in {path}"
                 )
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of an address, None when it is none."""
+    try:
+        return None if _NOT_IN_URL.search(url) else urlsplit(url)
+    except ValueError:
+        return None
+
+
+def _port(url: SplitResult) -> int:
+    """Return the port that an address names, -1 when it names none, 0 when it is not one."""
+    try:
+        return -1 if url.port is None else url.port
+    except ValueError:
+        return 0
 
 
 def _positive(path: str, table: object, names: Iterable[str]) -> Iterator[Fault]:

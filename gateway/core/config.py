@@ -13,11 +13,16 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from gateway.core.reading import Fault, read_struct
+from gateway.core.reading import Fault, Secret, read_struct
 from gateway.core.units import parse_duration, parse_size
 
 CONFIG_VARIABLE = "DESKGATE_CONFIG"
 LANE_VARIABLE = "DESKGATE_LANE"
+REDIS_URL_VARIABLE = "DESKGATE_REDIS_URL"
+"""Where ``deskgate up`` tells its children the address of the server that it brings."""
+
+EMBEDDED = "embedded"
+"""The ``redis.url`` that asks ``deskgate up`` for a server."""
 
 _HIGHEST_PORT = 65_535
 
@@ -42,21 +47,6 @@ class Size(int):
     def parse(cls, text: str) -> Self:
         """Return the size that ``text`` says; raise ValueError when it says none."""
         return cls(parse_size(text))
-
-
-class Secret(str):
-    """A text that no log line and no traceback shows."""
-
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return ``text`` as a secret; raise TypeError when it is no text."""
-        return cls(str.__add__("", text))
-
-    def __repr__(self) -> str:
-        """Hide the value."""
-        return "'***'"
 
 
 class Tokens(tuple[Secret, ...]):
@@ -226,22 +216,38 @@ def read(text: str, environ: Mapping[str, str]) -> tuple[Config, list[Fault]]:
     """Return what can be read of ``text`` and every fault found; the config is whole when there is none."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no TOMLDecodeError
         return Config(), [Fault("", f"not TOML: {error}")]
     faults: list[Fault] = []
-    config = read_struct(document, Config, "", environ, faults)
-    return config or Config(), faults
+    config = read_struct(document, Config, "", environ, faults) or Config()
+    if config.redis.url == EMBEDDED and (url := environ.get(REDIS_URL_VARIABLE)):
+        redis = msgspec.structs.replace(config.redis, url=Secret(url))
+        config = msgspec.structs.replace(config, redis=redis)
+    return config, faults
 
 
-def read_file(path: Path) -> tuple[Config, list[Fault]]:
-    """Like :func:`read`, from a file and the process's environment."""
+def read_file(path: Path, *, embedded: bool = False) -> tuple[Config, list[Fault]]:
+    """Like :func:`read`, from a file and the process's environment.
+
+    ``redis.url = "embedded"`` is a fault where nobody brings that server, unless ``embedded`` says that the
+    caller does, or only looks.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return Config(), [Fault("", f"cannot be read: {error}")]
-    return read(text, os.environ)
+    config, faults = read(text, os.environ)
+    if config.redis.url == EMBEDDED and not embedded:
+        message = '"embedded" runs under "deskgate up" alone; name a server, such as redis://127.0.0.1:6379/0'
+        faults.append(Fault("redis.url", message))
+    return config, faults
 
 
 def environment(name: str) -> str | None:
     """Return a variable of the process's environment, None when it is absent or empty."""
     return os.environ.get(name) or None
+
+
+def child_environment(added: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a child process: this process's own, and what is added to it."""
+    return {**os.environ, **added}

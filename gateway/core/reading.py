@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -11,6 +11,21 @@ S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
 _PLACE = re.compile(r"^(.*) - at `(?:key in )?\$(.*)`$", re.DOTALL)
+
+
+class Secret(str):
+    """A text that no log line and no traceback shows: a credential, or a value of the environment."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return ``text`` as a secret; raise TypeError when it is no text."""
+        return cls(str.__add__("", text))
+
+    def __repr__(self) -> str:
+        """Hide the value."""
+        return "'***'"
 
 
 class Fault(msgspec.Struct, frozen=True, order=True):
@@ -49,13 +64,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def read_struct(
     table: object, struct: type[S], path: str, environ: Mapping[str, str], faults: list[Fault]
 ) -> S | None:
-    """Return ``table`` as a ``struct``; note every fault in ``faults``.
+    """Return ``table`` as a ``struct``, None when it is no table; note every fault in ``faults``.
 
-    A field that cannot be read keeps its default, so that the rest can still be checked; None when a field
-    without a default is missing.
+    A field that cannot be read keeps its default, or is empty, so that the rest can still be checked.
     """
     if not isinstance(table, dict):
-        faults.append(Fault(path, f"expected a table, got {_kind(table)}"))
+        _wrong("a table", table, path, faults)
         return None
     prefix = f"{path}." if path else ""
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
@@ -71,8 +85,8 @@ def read_struct(
                 values[name] = value
         elif field.required:
             faults.append(Fault(f"{prefix}{name}", "missing"))
-    if any(field.required and name not in values for name, field in fields.items()):
-        return None
+        if field.required and name not in values:
+            values[name] = _empty(hints[name])
     return struct(**values)
 
 
@@ -83,14 +97,38 @@ def _read(value: object, hint: Any, path: str, environ: Mapping[str, str], fault
     """
     origin, arguments = get_origin(hint), get_args(hint)
     structs = [a for a in (hint, *arguments) if _is_struct(a)]
-    if origin is dict and isinstance(value, dict):
+    if origin is dict:
+        if not isinstance(value, dict):
+            return _wrong("a table", value, path, faults)
         read = {k: _read(v, arguments[1], f"{path}.{k}", environ, faults) for k, v in value.items()}
-        return read if structs else {k: v for k, v in read.items() if v is not None}
-    if origin is tuple and isinstance(value, list) and structs:
+        return {k: v if v is not None or structs else _empty(arguments[1]) for k, v in read.items()}
+    if origin is tuple and structs:
+        if not isinstance(value, list):
+            return _wrong("a list of tables", value, path, faults)
         return tuple(_read(v, structs[0], f"{path}[{i}]", environ, faults) for i, v in enumerate(value))
     if len(structs) == 1:  # a struct, or a struct that may be left out
         return read_struct(value, structs[0], path, environ, faults)
+    if structs:
+        return _read_tagged(value, structs, path, environ, faults)
     return _read_leaf(value, hint, path, environ, faults)
+
+
+def _read_tagged(
+    value: object,
+    structs: list[type[msgspec.Struct]],
+    path: str,
+    environ: Mapping[str, str],
+    faults: list[Fault],
+) -> Any:
+    """Return ``value`` as the one of ``structs`` that its tag names."""
+    tagged = {struct.__struct_config__.tag: struct for struct in structs}
+    field = str(structs[0].__struct_config__.tag_field)
+    tag = value.get(field) if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(tag, str) or tag not in tagged:
+        known = ", ".join(map(str, tagged))
+        faults.append(Fault(f"{path}.{field}", f"must be one of {known}"))
+        return None
+    return read_struct({k: v for k, v in value.items() if k != field}, tagged[tag], path, environ, faults)
 
 
 def _read_leaf(value: object, hint: Any, path: str, environ: Mapping[str, str], faults: list[Fault]) -> Any:
@@ -106,18 +144,18 @@ def _read_leaf(value: object, hint: Any, path: str, environ: Mapping[str, str], 
             message, place = match[1], match[2]
         if expanded != value:  # a value taken from the environment stays out of messages
             message = "the value taken from the environment does not fit here"
-        faults.append(Fault(path + place, _plain(message, hint)))
+        faults.append(Fault(path + place, message[:1].lower() + message[1:]))
         return None
 
 
-def _plain(message: str, hint: Any) -> str:
-    """Return msgspec's ``message`` in the words of a person who writes the file."""
-    if message.startswith("Invalid value"):
-        tags = [str(a.__struct_config__.tag) for a in get_args(hint) if _is_struct(a)]
-        return message.lower() + (f"; one of {', '.join(tags)}" if tags else "")
-    if message.startswith("Object missing required field"):
-        return message.replace("Object missing", "missing")
-    return message[:1].lower() + message[1:]
+def _wrong(wanted: str, value: object, path: str, faults: list[Fault]) -> None:
+    faults.append(Fault(path, f"expected {wanted}, got {_kind(value)}"))
+
+
+def _empty(hint: Any) -> Any:
+    """Return what stands for a required field that cannot be read."""
+    empty: type = get_origin(hint) or hint
+    return empty() if empty in {str, dict, tuple, Secret} else None
 
 
 def _expand(value: object, path: str, environ: Mapping[str, str], faults: list[Fault]) -> Any:
@@ -130,7 +168,8 @@ def _expand(value: object, path: str, environ: Mapping[str, str], faults: list[F
         return value
     missing = [name for name in _VARIABLE.findall(value) if name not in environ]
     faults += [Fault(path, f"the environment variable {name} is not set") for name in missing]
-    return _VARIABLE.sub(lambda match: environ.get(match[1], ""), value)
+    expanded = _VARIABLE.sub(lambda match: environ.get(match[1], ""), value)
+    return value if expanded == value else Secret(expanded)
 
 
 def _parse(kind: Any, value: object) -> object:

@@ -1,5 +1,6 @@
 """An HTTP lookup's request: declared with ``{Variable}`` places, filled with a callback's inputs."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,12 @@ import msgspec
 
 from gateway.core import config
 from gateway.core.template import Template, encode_header, encode_segment, fill_path, parse_template
+
+Report = Callable[[str, str], None]
+
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +62,49 @@ class RequestTemplate:
         )
 
 
-def compile_request(declared: config.Request, fault: Callable[[str, str], None]) -> RequestTemplate:
-    """Return the template that ``declared`` says; call ``fault(place, message)`` for each that is none."""
+def compile_request(declared: config.Request, report: Report) -> RequestTemplate:
+    """Return the template that ``declared`` says; call ``report(place, message)`` for every fault."""
 
     def template(text: str, place: str) -> Template:
         try:
             return parse_template(text)
         except ValueError as error:
-            fault(place, f"{text!r} is not a template: {error}")
+            report(place, f"{text!r} is not a template: {error}")
             return Template(())
 
-    if not declared.path.startswith("/"):
-        fault("path", "must begin with '/': it is added to the backend's url")
-    if "?" in declared.path or "#" in declared.path:
-        fault("path", "'?' and '#' do not belong in a path; put the query into `query`")
     if declared.json is not None and declared.method == "GET":
-        fault("json", "a GET request has no body; use method = 'POST'")
+        report("json", "a GET request has no body; use method = 'POST'")
+    path = template(declared.path, "path")
+    _check_path(declared.path, path, report)
+    _check_headers(declared.headers, report)
     return RequestTemplate(
         method=declared.method,
-        path=template(declared.path, "path"),
+        path=path,
         query={name: template(text, f"query.{name}") for name, text in declared.query.items()},
         headers={name: template(text, f"headers.{name}") for name, text in declared.headers.items()},
         json=_compile_json(declared.json, "json", template),
     )
+
+
+def _check_path(text: str, path: Template, report: Report) -> None:
+    if not text.startswith("/"):
+        report("path", "must begin with '/': it is added to the backend's url")
+    if "?" in text or "#" in text:
+        report("path", "'?' and '#' do not belong in a path; put the query into `query`")
+    if any(_STRAY_PERCENT.search(literal) for literal, _ in path.parts):
+        report("path", "a '%' must be followed by two hexadecimal digits; write '%25' for the sign itself")
+    try:
+        fill_path(path, dict.fromkeys(path.inputs, "x"))
+    except ValueError:
+        report("path", "must not have a segment '.' or '..'")
+
+
+def _check_headers(headers: Mapping[str, str], report: Report) -> None:
+    for name, text in headers.items():
+        if not TOKEN.fullmatch(name):
+            report(f"headers.{name}", "a header's name is letters, digits and hyphens")
+        if CONTROL.search(text):
+            report(f"headers.{name}", "a header holds no line break and no other control character")
 
 
 def _compile_json(value: Any, place: str, template: Callable[[str, str], Template]) -> Any:

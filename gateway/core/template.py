@@ -23,6 +23,10 @@ class Template:
         """The names of the variables that the template reads, in the order of their places."""
         return tuple(name for _, name in self.parts if name is not None)
 
+    def __repr__(self) -> str:
+        """Leave the literals out: they may come from the environment."""
+        return f"Template(inputs={self.inputs})"
+
     def fill(self, values: Mapping[str, str], encode: Callable[[str], str]) -> str:
         """Return the text with each place holding its encoded value; raise KeyError when one is absent."""
         return "".join(
@@ -35,7 +39,7 @@ def parse_template(text: str) -> Template:
     parts: list[tuple[str, str | None]] = []
     for literal, name, spec, conversion in Formatter().parse(text):
         if name is not None and (spec or conversion or not _NAME.fullmatch(name)):
-            msg = f"{{{name}}} is not a variable's name; write for example {{orderId}}"
+            msg = "a place does not hold a variable's name; write for example {orderId}"
             raise ValueError(msg)
         parts.append((literal, name))
     return Template(tuple(parts))

@@ -7,10 +7,14 @@ def as_text(value: object) -> str:
     """Return ``value`` as a session variable holds it.
 
     Text as is, numbers as JSON writes them, booleans ``true`` / ``false``, null ``""``, lists and objects
-    as compact JSON. Every sample value of the platform's documentation is a string: ten is ``"10"``.
+    as compact JSON; what JSON writes as text (a date, a decimal) is that text. Every sample value of the
+    platform's documentation is a string: ten is ``"10"``.
     """
     if isinstance(value, str):
         return value
     if value is None:
         return ""
-    return msgspec.json.encode(value).decode()
+    text = msgspec.json.encode(value).decode()
+    if text == "null":  # not a number, or infinite
+        return ""
+    return msgspec.json.decode(text, type=str) if text.startswith('"') else text

@@ -137,8 +137,9 @@ def _check_signature(tokens: tuple[str, ...], given: str, request_time: str, now
     if not _UNIX_SECONDS.fullmatch(request_time) or abs(now - int(request_time)) > SIGNATURE_WINDOW:
         msg = "RequestTime is more than 60 s from now, or not a time"
         raise Unauthenticated(msg)
+    presented = given.encode(errors="surrogatepass")
     # Every token is tried, whatever the others gave: the time tells nothing about which one is right.
-    matches = [hmac.compare_digest(sign(t, request_time).encode(), given.encode()) for t in tokens]
+    matches = [hmac.compare_digest(sign(t, request_time).encode(), presented) for t in tokens]
     if not any(matches):
         msg = "Sign does not match any token of this app"
         raise Unauthenticated(msg)

@@ -4,6 +4,7 @@ One arq queue per backend, called its lane. Jobs and answers are msgpack; nothin
 function name, keys and job layout are known here and in ``workers`` alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -130,7 +131,8 @@ def serialize_job(fields: Mapping[str, Any]) -> bytes:
 
     A job of this project is written as :class:`Envelope`; whatever else arq wants to keep, as a plain map.
     """
-    if fields.get("f") == RUN_LOOKUP and len(fields.get("a", ())) == 1 and "r" not in fields:
+    plain = fields.get("t") is None and not fields.get("k") and "r" not in fields
+    if plain and fields.get("f") == RUN_LOOKUP and len(fields.get("a", ())) == 1:
         return _encode(Envelope(0.0, float(fields["et"]), fields["a"][0]))
     return msgspec.msgpack.encode(dict(fields), enc_hook=repr)
 
@@ -143,4 +145,7 @@ def deserialize_job(data: bytes) -> dict[str, Any]:
     if data[:1] != b"\x93":
         return msgspec.msgpack.decode(data, type=dict[str, Any])
     envelope = _envelopes.decode(data)
+    if not math.isfinite(envelope.enqueued_ms):
+        msg = "the time at which the job was enqueued is no time"
+        raise msgspec.ValidationError(msg)
     return {"t": None, "f": RUN_LOOKUP, "a": (envelope,), "k": {}, "et": int(envelope.enqueued_ms)}

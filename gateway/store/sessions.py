@@ -22,7 +22,7 @@ def decode_record(data: bytes | None) -> Record | None:
         return None
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         kind = str(error)
         if kind not in _warned and len(_warned) < _MOST_WARNINGS:
             _warned.add(kind)

@@ -44,9 +44,12 @@ class _Bridge(logging.Handler):
         """Write one record of the standard library as an event."""
         logger = structlog.get_logger("deskgate.library")
         exception = {"exc_info": record.exc_info} if record.exc_info else {}
-        logger.log(
-            record.levelno, "library.logged", logger=record.name, message=record.getMessage(), **exception
-        )
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - whatever the library's arguments raise
+            message = str(record.msg)
+        level = logging.ERROR if record.levelno >= logging.ERROR else logging.WARNING
+        logger.log(level, "library.logged", logger=record.name, message=message, **exception)
 
 
 def _named(process: str) -> Processor:
@@ -58,4 +61,7 @@ def _named(process: str) -> Processor:
 
 
 def _dumps(event: EventDict, **_: object) -> bytes:
-    return msgspec.json.encode(event, enc_hook=repr)
+    try:
+        return msgspec.json.encode(event, enc_hook=repr)
+    except (TypeError, ValueError, RecursionError):  # a lone surrogate, a key that is no text
+        return msgspec.json.encode({str(key): ascii(value) for key, value in event.items()})

@@ -1,0 +1,75 @@
+"""How a reply is shown to people: its code with what it means, its time, its variables. For call and demo."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.core.errors import Code
+
+_PLAIN_WIDTH = 100
+
+MEANINGS: Mapping[Code, str] = {
+    Code.OK: "every variable is as good as asked for",
+    Code.TIMEOUT: "the backend did not answer in time, or no worker runs",
+    Code.BACKEND_UNAVAILABLE: "the backend refused, broke off, or answered that it cannot at the moment",
+    Code.BACKEND_REJECTED: "the backend took the question for a wrong one (4xx)",
+    Code.BAD_BACKEND_REPLY: "the backend's reply is not JSON, too large, or lacks a required variable",
+    Code.CIRCUIT_OPEN: "the backend was not asked: it has failed too often just now",
+    Code.OVERLOADED: "the backend was not asked: too much is waiting already",
+    Code.QUEUE_UNAVAILABLE: "Redis is unreachable or too slow",
+    Code.NO_WORKERS: "no worker runs for this backend",
+    Code.MISSING_INPUT: "a variable that a lookup needs is absent or empty",
+    Code.LOOKUP_FAILED: "a Python lookup raised, or the worker does not know the lookup",
+    Code.BAD_REQUEST: "the callback is not what the platform documents",
+    Code.UNAUTHENTICATED: "the signature is missing, wrong, or too old: see --token",
+    Code.UNKNOWN_APP: "the configuration has no such app: see --app and [apps]",
+    Code.NO_ROUTE: "no route matches these variables and this path: see [[routes]]",
+    Code.UNKNOWN_COMMAND: "the gateway does not handle this kind of callback",
+    Code.TOO_LARGE: "the callback is over max_body",
+    Code.WRONG_METHOD: "callbacks are POSTed",
+    Code.INTERNAL: "a bug in the gateway: its log has the trace",
+}
+"""What a code means to whoever sends callbacks by hand."""
+
+_NAMES: Mapping[int, str] = {int(code): code.name for code in Code}
+
+
+def open_console() -> Console:
+    """Return standard output: colours and its own width on a terminal, else plain text."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
+    return console
+
+
+def code_text(code: int) -> Text:
+    """Return a code with its name."""
+    name = _NAMES.get(code, "not a code of deskgate")
+    return Text(f"{code} {name}", "bold green" if code == Code.OK else "bold yellow")
+
+
+def meaning(code: int) -> str:
+    """Return what a code means, ``""`` for one of another server."""
+    return MEANINGS[Code(code)] if code in _NAMES else ""
+
+
+def time_text(took: float, limit: float) -> Text:
+    """Return the time that was taken, in seconds, beside the time that there was."""
+    style = "green" if took < limit / 2 else "yellow"
+    return Text.assemble((f"{_ms(took)} ms", style), (f" of {limit * 1000:.0f} ms", "dim"))
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table in the one look that they all have."""
+    empty = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
+    for column in columns:
+        empty.add_column(column, overflow="fold")
+    return empty
+
+
+def _ms(seconds: float) -> str:
+    """Return milliseconds, with a decimal where that says something."""
+    milliseconds = seconds * 1000
+    return f"{milliseconds:.1f}" if milliseconds < 10 else f"{milliseconds:.0f}"  # noqa: PLR2004 - one digit

@@ -1,0 +1,212 @@
+"""Which lookups a callback makes, and what makes one answer an answer to another callback's question."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.core.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, compile_catalog, load
+from gateway.core.config import read
+from gateway.core.errors import NoRoute
+from gateway.core.messages import Callback
+from gateway.core.reading import ConfigFaults
+
+LOOKUPS = """
+[apps.1]
+signature = "off"
+
+[apps.2]
+signature = "off"
+
+[backends.crm]
+url = "http://crm"
+attempt_timeout = "300ms"
+
+[backends.erp]
+url = "http://erp"
+
+[lookups.order]
+backend = "crm"
+request = { path = "/orders/{orderId}", query = { by = "{user}" } }
+inputs = ["language", "orderId"]
+variables = { status = "status" }
+
+[lookups.stock]
+backend = "erp"
+request = { path = "/stock" }
+variables = { stock = "stock" }
+
+[lookups.customer]
+backend = "crm"
+request = { path = "/customers/{user}" }
+variables = { name = "name" }
+
+[lookups.churn]
+python = "mycrm.lookups:churn"
+inputs = ["user"]
+variables = { risk = "risk" }
+"""
+
+
+def catalog(routes: str = "", **replaced: str) -> Catalog:
+    """Return the catalog of the lookups above with these routes, the ``old`` text replaced by ``new``."""
+    text = LOOKUPS + routes
+    if replaced:
+        assert replaced["old"] in text
+        text = text.replace(replaced["old"], replaced["new"])
+    return compile_catalog(*read(text, {}))
+
+
+def callback(app: int = 1, path: str = "/", **variables: str) -> Callback:
+    """Return a callback."""
+    return Callback(app, "s1", "", path, variables)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "variables", "matches"),
+    [
+        ("order", {"node": "order"}, True),
+        ("order", {"node": "Order"}, False),
+        ("order", {"node": "order "}, False),
+        ("order", {"node": ""}, False),
+        ("order", {}, False),
+        ("*", {"node": "anything"}, True),
+        ("*", {"node": "*"}, True),
+        ("*", {"node": ""}, False),
+        ("*", {}, False),
+        ("", {}, True),
+        ("", {"node": ""}, True),
+        ("", {"node": "order"}, False),
+        ("**", {"node": "order"}, False),
+    ],
+)
+def test_a_condition_is_a_value_anything_or_nothing(
+    wanted: str,
+    variables: dict[str, str],
+    matches: bool,  # noqa: FBT001 - by position in the table above
+) -> None:
+    """A fixed value says which node is calling; an unset variable arrives as ``""``."""
+    routed = catalog(f"[[routes]]\nwhen = {{ node = '{wanted}' }}\nlookups = ['order']")
+    assert routed.routes[0].matches(Callback(1, "s1", "", "/", variables)) is matches
+
+
+def test_every_condition_must_hold() -> None:
+    """App, path and variables narrow a route down together."""
+    routed = catalog("[[routes]]\napp = 1\npath = '/order'\nwhen = { a = '1', b = '*' }\nlookups = []")
+    good = callback(1, "/order", a="1", b="x")
+    assert routed.route(good).name == "routes[0]"
+    for other in (
+        callback(2, "/order", a="1", b="x"),
+        callback(1, "/orders", a="1", b="x"),
+        callback(1, "/order/", a="1", b="x"),
+        callback(1, "/order", a="2", b="x"),
+        callback(1, "/order", a="1"),
+    ):
+        with pytest.raises(NoRoute):
+            routed.route(other)
+
+
+def test_the_first_route_that_matches_wins() -> None:
+    """The order of the file decides; the last one may be for all that is left."""
+    routed = catalog(
+        "[[routes]]\nwhen = { a = '1' }\nlookups = ['order']\n"
+        "[[routes]]\nwhen = { a = '*' }\nlookups = ['stock', 'order']\n"
+        "[[routes]]\nlookups = []\n"
+    )
+    chosen = [routed.route(callback(a=a)) for a in ("1", "2", "")]
+    assert [route.name for route in chosen] == ["routes[0]", "routes[1]", "routes[2]"]
+    assert [[lookup.name for lookup in route.lookups] for route in chosen] == [
+        ["order"],
+        ["stock", "order"],
+        [],
+    ]
+
+
+def test_without_a_route_the_refusal_says_where_to_look() -> None:
+    """It is the first thing that a new installation sees."""
+    with pytest.raises(NoRoute, match="routes"):
+        catalog().route(callback())
+
+
+def test_a_lookups_inputs_are_what_it_reads_and_what_it_declares() -> None:
+    """Each once and in one order, so that equal questions are one question."""
+    lookups = catalog().lookups
+    assert lookups["order"].inputs == ("language", "orderId", "user")
+    assert lookups["stock"].inputs == ()
+    assert lookups["churn"].inputs == ("user",)
+
+
+def test_lanes_are_the_backends_that_lookups_use() -> None:
+    """Workers start one of each; a backend that nobody asks needs none."""
+    assert catalog("[backends.idle]\nurl = 'http://idle'").lanes == ("crm", "erp", PYTHON_LANE)
+
+
+def test_a_running_attempt_may_end_one_attempt_timeout_after_the_deadline() -> None:
+    """Its answer is late, and still worth keeping."""
+    lookups = catalog().lookups
+    assert (lookups["order"].late, lookups["stock"].late, lookups["churn"].late) == (0.3, 0.8, PYTHON_LATE)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "stale", "kept"), [("1h", "2h", 7200.0), ("2h", "2h", 7200.0), ("1h", "0s", 3600.0)]
+)
+def test_a_record_is_kept_as_long_as_it_can_serve(fresh: str, stale: str, kept: float) -> None:
+    """Longer is a user's data without a purpose, shorter a last known answer lost."""
+    durations = f"variables = {{ stock = 'stock' }}\nfresh = '{fresh}'\nstale_if_error = '{stale}'"
+    changed = catalog(old='variables = { stock = "stock" }', new=durations)
+    assert changed.lookups["stock"].kept == kept
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("/orders/{orderId}", "/v2/orders/{orderId}"),
+        ('by = "{user}"', 'by = "{language}"'),
+        ('status = "status"', 'status = "state"'),
+        ('status = "status"', 'state = "status"'),
+        ('status = "status" }', 'status = "status" }\nnot_found = { status = "none" }'),
+        ('backend = "crm"\nrequest = { path = "/orders', 'backend = "erp"\nrequest = { path = "/orders'),
+        ('request = { path = "/orders', 'request = { method = "POST", json = [1], path = "/orders'),
+    ],
+)
+def test_another_question_or_another_meaning_is_another_version(old: str, new: str) -> None:
+    """An answer that was kept under the old configuration does not answer the new one's question."""
+    before, after = catalog(), catalog(old=old, new=new)
+    assert before.lookups["order"].version != after.lookups["order"].version
+    assert before.lookups["stock"].version == after.lookups["stock"].version
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('status = "status" }', 'status = "status" }\nfresh = "1s"\nstale_if_error = "1h"'),
+        ('status = "status" }', 'status = "status" }\nfallback = { status = "x" }'),
+        ('attempt_timeout = "300ms"', 'attempt_timeout = "1s"\nattempts = 1\nconcurrency = 1'),
+    ],
+)
+def test_how_long_and_how_gently_is_no_other_version(old: str, new: str) -> None:
+    """Turning a knob in an outage must not throw away the last known answers."""
+    assert catalog().lookups["order"].version == catalog(old=old, new=new).lookups["order"].version
+
+
+def test_apps_have_their_tokens_and_markers() -> None:
+    """Numbers of the file become numbers of the query."""
+    text = 'token = ["new", "old"]\nsignature = "optional"\non_degraded = "ok"\nmarkers = { age = "Age" }'
+    app = compile_catalog(*read(f"[apps.1400000001]\n{text}", {})).apps[1400000001]
+    assert (app.id, app.tokens, app.signature, app.on_degraded) == (
+        1400000001,
+        ("new", "old"),
+        "optional",
+        "ok",
+    )
+    assert (app.markers.status, app.markers.age, app.markers.reason) == (None, "Age", None)
+
+
+def test_load_reads_a_file(tmp_path: Path) -> None:
+    """What every command begins with."""
+    path = tmp_path / "deskgate.toml"
+    path.write_text(LOOKUPS)
+    assert list(load(path).lookups) == ["order", "stock", "customer", "churn"]
+    path.write_text(LOOKUPS + "[[routes]]\nlookups = ['x']\n[gateway]\nbudget = '0s'")
+    with pytest.raises(ConfigFaults) as caught:
+        load(path)
+    assert [fault.path for fault in caught.value.faults] == ["gateway.budget", "routes[0].lookups[0]"]

@@ -1,0 +1,216 @@
+"""What a configuration means: each contradiction is found before a callback finds it."""
+
+import pytest
+
+from gateway.core.catalog import compile_catalog
+from gateway.core.config import read
+from gateway.core.reading import ConfigFaults, Fault
+
+BACKEND = '[backends.crm]\nurl = "http://crm"\n'
+LOOKUP = '[lookups.order]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "status" }\n'
+OTHER = '[lookups.other]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "s" }\n'
+PYTHON = '[lookups.churn]\npython = "mycrm.lookups:churn"\nvariables = { risk = "risk" }\n'
+WHOLE = BACKEND + LOOKUP
+
+
+def found(text: str) -> list[Fault]:
+    """Return the faults of a configuration."""
+    try:
+        compile_catalog(*read(text, {}))
+    except ConfigFaults as error:
+        return error.faults
+    return []
+
+
+def route(names: str, more: str = "") -> str:
+    """Return a route to lookups."""
+    return f"[[routes]]\nlookups = {names}\n{more}\n"
+
+
+CONTRADICTIONS = [
+    ("[gateway]\nlisten = ':80'\nadmin = ':80'", "gateway.admin", "must differ from gateway.listen"),
+    ("[gateway]\nbudget = '0s'", "gateway.budget", "more than zero"),
+    ("[gateway]\nmax_body = '0B'", "gateway.max_body", "more than zero"),
+    ("[gateway]\nlocal_records = -1", "gateway.local_records", "more than zero"),
+    ("[redis]\nurl = 'http://x'", "redis.url", "redis+sentinel://"),
+    ("[redis]\nurl = ''", "redis.url", "redis://"),
+    ("[redis]\nprefix = ''", "redis.prefix", "empty"),
+    ("[redis]\ntimeout = '0ms'", "redis.timeout", "more than zero"),
+    ("[apps.desk]\ntoken = 't'", "apps.desk", "a SdkAppid is a number"),
+    ("[apps.0]\ntoken = 't'", "apps.0", "a SdkAppid is a number"),
+    ("[apps.014]\ntoken = 't'", "apps.014", "a SdkAppid is a number"),
+    ("[apps.'1\n']\ntoken = 't'".replace("'1\n'", '"1\\n"'), "apps.1\n", "a SdkAppid is a number"),
+    ("[apps.1]", "apps.1.token", "missing; without a token set signature = 'off'"),
+    (BACKEND + "attempts = 0", "backends.crm.attempts", "more than zero"),
+    (BACKEND + "concurrency = 0", "backends.crm.concurrency", "more than zero"),
+    (BACKEND + "attempt_timeout = '0s'", "backends.crm.attempt_timeout", "more than zero"),
+    (BACKEND + "max_reply = '0B'", "backends.crm.max_reply", "more than zero"),
+    ("[backends.crm]\nurl = 'crm:80'", "backends.crm.url", "http:// or https://"),
+    ("[backends.crm]\nurl = 'ftp://crm'", "backends.crm.url", "http:// or https://"),
+    ("[backends.crm]\nurl = 'http:///api'", "backends.crm.url", "http:// or https://"),
+    ("[backends.crm]\nurl = 'http://crm?a=b'", "backends.crm.url", "no query"),
+    ("[backends.crm]\nurl = 'http://crm#a'", "backends.crm.url", "no query"),
+    ("[backends.python]\nurl = 'http://crm'", "backends.python", "taken"),
+    (LOOKUP, "lookups.order.backend", "'crm' is not a backend"),
+    (WHOLE.replace("crm]", "crn]"), "lookups.order.backend", "did you mean 'crn'?"),
+    (WHOLE.replace('backend = "crm"\n', ""), "lookups.order.backend", "missing; known: crm"),
+    (WHOLE.replace('request = { path = "/o" }\n', ""), "lookups.order", "`request`"),
+    (PYTHON + "backend = 'crm'\n" + BACKEND, "lookups.churn.backend", "has no backend"),
+    (PYTHON.replace(":churn", ".churn"), "lookups.churn.python", "mycrm.lookups:churn"),
+    (PYTHON.replace("mycrm.lookups:churn", "os:system; x"), "lookups.churn.python", "must name a function"),
+    (WHOLE + "required = ['statsu']", "lookups.order.required", "did you mean 'status'?"),
+    (WHOLE + "not_found = { gone = 'x' }", "lookups.order.not_found.gone", "'gone' is not in `variables`"),
+    (WHOLE + "fallback = { gone = 'x' }", "lookups.order.fallback.gone", "'gone' is not in `variables`"),
+    (WHOLE + "inputs = ['']", "lookups.order.inputs", "must not be empty"),
+    (WHOLE.replace('{ status = "status" }', "{}"), "lookups.order.variables", "at least one"),
+    (WHOLE + "fresh = '2h'\nstale_if_error = '1h'", "lookups.order.stale_if_error", "shorter than fresh"),
+    (WHOLE + "stale_while_revalidate = '25h'", "lookups.order.stale_if_error", "shorter than fresh"),
+    (
+        WHOLE.replace('"status" }', '"status[" }'),
+        "lookups.order.variables.status",
+        "is not a JMESPath expression",
+    ),
+    (WHOLE.replace('"status" }', '"" }'), "lookups.order.variables.status", "is not a JMESPath expression"),
+    (WHOLE.replace("/o", "/{"), "lookups.order.request.path", "is not a template"),
+    (WHOLE + route("['oder']"), "routes[0].lookups[0]", "did you mean 'order'?"),
+    (WHOLE + route("['order', 'order']"), "routes[0].lookups[1]", "stands here twice"),
+    (WHOLE + OTHER + route("['order', 'other']"), "routes[0].lookups[1]", "both set the variable 'status'"),
+    (WHOLE + route("[]") + route("['x']"), "routes[1].lookups[0]", "'x' is not a lookup"),
+    (WHOLE + route("[]", "path = 'order'"), "routes[0].path", "must begin with '/'"),
+    (WHOLE + route("[]", "app = 7"), "routes[0].app", "7 is not an app"),
+    (
+        WHOLE + route("['order']") + "[apps.1]\ntoken = 't'\nmarkers = { age = 'status' }",
+        "apps.1.markers",
+        "also set by 'order' in routes[0]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "place", "message"), CONTRADICTIONS)
+def test_a_contradiction_is_a_fault_with_its_place(text: str, place: str, message: str) -> None:
+    """``check`` finds it in a second; in production it would be a user."""
+    (only,) = found(text)
+    assert only.path == place
+    assert message in only.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        WHOLE + PYTHON + route("['order', 'churn']", "path = '/'"),
+        WHOLE + OTHER + route("['order']") + route("['other']"),
+        "[gateway]\nlisten = '127.0.0.1:0'\nadmin = '127.0.0.1:0'",
+        "[apps.1]\nsignature = 'off'",
+        "[redis]\nurl = 'embedded'",
+        "[redis]\nurl = 'unix:///run/valkey.sock'",
+        "[redis]\nurl = 'redis+sentinel://a:1,b:2/service/0'",
+        WHOLE + "fresh = '0s'\nstale_if_error = '0s'",
+        WHOLE + "not_found = {}\nfallback = {}\nrequired = []",
+        WHOLE
+        + route("['order']", "app = 1")
+        + "[apps.2]\ntoken = 't'\nmarkers = { age = 'status' }\n[apps.1]\ntoken = 't'",
+        "[backends.crm]\nurl = 'https://[::1]:8443/api/v1/'\n" + LOOKUP,
+    ],
+)
+def test_what_does_not_contradict_itself_is_ok(text: str) -> None:
+    """A check that cries wolf is switched off."""
+    assert found(text) == []
+
+
+def test_two_lookups_that_set_one_variable_may_serve_different_routes() -> None:
+    """Only one of them answers any one callback; within a route every clash is named."""
+    text = WHOLE + OTHER + OTHER.replace("other", "third") + route("['order', 'other', 'third']")
+    assert [fault.path for fault in found(text)] == ["routes[0].lookups[1]", "routes[0].lookups[2]"]
+
+
+def test_an_expression_with_an_unknown_function_is_a_fault() -> None:
+    """It compiles, and then every reply of the backend counts as bad."""
+    assert [fault.path for fault in found(WHOLE.replace('"status" }', '"lenght(@)" }'))] == [
+        "lookups.order.variables.status"
+    ]
+
+
+SPURIOUS = {
+    "a variable that is not set": "[apps.1]\ntoken = '${NOPE}'",
+    "a token of another type": "[apps.1]\ntoken = 3",
+    "a request without a path": BACKEND
+    + '[lookups.o]\nbackend = "crm"\nrequest = {}\nvariables = { s = "s" }',
+    "an expression that is no text": WHOLE.replace('"status" }', "3 }") + "required = ['status']",
+    "an admin address that is none": "[gateway]\nlisten = '127.0.0.1:8081'\nadmin = 'x'",
+    "both of two ways to ask": PYTHON + 'request = { path = "/o" }',
+    "a duration that is none": WHOLE + "fresh = '48h'\nstale_if_error = 'x'",
+}
+
+
+@pytest.mark.parametrize("kind", SPURIOUS)
+def test_one_mistake_is_one_fault(kind: str) -> None:
+    """*Missing* said of a token that stands there sends its author looking in the wrong place."""
+    assert len(found(SPURIOUS[kind])) == 1
+
+
+HIDDEN = {
+    "a lookup without variables": (
+        '[lookups.o]\nbackend = "crn"\nrequest = { path = "/{" }\n',
+        ["lookups.o.backend", "lookups.o.request.path", "lookups.o.variables"],
+    ),
+    "a backend without a url": (
+        "[backends.crm]\nattempts = 0",
+        ["backends.crm.attempts", "backends.crm.url"],
+    ),
+    "a route without lookups": ("[[routes]]\napp = 7", ["routes[0].app", "routes[0].lookups"]),
+    "basic credentials without either": (
+        BACKEND + "auth = { type = 'basic' }",
+        ["backends.crm.auth.password", "backends.crm.auth.username"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_a_missing_key_hides_no_other_fault_of_its_table(kind: str) -> None:
+    """Every fault at once means these too."""
+    text, places = HIDDEN[kind]
+    assert sorted(fault.path for fault in found(text)) == places
+
+
+def test_an_unknown_key_of_credentials_is_a_fault() -> None:
+    """Unknown keys are faults, in this table too."""
+    places = [fault.path for fault in found(BACKEND + "auth = { type = 'bearer', token = 'x', tokn = 'y' }")]
+    assert places == ["backends.crm.auth.tokn"]
+
+
+@pytest.mark.parametrize("text", ["[backends.crm]\nurl = 'http://[::1'", "[redis]\nurl = 'redis://[::1'"])
+def test_an_address_that_cannot_be_split_is_a_fault(text: str) -> None:
+    """``check`` ends with a fault, never with a trace."""
+    assert [fault.path.partition(".")[2].rpartition(".")[2] for fault in found(text)] == ["url"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://crm:99999", "http://crm:port", "http://crm/a b", "http://crm/\\n", "http://c rm"]
+)
+def test_a_backends_address_that_cannot_be_called_is_a_fault(url: str) -> None:
+    """Each of these passes, and then every call fails."""
+    assert [fault.path for fault in found(f'[backends.crm]\nurl = "{url}"')] == ["backends.crm.url"]
+
+
+def test_credentials_in_the_address_and_in_auth_are_a_fault() -> None:
+    """There is one Authorization header, and no telling which of the two it should be."""
+    text = "[backends.crm]\nurl = 'http://user:pass@crm'\nauth = { type = 'bearer', token = 't' }"
+    assert [fault.path for fault in found(text)] == ["backends.crm.url"]
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        "{ type = 'bearer', token = \"abc\\n\" }",
+        "{ type = 'bearer', token = '' }",
+        "{ type = 'header', name = 'X Key', value = 'k' }",
+        "{ type = 'header', name = 'X-Key', value = \"k\\r\\nX: y\" }",
+        "{ type = 'basic', username = 'a:b', password = 'c' }",
+    ],
+)
+def test_credentials_that_cannot_be_sent_are_a_fault(auth: str) -> None:
+    """A token from a file often ends in a line break; RFC 7617 allows no colon in a user's name."""
+    (only,) = found(f"{BACKEND}auth = {auth}")
+    assert only.path.startswith("backends.crm.auth")
+    assert "abc" not in only.message

@@ -1,0 +1,270 @@
+"""The configuration file is read whole: every fault at once, each with its place."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.core.catalog import Catalog, compile_catalog, load
+from gateway.core.config import Address, Secret, Tokens, environment, read, read_file
+from gateway.core.reading import ConfigFaults
+
+SAMPLE = Path(__file__).parents[2] / "ops" / "deskgate.toml"
+SAMPLE_ENVIRON = {
+    "DESKGATE_LISTEN": "127.0.0.1:8080",
+    "DESKGATE_ADMIN": "127.0.0.1:8081",
+    "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "DESKGATE_PREFIX": "deskgate",
+    "DESK_TOKEN": "xxxxyyyy",
+    "CRM_URL": "http://127.0.0.1:8090",
+}
+
+BACKEND = '[backends.crm]\nurl = "http://crm"\n'
+LOOKUP = '[lookups.order]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "status" }\n'
+WHOLE = BACKEND + LOOKUP
+
+
+def compiled(text: str, **environ: str) -> Catalog:
+    """Return the catalog of a configuration; raise ConfigFaults."""
+    return compile_catalog(*read(text, environ))
+
+
+def faults(text: str, **environ: str) -> list[str]:
+    """Return the faults of a configuration, each as ``check`` prints it."""
+    try:
+        compiled(text, **environ)
+    except ConfigFaults as error:
+        return str(error).splitlines()
+    return []
+
+
+def places(text: str, **environ: str) -> list[str]:
+    """Return the places of the faults, in alphabetical order."""
+    return sorted(fault.split(": ")[0] for fault in faults(text, **environ))
+
+
+def test_the_sample_is_ok() -> None:
+    """It is what everybody starts from."""
+    assert faults(SAMPLE.read_text(), **SAMPLE_ENVIRON) == []
+
+
+def test_the_sample_names_every_variable_that_it_needs() -> None:
+    """Someone who starts it with an empty environment reads here what to set."""
+    missing = [fault.split()[-4] for fault in faults(SAMPLE.read_text()) if fault.endswith("is not set")]
+    assert sorted(missing) == sorted(SAMPLE_ENVIRON)
+
+
+def test_an_empty_file_has_the_documented_defaults() -> None:
+    """A default that drifted from the documentation is a surprise in production."""
+    settings = compiled("").settings
+    assert settings.gateway.listen == ("127.0.0.1", 8080)
+    assert settings.gateway.admin == ("127.0.0.1", 8081)
+    assert (settings.gateway.budget, settings.gateway.max_body) == (1.6, 65_536)
+    assert (settings.gateway.max_inflight, settings.gateway.local_records) == (1000, 50_000)
+    assert (settings.redis.url, settings.redis.prefix) == ("redis://127.0.0.1:6379/0", "deskgate")
+    assert settings.redis.timeout == 0.1
+    settings = compiled('[apps.1]\ntoken = "t"\n' + WHOLE).settings
+    app, backend, lookup = settings.apps["1"], settings.backends["crm"], settings.lookups["order"]
+    assert (app.signature, app.on_degraded, app.markers.status) == ("required", "error", None)
+    assert (backend.attempt_timeout, backend.attempts, backend.concurrency) == (0.8, 3, 20)
+    assert (lookup.fresh, lookup.stale_while_revalidate, lookup.stale_if_error) == (60.0, 0.0, 86_400.0)
+    assert (lookup.share, lookup.required, lookup.not_found, lookup.fallback) == ("session", (), None, {})
+
+
+MANY = """
+gatway = {}
+
+[gateway]
+listen = "8080"
+budget = 1.6
+max_body = "64"
+max_inflight = 0
+bugdet = "1s"
+tls = { cert = "c.pem" }
+
+[redis]
+url = "http://127.0.0.1"
+timeout = "100"
+
+[apps.1400000001]
+token = "${NO_SUCH_TOKEN}"
+signature = "off"
+markers = { status = 3 }
+
+[apps.desk]
+token = ["a", ""]
+signature = "optional"
+
+[[routes]]
+app = 7
+path = "order"
+when = { staticKey = 3 }
+lookups = ["custmer", "order", "total"]
+
+[backends.crm]
+url = "ftp://crm"
+auth = { type = "digest" }
+attempt_timeout = "0s"
+
+[lookups.order]
+backend = "crn"
+request = { path = "orders/{", query = { q = "{}" }, mehtod = "GET" }
+variables = { status = "status", total = "total[" }
+required = ["statsu"]
+fallback = { stauts = "x" }
+fresh = "60"
+
+[lookups.total]
+python = "mycrm.lookups"
+variables = { status = "status" }
+share = "everybody"
+"""
+
+
+WRONG = """
+gatway gateway.listen gateway.budget gateway.max_body gateway.max_inflight gateway.bugdet gateway.tls.key
+redis.url redis.timeout
+apps.1400000001.token apps.1400000001.markers.status apps.desk apps.desk.token
+routes[0].app routes[0].path routes[0].when.staticKey routes[0].lookups[0] routes[0].lookups[2]
+backends.crm.url backends.crm.auth.type backends.crm.attempt_timeout
+lookups.order.backend lookups.order.request.path lookups.order.request.path lookups.order.request.query.q
+lookups.order.request.mehtod lookups.order.variables.total lookups.order.required
+lookups.order.fallback.stauts lookups.order.fresh
+lookups.total.python lookups.total.share
+"""
+
+
+def test_every_fault_of_a_file_is_reported_at_once_each_with_its_place() -> None:
+    """Whoever writes the file corrects it once, not thirty times."""
+    assert places(MANY) == sorted(WRONG.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("gatway = {}", "gatway: unknown key; did you mean 'gateway'?"),
+        ("[gateway]\nbugdet = '1s'", "gateway.bugdet: unknown key; did you mean 'budget'?"),
+        ("[gateway]\nxyzzy = 1", "gateway.xyzzy: unknown key"),
+        (
+            "[apps.1]\ntoken = 't'\nmarkers = { staus = 'x' }",
+            "apps.1.markers.staus: unknown key; did you mean 'status'?",
+        ),
+        (WHOLE + "frehs = '1s'", "lookups.order.frehs: unknown key; did you mean 'fresh'?"),
+        ("gateway = 3", "gateway: expected a table, got a number"),
+        ("routes = [3]", "routes[0]: expected a table, got a number"),
+        ("[gateway]\nbudget = 3", "gateway.budget: expected text in quotes, got a number"),
+        ("[gateway]\nbudget = 1979-05-27", "gateway.budget: expected text in quotes, got date"),
+        ("[gateway]\nbudget = '800'", "gateway.budget: '800' is not a number with a unit"),
+        ("[gateway]\nmax_body = '64KB'", "gateway.max_body: '64KB' is not a number with a unit"),
+        ("[gateway]\nlisten = '8080'", "gateway.listen: '8080' is not host:port"),
+        ("[gateway]\nlisten = 'x:65536'", "gateway.listen: 'x:65536' is not host:port"),
+        ("[gateway]\nmax_inflight = true", "gateway.max_inflight: expected `int`, got `bool`"),
+        ("[gateway]\nmax_inflight = 1e3", "gateway.max_inflight: expected `int`, got `float`"),
+        ("[[routes]]\nlookups = []\nwhen = { a = 1 }", "routes[0].when.a: expected `str`, got `int`"),
+        ("[[routes]]\nlookups = []\napp = '1'", "routes[0].app: expected `int | null`, got `str`"),
+        ("[[routes]]\n", "routes[0].lookups: missing"),
+        (LOOKUP + "[backends.crm]\nattempts = 2", "backends.crm.url: missing"),
+        ("[redis]\nurl = '${NOPE}'", "redis.url: the environment variable NOPE is not set"),
+        (
+            BACKEND + "auth = { type = 'digest' }",
+            "backends.crm.auth.type: must be one of none, bearer,",
+        ),
+        (BACKEND + "auth = { type = 'bearer' }", "backends.crm.auth.token: missing"),
+        (BACKEND + "auth = {}", "backends.crm.auth.type: must be one of none, bearer,"),
+        (
+            WHOLE.replace('"/o"', '"/o", method = "DELETE"'),
+            "lookups.order.request.method: invalid enum value 'DELETE'",
+        ),
+    ],
+)
+def test_a_fault_says_what_and_where(text: str, fault: str) -> None:
+    """One mistake, one line that names it."""
+    (only,) = faults(text)
+    assert only.startswith(fault)
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "[gateway", "a = ", "a = 1\na = 2", "\0", "a = 2024-99-99", "[a]\n[a]"]
+)
+def test_what_is_no_toml_is_one_fault_with_its_line(text: str) -> None:
+    """The place in the file is all that can be said of it."""
+    (only,) = faults(text)
+    assert only.startswith("not TOML: ")
+    assert "(at " in only
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "1" * 5000], ids=["nesting", "digits"])
+def test_toml_that_overwhelms_the_parser_is_a_fault(text: str) -> None:
+    """``check`` ends with a fault, never with a trace."""
+    assert len(faults(text)) == 1
+
+
+def test_a_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
+    """Absent, a directory, or not UTF-8."""
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"a = '\xff'")
+    for path in (tmp_path / "absent.toml", tmp_path, binary):
+        with pytest.raises(ConfigFaults, match="cannot be read"):
+            load(path)
+
+
+def test_the_environment_of_the_process_is_read_with_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is where deployments keep addresses and secrets."""
+    monkeypatch.setenv("DESKGATE_TEST_PREFIX", "here")
+    path = tmp_path / "deskgate.toml"
+    path.write_text('[redis]\nprefix = "${DESKGATE_TEST_PREFIX}-${DESKGATE_TEST_PREFIX}"\n')
+    settings, found = read_file(path)
+    assert (settings.redis.prefix, found) == ("here-here", [])
+    assert "DESKGATE_TEST_NOTHING" not in os.environ
+    assert environment("DESKGATE_TEST_PREFIX") == "here"
+    assert environment("DESKGATE_TEST_NOTHING") is None
+    monkeypatch.setenv("DESKGATE_TEST_NOTHING", "")
+    assert environment("DESKGATE_TEST_NOTHING") is None
+
+
+@pytest.mark.parametrize("text", ["$HOME", "{HOME}", "${}", "${1A}", "${A B}", "$${", "${A"])
+def test_what_is_no_reference_to_the_environment_stays_as_it_is(text: str) -> None:
+    """A token may hold a dollar sign."""
+    assert compiled(f"[redis]\nprefix = '{text}'", HOME="leak", A="leak").settings.redis.prefix == text
+
+
+def test_a_reference_inside_a_value_is_not_expanded_again() -> None:
+    """A token that happens to look like one must not reach for another variable."""
+    assert compiled("[redis]\nprefix = '${A}'", A="${B}", B="leak").settings.redis.prefix == "${B}"
+
+
+def test_every_missing_variable_is_named() -> None:
+    """Two in one text are two faults."""
+    assert [fault.split()[-4] for fault in faults("[redis]\nurl = '${ONE}${TWO}'")] == ["ONE", "TWO"]
+
+
+def test_tokens_are_one_text_or_a_list() -> None:
+    """Newest first, while rotating."""
+    assert Tokens.parse("a") == ("a",)
+    assert Tokens.parse(["a", "b"]) == ("a", "b")
+    nothing: tuple[object, ...] = ([], "", ["a", ""], ["a", 3], 3, None, {})
+    for value in nothing:
+        with pytest.raises(ValueError, match="token"):
+            Tokens.parse(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        (":80", ("0.0.0.0", 80)),  # noqa: S104 - nothing listens here
+        ("[::1]:0", ("::1", 0)),
+        ("h:1", ("h", 1)),
+    ],
+)
+def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> None:
+    """Without a host: every interface. Port 0: the kernel chooses."""
+    assert Address.parse(text) == address
+
+
+def test_a_secret_is_text_that_does_not_print_itself() -> None:
+    """In a list, in a dataclass, in a format with ``!r``; plain ``str`` still has it, to be sent."""
+    secret = Secret("s3cret")
+    assert (secret, str(secret), f"{secret!r}", repr([secret])) == ("s3cret", "s3cret", "'***'", "['***']")

@@ -1,0 +1,280 @@
+"""The Desk dialect: who may call, what a callback says, and what goes back."""
+
+import json
+
+import pytest
+
+from gateway.core.catalog import App
+from gateway.core.config import Markers
+from gateway.core.errors import BadRequest, Code, Refusal, Unauthenticated, UnknownApp, UnknownCommand
+from gateway.core.messages import Callback, Reply
+from gateway.edge.desk import Verified, decode, encode, encode_refusal, sign, verify
+
+NOW = 1_669_872_112.0
+SIGN = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061"
+APP = 1400000001
+OPEN = App(APP, (), "off", "error", Markers())
+VERIFIED = Verified(OPEN, None)
+
+SAMPLE_QUERY = (
+    "SdkAppid=1400000001&CallbackCommand=Chatbot.InterfaceInvocation&contenttype=json"
+    "&ClientIP=127.0.0.1&OptPlatform=Web"
+)
+SAMPLE = b"""{"CallbackCommand": "Chatbot.InterfaceInvocation",
+ "Body": {"SystemClientUserID": "user517",
+          "SystemSessionID": "207cac25-f49e-4ada-9c9f-301cea31dcf2",
+          "staticKey": "staticValue",
+          "testKey3": ""},
+ "EventTime": 1731488371784}"""
+
+
+def app(signature: str = "required", *tokens: str) -> dict[int, App]:
+    """Return the one app that may call."""
+    return {APP: App(APP, tokens or ("xxxxyyyy",), signature, "error", Markers())}  # type: ignore[arg-type]
+
+
+def signed(signature: str = SIGN, request_time: str = "1669872112") -> str:
+    """Return a query with these two."""
+    return f"SdkAppid={APP}&Sign={signature}&RequestTime={request_time}"
+
+
+def body(variables: object = None, **fields: object) -> bytes:
+    """Return a callback with these variables, some of its fields replaced."""
+    whole = {"CallbackCommand": "Chatbot.InterfaceInvocation", "Body": variables or {"SystemSessionID": "s1"}}
+    return json.dumps(whole | fields).encode()
+
+
+def test_the_documented_signature() -> None:
+    """The platform's own vector: SHA-256 of token and time, in lower-case hex."""
+    assert sign("xxxxyyyy", "1669872112") == SIGN
+    assert verify(signed(), app(), NOW).app.id == APP
+
+
+@pytest.mark.parametrize("off", [0.0, 59.0, 60.0, -60.0, -59.999])
+def test_a_signature_holds_for_sixty_seconds_either_way(off: float) -> None:
+    """Clocks differ; the platform's documentation allows a minute."""
+    verify(signed(), app(), NOW + off)
+
+
+@pytest.mark.parametrize("off", [60.001, 61.0, -60.001, -61.0, 1e9, -1e9])
+def test_a_signature_is_refused_beyond_the_window(off: float) -> None:
+    """A captured pair of Sign and RequestTime opens the door until then, and no longer."""
+    with pytest.raises(Unauthenticated, match="60 s"):
+        verify(signed(), app(), NOW + off)
+
+
+@pytest.mark.parametrize("token", ["newest", "xxxxyyyy", "oldest"])
+def test_any_token_of_the_app_signs(token: str) -> None:
+    """While a token is rotated, Desk and deskgate change at different moments."""
+    apps = app("required", "newest", "xxxxyyyy", "oldest")
+    verify(signed(sign(token, "1669872112")), apps, NOW)
+    with pytest.raises(Unauthenticated):
+        verify(signed(sign("another", "1669872112")), apps, NOW)
+
+
+WRONG = {
+    "upper-case hex": SIGN.upper(),
+    "cut off": SIGN[:-1],
+    "one more": SIGN + "0",
+    "empty": "",
+    "blank": "+",
+    "not ASCII": "%C3%A9" * 64,
+    "huge": "a" * 100_000,
+    "of another time": sign("xxxxyyyy", "1669872113"),
+    "of another token": sign("xxxxyyyz", "1669872112"),
+    "of the empty token": sign("", "1669872112"),
+    "NUL": SIGN + "%00",
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+@pytest.mark.parametrize("signature", ["required", "optional"])
+def test_a_wrong_signature_is_unauthenticated(kind: str, signature: str) -> None:
+    """Whatever it looks like: a 500 would tell an attacker where to dig."""
+    with pytest.raises(Unauthenticated):
+        verify(signed(WRONG[kind]), app(signature), NOW)
+
+
+@pytest.mark.parametrize(
+    "request_time",
+    [
+        *(
+            "",
+            "0",
+            "now",
+            "-1669872112",
+            "%2B1669872112",
+            "1669872112.0",
+            "16_69872112",
+            "1e9",
+            "+1669872112",
+        ),
+        *("%D9%A1%D9%A6%D9%A6%D9%A9%D9%A8%D9%A7%D9%A2%D9%A1", "9" * 13, "9" * 100_000, "1669872112%00"),
+    ],
+    ids=lambda text: text[:24],
+)
+def test_a_time_that_is_no_unix_time_is_unauthenticated(request_time: str) -> None:
+    """Even when it is signed: Python reads more as a number than the platform writes."""
+    with pytest.raises(Unauthenticated):
+        verify(signed(sign("xxxxyyyy", request_time), request_time), app(), NOW)
+
+
+@pytest.mark.parametrize("query", ["", "&Sign=", "&RequestTime=", "&Sign=&RequestTime=", f"&Sign={SIGN}"])
+def test_required_means_that_both_are_there(query: str) -> None:
+    """An unsigned callback to an app with a token is not from Desk."""
+    with pytest.raises(Unauthenticated):
+        verify(f"SdkAppid={APP}{query}", app("required"), NOW)
+
+
+def test_optional_checks_what_is_there_and_takes_what_is_not() -> None:
+    """Nobody documents whether the node signs: this setting finds out without an outage."""
+    verify(f"SdkAppid={APP}", app("optional"), NOW)
+    verify(signed(), app("optional"), NOW)
+    for half in (f"&Sign={SIGN}", "&RequestTime=1669872112", "&Sign=x&RequestTime=1669872112"):
+        with pytest.raises(Unauthenticated):
+            verify(f"SdkAppid={APP}{half}", app("optional"), NOW)
+
+
+@pytest.mark.parametrize("query", ["", "&Sign=x&RequestTime=y", f"&Sign={SIGN}&RequestTime=1"])
+def test_off_looks_at_no_signature(query: str) -> None:
+    """A proxy in front may have checked it."""
+    assert verify(f"SdkAppid={APP}{query}", app("off"), NOW).app.id == APP
+
+
+def test_the_documented_sample() -> None:
+    """Query and body as the platform prints them."""
+    verified = verify(SAMPLE_QUERY, {APP: OPEN}, NOW)
+    assert verified == Verified(OPEN, "Chatbot.InterfaceInvocation")
+    assert decode(SAMPLE, verified, "/order") == Callback(
+        APP,
+        "207cac25-f49e-4ada-9c9f-301cea31dcf2",
+        "user517",
+        "/order",
+        {
+            "SystemClientUserID": "user517",
+            "SystemSessionID": "207cac25-f49e-4ada-9c9f-301cea31dcf2",
+            "staticKey": "staticValue",
+            "testKey3": "",
+        },
+    )
+
+
+@pytest.mark.parametrize("name", ["SdkAppid", "SdkAppId", "sdkappid", "SDKAPPID", "%53dkAppid"])
+def test_the_name_of_the_app_is_spelled_in_any_case(name: str) -> None:
+    """The platform's own pages differ."""
+    assert verify(f"{name}={APP}", {APP: OPEN}, NOW).app is OPEN
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("", "SdkAppid", "SdkAppid=", "SdkAppid=1", "SdkAppid=01400000001", "SdkAppid=1400000001.0"),
+        *(
+            "AppId=1400000001",
+            "SdkAppid=+1400000001",
+            "SdkAppid=1400000001+",
+            "SdkAppid=%D9%A1",
+            "SdkAppid=-1",
+        ),
+        "SdkAppid=" + "9" * 100_000,
+    ],
+    ids=lambda text: text[:24],
+)
+def test_any_other_app_is_unknown(query: str) -> None:
+    """The server must check that SdkAppid is its own."""
+    with pytest.raises(UnknownApp):
+        verify(query, {APP: OPEN}, NOW)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [f"&SdkAppid={APP}", f"&sdkappid={APP}", "&Sign=a&Sign=b", "&Sign=a&sign=a", "&x=%FF", "&a=" * 65],
+)
+def test_a_query_that_can_be_read_in_two_ways_is_a_bad_request(query: str) -> None:
+    """A proxy may have looked at the other one of the two."""
+    with pytest.raises(BadRequest):
+        verify(f"SdkAppid={APP}{query}", {APP: OPEN}, NOW)
+
+
+def test_unknown_names_in_query_and_body_are_accepted() -> None:
+    """The platform adds fields without notice."""
+    verify(f"&&SdkAppid={APP}&new=1&another&=&OptPlatform=Toaster", {APP: OPEN}, NOW)
+    assert decode(body(New={"deep": [1]}, EventTime=None), VERIFIED, "/").session == "s1"
+    assert decode(body(EventTime=1.5), VERIFIED, "/").user == ""
+
+
+def test_values_that_are_no_strings_are_read_as_variables() -> None:
+    """A flow may hold numbers; conditions and inputs compare strings."""
+    values = {"SystemSessionID": 7, "n": 10, "t": True, "z": None, "l": [1, "a"], "o": {"a": 1.5}}
+    callback = decode(body(values), VERIFIED, "/")
+    assert callback.session == "7"
+    assert callback.variables == {
+        "SystemSessionID": "7",
+        "n": "10",
+        "t": "true",
+        "z": "",
+        "l": '[1,"a"]',
+        "o": '{"a":1.5}',
+    }
+
+
+@pytest.mark.parametrize("session", ["", None])
+def test_a_callback_without_a_session_says_what_to_do(session: object) -> None:
+    """The flow's author has to add it to the node; the message is for him."""
+    for variables in ({"SystemSessionID": session}, {"staticKey": "x"}, {"systemsessionid": "s"}):
+        with pytest.raises(BadRequest, match="input parameters"):
+            decode(body(variables), VERIFIED, "/")
+
+
+@pytest.mark.parametrize(
+    "command", ["Desk.SessionEventNotify", "ChatBot.OnAssignHuman", "chatbot.interfaceinvocation", ""]
+)
+def test_another_command_is_unknown(command: str) -> None:
+    """Other callbacks reach the same URL; none of them may be taken for this one."""
+    with pytest.raises(UnknownCommand):
+        decode(body(CallbackCommand=command), VERIFIED, "/")
+
+
+@pytest.mark.parametrize("command", ["Desk.SessionEventNotify", "", "chatbot.interfaceinvocation"])
+def test_a_command_that_differs_from_the_querys_is_a_bad_request(command: str) -> None:
+    """The body is not signed; the query was what a proxy routed by."""
+    with pytest.raises(BadRequest, match="differs"):
+        decode(body(), Verified(OPEN, command), "/")
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"Body": {"SystemSessionID": 5550123', body("secret-5550123"), body([5550123])]
+)
+def test_a_refusal_repeats_nothing_of_the_body(data: bytes) -> None:
+    """ErrorInfo is stored in logs; the body is a user's."""
+    with pytest.raises(Refusal) as caught:
+        decode(data, VERIFIED, "/")
+    assert "5550123" not in str(caught.value)
+
+
+def test_the_documented_reply() -> None:
+    """Field by field, in the order of the documentation; ten is ``"10"``."""
+    reply = Reply(Code.OK, "", {"testKey1": "value1", "testKey3": "10"})
+    assert encode(reply) == (
+        b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"Body":{"testKey1":"value1","testKey3":"10"}}'
+    )
+
+
+def test_a_reply_with_a_code_fails_and_still_has_its_variables() -> None:
+    """Whether the platform applies them is unknown; that they are there is our part."""
+    reply = Reply(Code.TIMEOUT, "order: TIMEOUT, fallback", {"order_status": "unknown"})
+    assert json.loads(encode(reply)) == {
+        "ActionStatus": "FAIL",
+        "ErrorInfo": "order: TIMEOUT, fallback",
+        "ErrorCode": 120001,
+        "Body": {"order_status": "unknown"},
+    }
+
+
+def test_a_refusal_has_no_body() -> None:
+    """No variable of a session may change because of a bad callback."""
+    assert json.loads(encode_refusal(Code.UNAUTHENTICATED, "no")) == {
+        "ActionStatus": "FAIL",
+        "ErrorInfo": "no",
+        "ErrorCode": 120101,
+    }

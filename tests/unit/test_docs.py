@@ -1,0 +1,254 @@
+"""What the documents say is so: settings, codes, events, limits, links, commands and the map of the code."""
+
+import ast
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import click
+import msgspec
+import pytest
+
+from gateway.cli import main
+from gateway.core.catalog import compile_catalog
+from gateway.core.config import Config, read
+from gateway.core.errors import Code, DeskgateError, Refusal
+from gateway.core.ladder import Source
+from gateway.core.messages import Ask
+from gateway.core.reading import _parse
+from gateway.store.keys import Keys
+from tests.desk import ROOT
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("ops/*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+SOURCES = [path for package in ("gateway", "workers") for path in sorted((ROOT / package).rglob("*.py"))]
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+
+
+def table(text: str, first: str) -> list[list[str]]:
+    """Return the rows of the table whose first column has this heading, code marks removed from the cells."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith(f"| {first} |"):
+            break
+    next(lines)
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return rows
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def fields(struct: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401 - any Struct
+    """Yield each setting: its place, its type, and its field; a struct's own fields stand for it."""
+    if tag := struct.__struct_config__.tag_field:
+        yield f"{place}{tag}", None, None
+    hints = get_type_hints(struct)
+    for field in msgspec.structs.fields(struct):
+        hint = hints[field.name]
+        inner = [kind for kind in (hint, *get_args(hint)) if hasattr(kind, "__struct_config__")]
+        suffix = {dict: ".ID" if field.name == "apps" else ".NAME", tuple: "[n]"}.get(get_origin(hint), "")
+        for kind in inner:
+            yield from fields(kind, f"{place}{field.name}{suffix}.")
+        if not inner:
+            yield f"{place}{field.name}", hint, field
+
+
+SETTINGS = {place: (hint, field) for place, hint, field in fields(Config)}
+
+
+def test_every_setting_is_documented() -> None:
+    """A setting that nobody finds is not there; one that is documented and not there costs an evening."""
+    assert {row[0].strip("`") for row in table(README, "setting")} == set(SETTINGS)
+
+
+@pytest.mark.parametrize("row", table(README, "setting"), ids=lambda row: row[0].strip("`"))
+def test_documented_default_is_the_default(row: list[str]) -> None:
+    """Whoever leaves a setting out relies on this column."""
+    hint, field = SETTINGS[row[0].strip("`")]
+    default = row[1].strip("`")
+    if field is None:  # the tag that says which kind of table it is
+        assert default == '"none"'
+    elif default == "required":
+        assert field.required
+    elif default == "none":
+        assert not field.required
+        assert not field.default
+    else:
+        value = tomllib.loads(f"value = {default}")["value"]
+        made = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+        assert msgspec.convert(value, hint, dec_hook=_parse) == made
+
+
+def test_every_code_is_documented_with_its_number_and_status() -> None:
+    """Flows branch on the number, monitors on the status."""
+    statuses = {error.code: error.status for error in Refusal.__subclasses__()} | {Code.INTERNAL: 500}
+    documented = [(int(row[0]), row[1].strip("`"), int(row[2])) for row in table(README, "ErrorCode")]
+    assert documented == [(int(code), code.name, statuses.get(code, 200)) for code in Code]
+
+
+def test_codes_that_nothing_gives_are_marked_so() -> None:
+    """Nobody should wait for a code that never comes, nor be told that one does not that does."""
+    given = {error.code for error in descendants(DeskgateError) if hasattr(error, "code")}
+    for path in SOURCES:
+        if path.name != "errors.py":
+            given |= {Code[name] for name in re.findall(r"\bCode\.([A-Z_]+)", path.read_text())}
+    rows = table(README, "ErrorCode")
+    assert {int(row[0]) for row in rows if "not given yet" in row[3]} == set(Code) - given
+
+
+def descendants(error: type[DeskgateError]) -> Iterator[type[DeskgateError]]:
+    """Yield every class below ``error``."""
+    for child in error.__subclasses__():
+        yield child
+        yield from descendants(child)
+
+
+def events() -> Iterator[tuple[str, str, str]]:
+    """Yield event, level and place of every log call in the source."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="log" | "logger"), attr=level)) if (
+                    level in LEVELS
+                ):
+                    names = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+                    assert names, f"{path}:{node.lineno} logs an event without a name"
+                    level = {"exception": "error", "log": "any"}.get(level, level)
+                    yield str(names[0]), level, path.relative_to(ROOT).parts[0]
+
+
+def test_every_event_is_documented_with_its_level() -> None:
+    """Alerts are built on these names."""
+    documented = {(row[0].strip("`"), row[1]) for row in table(README, "event")}
+    assert documented == {(event, level) for event, level, _ in events()}
+
+
+def test_events_of_the_worker_are_documented_as_such() -> None:
+    """Whoever looks for a line must know in whose output."""
+    theirs = {event for event, _, package in events() if package == "workers"}
+    assert {row[0].strip("`") for row in table(README, "event") if row[2] == "worker"} == theirs
+
+
+def test_sources_are_documented_in_the_order_of_the_ladder() -> None:
+    """The order is the promise: a fallback never goes out while there is a record."""
+    assert " → ".join(f"`{source}`" for source in Source) in README
+
+
+@pytest.mark.parametrize("block", blocks(README, "toml"), ids=lambda block: block.splitlines()[0])
+def test_documented_configuration_is_sound(block: str) -> None:
+    """People copy these."""
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block), "stub")
+    compile_catalog(*read(block, environ))
+
+
+async def test_documented_python_lookup_answers_what_its_configuration_maps() -> None:
+    """People copy this, too."""
+    (code,) = blocks(README, "python")
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - our own text
+    configurations = [compile_catalog(*read(b, {})) for b in blocks(README, "toml") if "python =" in b]
+    lookup = configurations[0].lookups["churn"]
+    assert lookup.python == "mycrm:churn"
+    ask = Ask("churn", dict.fromkeys(lookup.inputs, "user517"), 1400000001, "s", "t", 1.0)
+    reply = await names["churn"](ask)
+    assert lookup.variables["churn_risk"].search(reply) == "high"
+
+
+def shell_lines() -> Iterator[tuple[str, list[str]]]:
+    """Yield each command of the documents' shell blocks, its environment left out."""
+    for document in DOCUMENTS:
+        for block in blocks(document.read_text(encoding="utf-8"), "sh"):
+            for line in block.splitlines():
+                words = [word for word in shlex.split(line, comments=True) if not re.match(r"[A-Z_]+=", word)]
+                if words:
+                    yield words[0], words[1:]
+
+
+def test_documented_commands_exist() -> None:
+    """A command that fails as written is the worst first impression."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for program, arguments in shell_lines():
+        if program == "make":
+            assert {word for word in arguments if "=" not in word} <= targets
+        elif program == "deskgate":
+            command = main.commands[arguments[0]]
+            options = {name for parameter in command.params for name in parameter.opts}
+            assert {word for word in arguments if word.startswith("-")} <= options
+            with click.Context(command) as context:
+                command.parse_args(context, arguments[1:])
+        else:
+            assert program in {"arq", "curl", "docker"}
+
+
+def slugs(text: str) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_within_the_project_lead_somewhere(document: Path) -> None:
+    """A dead link in a document is a sign that nobody reads it."""
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        if "://" not in target:
+            file = document.parent / path if path else document
+            assert file.exists(), target
+            assert not anchor or anchor in slugs(file.read_text(encoding="utf-8")), target
+
+
+def test_changelog_has_this_version() -> None:
+    """Whoever upgrades looks here first."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## \[?([^\]\s]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert version in headings
+
+
+def test_map_shows_every_file() -> None:
+    """A newcomer's first question is where things are."""
+    folders: list[str] = []
+    shown = set()
+    for line in blocks(ARCHITECTURE, "")[0].splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders[depth:] = [name]
+        if not name.endswith("/"):
+            shown.add("".join(folders))
+    there = {
+        p.relative_to(ROOT).as_posix()
+        for p in [*SOURCES, *ROOT.glob("gateway/**/*.lua")]
+        if p.name[:2] != "__"
+    }
+    assert shown == there
+
+
+@pytest.mark.parametrize("row", table(ARCHITECTURE, "name"), ids=lambda row: row[0].strip("`"))
+def test_documented_limit_is_the_limit(row: list[str]) -> None:
+    """These are no settings, so this table is where an operator finds them."""
+    module, _, name = row[0].strip("`").rpartition(".")
+    assert getattr(import_module(module), name) == float(row[1])
+
+
+def test_every_redis_key_is_documented() -> None:
+    """Whoever looks into Redis at night wants to know what belongs to whom."""
+    keys = Keys("PREFIX")
+    made = {
+        getattr(keys, name)("NAME") for name in vars(Keys) if not name.startswith("_") and name != "prefix"
+    }
+    documented = {row[0].strip("`") for row in table(ARCHITECTURE, "key")}
+    assert {key for key in documented if key.startswith("PREFIX")} == made

@@ -1,0 +1,145 @@
+"""The best variables there are, rung by rung, and a reply that says which rungs they stand on."""
+
+import jmespath
+import pytest
+
+from gateway.core.catalog import App, Lookup
+from gateway.core.config import Markers
+from gateway.core.errors import Code
+from gateway.core.ladder import Outcome, Source, degraded, fresh, live, merge, usable
+from gateway.core.messages import Reply
+from gateway.core.records import Known
+
+NOW = 1000.0
+STRICT = App(1, (), "off", "error", Markers())
+
+
+def lookup(name: str = "order", stale_if_error: float = 100.0, **fallback: str) -> Lookup:
+    """Return a lookup of ``status`` and ``total``, fresh for 10 s."""
+    variables = {"status": jmespath.compile("status"), "total": jmespath.compile("total")}
+    return Lookup(
+        name, "crm", "v1", (), variables, fresh=10.0, stale_if_error=stale_if_error, fallback=fallback
+    )
+
+
+def known(age: float, **variables: str) -> Known:
+    """Return a whole record of that age."""
+    return Known({"status": "shipped", "total": "5"} | variables, NOW - age)
+
+
+def test_a_live_answer_has_no_age_and_no_code() -> None:
+    """It came just now."""
+    outcome = live(lookup(), {"status": "x", "total": "1"}, 0.2)
+    assert outcome == Outcome("order", Source.LIVE, Code.OK, {"status": "x", "total": "1"}, 0.0, 0.2)
+
+
+def test_a_fresh_record_has_its_age_and_no_code() -> None:
+    """The canonical log line says how old it was."""
+    outcome = fresh(lookup(), known(4.0), NOW)
+    assert (outcome.source, outcome.code, outcome.age) == (Source.FRESH, Code.OK, 4.0)
+    assert outcome.variables == {"status": "shipped", "total": "5"}
+
+
+@pytest.mark.parametrize(
+    ("age", "limit", "is_usable"),
+    [(0.0, 10.0, True), (9.999, 10.0, True), (10.0, 10.0, False), (0.0, 0.0, False)],
+)
+def test_a_record_is_usable_until_the_limit(age: float, limit: float, is_usable: bool) -> None:  # noqa: FBT001
+    """``fresh = "0s"`` asks every time."""
+    assert usable(lookup(), known(age), NOW, limit) is is_usable
+
+
+@pytest.mark.parametrize("variables", [{}, {"status": "x"}, {"status": "x", "total": "1", "more": "2"}])
+def test_a_record_with_other_variables_than_the_lookups_is_not_usable(variables: dict[str, str]) -> None:
+    """Half an answer would mix with the other half of an earlier one in the session."""
+    assert not usable(lookup(), Known(variables, NOW), NOW, 10.0)
+    assert degraded(lookup(), Code.TIMEOUT, Known(variables, NOW), NOW).source is Source.NONE
+
+
+def test_a_last_known_answer_comes_before_the_fallback() -> None:
+    """What was true a minute ago is better than what somebody wrote into a file."""
+    outcome = degraded(lookup(status="unknown"), Code.TIMEOUT, known(99.0), NOW)
+    assert (outcome.source, outcome.code, outcome.age) == (Source.STALE, Code.TIMEOUT, 99.0)
+    assert outcome.variables == {"status": "shipped", "total": "5"}
+
+
+def test_past_stale_if_error_the_fallback_takes_over() -> None:
+    """An answer that is too old is worse than none: the owner of the lookup has said how old that is."""
+    outcome = degraded(lookup(status="unknown"), Code.TIMEOUT, known(100.0), NOW)
+    assert (outcome.source, outcome.age, outcome.variables) == (Source.FALLBACK, None, {"status": "unknown"})
+
+
+def test_below_the_last_rung_the_variables_are_absent() -> None:
+    """An empty text would overwrite what the session has."""
+    outcome = degraded(lookup(), Code.BACKEND_REJECTED, None, NOW)
+    assert (outcome.source, outcome.variables) == (Source.NONE, {})
+
+
+def test_no_stale_answer_at_all_when_the_lookup_forbids_it() -> None:
+    """``stale_if_error = "0s"``: a balance must be right or absent."""
+    assert degraded(lookup(stale_if_error=0.0), Code.TIMEOUT, known(0.0), NOW).source is Source.NONE
+
+
+def test_the_documented_error_info() -> None:
+    """The line that an operator reads in Desk's logs, as documented."""
+    outcomes = [
+        degraded(lookup("order"), Code.TIMEOUT, known(42.0), NOW),
+        degraded(lookup("customer", customer_tier="standard"), Code.CIRCUIT_OPEN, None, NOW),
+        degraded(lookup("churn"), Code.LOOKUP_FAILED, None, NOW),
+        live(lookup("profile"), {}, 0.1),
+    ]
+    reply = merge(STRICT, outcomes)
+    assert reply.info == (
+        "order: TIMEOUT, last known 42 s ago; customer: CIRCUIT_OPEN, fallback"
+        "; churn: LOOKUP_FAILED, nothing known"
+    )
+    assert reply.code == Code.TIMEOUT
+
+
+def test_the_first_failure_in_route_order_gives_the_code() -> None:
+    """The author of the route puts what matters most first."""
+    ok = live(lookup("a"), {}, 0.1)
+    one = degraded(lookup("b"), Code.BACKEND_REJECTED, None, NOW)
+    other = degraded(lookup("c"), Code.TIMEOUT, None, NOW)
+    assert merge(STRICT, [ok, one, other]).code == Code.BACKEND_REJECTED
+    assert merge(STRICT, [other, ok, one]).code == Code.TIMEOUT
+
+
+def test_a_route_without_lookups_is_answered_with_nothing() -> None:
+    """A node that only needs a 200 is served too."""
+    assert merge(STRICT, []) == Reply(Code.OK, "", {})
+
+
+def test_on_degraded_ok_turns_the_code_into_zero_and_keeps_the_marker() -> None:
+    """A flow without an exception branch reads the marker instead."""
+    markers = Markers(status="DeskgateStatus", age="DeskgateAge", reason="DeskgateReason")
+    app = App(1, (), "off", "ok", markers)
+    failed = degraded(lookup(), Code.TIMEOUT, known(42.9), NOW)
+    assert merge(app, [failed]) == Reply(
+        Code.OK,
+        "",
+        {"status": "shipped", "total": "5"}
+        | {"DeskgateStatus": "stale", "DeskgateAge": "42", "DeskgateReason": "TIMEOUT"},
+    )
+
+
+def test_markers_tell_the_worst_source_and_the_greatest_age() -> None:
+    """One variable for a whole reply: it must not say *fresh* when a part was invented."""
+    markers = Markers(status="S", age="A", reason="R")
+    app = App(1, (), "off", "error", markers)
+    outcomes = [
+        fresh(lookup("a"), known(7.0), NOW),
+        degraded(lookup("b"), Code.TIMEOUT, known(61.0), NOW),
+        degraded(lookup("c", x="y"), Code.OVERLOADED, None, NOW),
+        live(lookup("d"), {}, 0.1),
+    ]
+    marks = {name: value for name, value in merge(app, outcomes).variables.items() if name in "SAR"}
+    assert marks == {"S": "fallback", "A": "61", "R": "TIMEOUT"}
+    marks = {name: value for name, value in merge(app, outcomes[:1]).variables.items() if name in "SAR"}
+    assert marks == {"S": "fresh", "A": "7", "R": "OK"}
+    assert merge(app, []).variables == {"S": "none", "A": "", "R": "OK"}
+
+
+def test_an_app_without_markers_gets_none() -> None:
+    """Variables that nobody asked for do not appear in a session."""
+    assert merge(STRICT, [degraded(lookup(), Code.TIMEOUT, None, NOW)]).variables == {}

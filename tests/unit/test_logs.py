@@ -1,0 +1,135 @@
+"""Log lines, read as a log collector reads them: from the standard output of a real process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SETUP = """
+import asyncio, logging, structlog
+from gateway.telemetry.logs import configure_logs
+configure_logs("worker", terminal=False)
+log = structlog.get_logger("test")
+"""
+
+
+def output(code: str) -> str:
+    """Return what a Python process that runs ``code`` to its end writes to standard output."""
+    return subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout.decode()
+
+
+def lines(code: str) -> list[dict[str, object]]:
+    """Return the JSON lines of a process with logs configured."""
+    return [json.loads(line) for line in output(SETUP + code).splitlines()]
+
+
+def test_each_event_is_one_line_of_json() -> None:
+    """Name, level, time, kind of process, and what there is to say; a text's line break makes no line."""
+    first, second = lines(
+        """
+lookups = {"order": {"age_ms": None, "code": 0}}
+log.info("callback.answered", app=1400000001, session="s\\n1 é", lookups=lookups)
+log.warning("redis.lost", error=ValueError("x"), kind=int)
+"""
+    )
+    assert first.pop("timestamp", "").endswith("Z")  # type: ignore[attr-defined]
+    assert first == {
+        "event": "callback.answered",
+        "level": "info",
+        "process": "worker",
+        "app": 1400000001,
+        "session": "s\n1 é",
+        "lookups": {"order": {"age_ms": None, "code": 0}},
+    }
+    assert (second["event"], second["level"], second["error"]) == ("redis.lost", "warning", "ValueError('x')")
+
+
+def test_a_bug_is_logged_with_its_trace() -> None:
+    """An INTERNAL code in a reply is of use only together with the trace."""
+    (line,) = lines(
+        """
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("callback.failed", trace_id="t1")
+"""
+    )
+    assert (line["event"], line["level"], line["trace_id"]) == ("callback.failed", "error", "t1")
+    assert "ZeroDivisionError: division by zero" in str(line["exception"])
+
+
+def test_debug_lines_stay_out() -> None:
+    """A line that nobody reads still costs a millisecond in a hundred callbacks."""
+    assert lines('log.debug("detail")') == []
+
+
+def test_what_libraries_log_leaves_in_the_same_form() -> None:
+    """Half of the lines in another format is what a collector drops."""
+    heard = lines(
+        """
+logging.getLogger("aiohttp.server").error("Error in %s", "handler", exc_info=ValueError("x"))
+logging.getLogger("arq.worker").warning("late %d%%", 5)
+logging.getLogger("arq.worker").info("never seen")
+"""
+    )
+    assert [(line["event"], line["level"], line["logger"], line["message"]) for line in heard] == [
+        ("library.logged", "error", "aiohttp.server", "Error in handler"),
+        ("library.logged", "warning", "arq.worker", "late 5%"),
+    ]
+    assert "ValueError: x" in str(heard[0]["exception"])
+
+
+def test_a_task_that_failed_unseen_is_logged() -> None:
+    """Only the standard library's logging is told about it."""
+    (line,) = lines(
+        """
+async def fail():
+    raise ValueError("unseen")
+async def main():
+    asyncio.get_running_loop().create_task(fail())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+asyncio.run(main())
+"""
+    )
+    assert line["level"] == "error"
+    assert "ValueError: unseen" in str(line["exception"])
+
+
+def test_a_terminal_gets_readable_lines() -> None:
+    """A person reads them while trying things out."""
+    text = output(SETUP.replace("False", "True") + 'log.info("worker.started", lane="crm")')
+    assert "worker.started" in text
+    assert "lane" in text
+    assert not text.startswith("{")
+
+
+def test_any_kind_of_value_can_be_logged() -> None:
+    """What has no JSON is written as Python shows it."""
+    values = (
+        "10**30",
+        "float('nan')",
+        "b'\\xff'",
+        "object()",
+        "{1, 2}",
+        "{1: 2}",
+        "{(1, 'a'): 2}",
+        "asyncio",
+    )
+    heard = lines("\n".join(f"log.info('e', value={value})" for value in values))
+    assert len(heard) == len(values)
+    assert all("value" in line for line in heard)
+
+
+UNUSUAL = {
+    "a lone surrogate": r'log.info("e", path="/\udcff")',
+    "a level of the library's own": 'logging.getLogger("lib").log(35, "between warning and error")',
+    "arguments that do not fit": 'logging.getLogger("lib").warning("%d", "text")',
+}
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_no_log_call_raises(kind: str) -> None:
+    """A line is there to tell about a callback, never to end one."""
+    assert lines(UNUSUAL[kind] + '\nlog.info("afterwards")')[-1]["event"] == "afterwards"

@@ -1,0 +1,114 @@
+"""What a lookup reads out of a backend's reply."""
+
+import jmespath
+import pytest
+
+from gateway.backends.mapping import map_not_found, map_reply
+from gateway.core.catalog import Lookup
+from gateway.core.errors import BadBackendReply
+
+ORDER = {
+    "id": 7,
+    "status": "shipped",
+    "total": {"amount": 19.9},
+    "items": [{"name": "lamp"}, {"name": "desk"}],
+}
+
+
+def lookup(
+    required: tuple[str, ...] = (), not_found: dict[str, str] | None = None, **variables: str
+) -> Lookup:
+    """Return a lookup that sets ``variables`` by their expressions."""
+    expressions = {name: jmespath.compile(text) for name, text in variables.items()}
+    return Lookup("order", "crm", "v1", (), expressions, required=frozenset(required), not_found=not_found)
+
+
+def test_every_variable_is_read_by_its_expression() -> None:
+    """Renaming and reaching into a reply is what the configuration is for."""
+    declared = lookup(
+        status="status",
+        total="total.amount",
+        first="items[0].name",
+        names="items[].name",
+        more="length(items)",
+    )
+    assert map_reply(declared, ORDER) == {
+        "status": "shipped",
+        "total": "19.9",
+        "first": "lamp",
+        "names": '["lamp","desk"]',
+        "more": "2",
+    }
+
+
+@pytest.mark.parametrize("reply", [{}, [], "text", 7, None, True, {"status": None}, {"Status": "x"}])
+def test_a_required_variable_that_is_missing_or_null_makes_the_reply_bad(reply: object) -> None:
+    """An error page that happens to be JSON must not wipe out what is known."""
+    with pytest.raises(BadBackendReply, match="status"):
+        map_reply(lookup(required=("status",), status="status", other="other"), reply)
+
+
+@pytest.mark.parametrize("value", ["", 0, False, [], {}])
+def test_a_required_variable_may_be_empty(value: object) -> None:
+    """Zero open orders is an answer."""
+    assert "status" in map_reply(lookup(required=("status",), status="status"), {"status": value})
+
+
+def test_a_variable_that_is_not_required_and_not_there_is_empty() -> None:
+    """Every variable of the lookup is always set, so none keeps a value of an earlier reply."""
+    assert map_reply(lookup(status="status", note="note"), {"status": "x"}) == {"status": "x", "note": ""}
+
+
+@pytest.mark.parametrize(
+    ("expression", "reply"),
+    [
+        ("join(',', items)", {"items": [1, 2]}),
+        ("length(total)", {"total": 7}),
+        ("sort(items)", {"items": [1, "a"]}),
+        ("max_by(items, &n)", {"items": [{"n": 1}, {"n": "x"}]}),
+        ("ceil(to_number(n))", {"n": "inf"}),
+        ("ceil(to_number(n))", {"n": "nan"}),
+        ("sum(items)", {"items": ["secret-value"]}),
+    ],
+)
+def test_an_expression_that_fails_on_the_reply_makes_it_bad(expression: str, reply: object) -> None:
+    """The backend changed its types; the message names the variable and shows nothing of the reply."""
+    with pytest.raises(BadBackendReply) as caught:
+        map_reply(lookup(total=expression), reply)
+    assert "total" in str(caught.value)
+    assert "secret-value" not in str(caught.value)
+
+
+def nested(depth: int) -> object:
+    """Return a list in a list in a list."""
+    reply: object = 1
+    for _ in range(depth):
+        reply = [reply]
+    return reply
+
+
+@pytest.mark.parametrize(
+    ("expression", "reply"), [("&total", ORDER), ("@", nested(5000))], ids=["no value", "deep"]
+)
+def test_a_value_that_has_no_text_makes_the_reply_bad(expression: str, reply: object) -> None:
+    """The docstring promises BadBackendReply; what else comes out is logged as a bug of ours."""
+    with pytest.raises(BadBackendReply):
+        map_reply(lookup(total=expression), reply)
+
+
+def test_a_reply_that_only_just_decodes_never_crashes_the_mapping() -> None:
+    """Decoding and mapping share one stack: a depth that the one takes may be too much for the other."""
+    with pytest.raises(BadBackendReply):
+        map_reply(lookup(total="to_string(@)"), nested(5000))
+
+
+def test_not_found_sets_every_variable() -> None:
+    """*No such order* must not leave the total of another one standing."""
+    declared = lookup(not_found={"status": "none"}, status="status", total="total.amount")
+    assert map_not_found(declared) == {"status": "none", "total": ""}
+
+
+def test_an_empty_not_found_is_an_answer_too() -> None:
+    """``not_found = {}`` says: nothing there, all empty; only its absence says: a failure."""
+    assert map_not_found(lookup(not_found={}, status="status")) == {"status": ""}
+    assert map_not_found(lookup(status="status")) is None

@@ -1,0 +1,42 @@
+"""A record's name says whom it is about and what was asked; its age is told on one clock."""
+
+import re
+
+from gateway.core.records import Known, record_name
+
+SESSION = "207cac25-f49e-4ada-9c9f-301cea31dcf2"
+
+
+def test_the_session_is_readable_in_the_name() -> None:
+    """Whoever looks into Redis at night searches for the session."""
+    name = record_name(1400000001, SESSION, "order", "v1", {"orderId": "1"})
+    assert re.fullmatch(rf"1400000001:{SESSION}:order:[0-9a-f]{{32}}", name)
+
+
+def test_no_value_of_an_input_is_readable_in_the_name() -> None:
+    """Names are logged; values are not."""
+    name = record_name(1, SESSION, "order", "v1", {"phone": "5550123"})
+    assert "5550123" not in name
+    assert "phone" not in name
+
+
+def test_the_name_never_changes() -> None:
+    """Records outlive a release: another digest would forget every last known answer at once."""
+    name = record_name(1400000001, SESSION, "order", "v1", {"orderId": "1", "user": "é"})
+    assert name == f"1400000001:{SESSION}:order:9b6256c6b6f5b6edb22993c81e4d0455"
+
+
+def test_a_session_that_a_key_cannot_show_plainly_is_a_digest() -> None:
+    """Colons, line breaks and ten thousand characters stay out of keys and of other sessions' names."""
+    for session in ("a:b", "a b", "a\nb", "~x", "{x}", "*", "é", "", "x" * 65, "x" * 10_000):
+        _, plain, *_ = record_name(1, session, "order", "v1", {}).split(":")
+        assert re.fullmatch(r"~[0-9a-f]{32}", plain)
+    for session in ("x" * 64, "a.b_c@d-e", "0"):
+        assert record_name(1, session, "order", "v1", {}).split(":")[1] == session
+
+
+def test_an_age_is_never_negative() -> None:
+    """A clock that was set back must not make a record younger than now."""
+    assert Known({}, 100.0).age(90.0) == 0.0
+    assert Known({}, 100.0).age(100.0) == 0.0
+    assert Known({}, 100.0).age(142.5) == 42.5

@@ -1,0 +1,93 @@
+"""The records in memory: bounded, never older than what was there, and robust against what Redis holds."""
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.core.records import Known, Record
+from gateway.store import sessions as module
+from gateway.store.sessions import Sessions, decode_record
+
+encode = msgspec.msgpack.encode
+
+
+def test_the_least_recently_used_record_goes_first() -> None:
+    """The sessions that talk right now are the ones whose records are needed."""
+    sessions = Sessions(2)
+    sessions.put("a", {}, 1.0)
+    sessions.put("b", {}, 2.0)
+    assert sessions.get("a") is not None
+    sessions.put("c", {}, 3.0)
+    assert sessions.get("b") is None
+    assert sessions.get("a") == Known({}, 1.0)
+    assert len(sessions) == 2
+
+
+def test_a_younger_record_is_never_replaced_by_an_older_one() -> None:
+    """Answers overtake one another on their way; the user must not see time run backwards."""
+    sessions = Sessions(10)
+    sessions.put("a", {"v": "new"}, 10.0)
+    assert sessions.put("a", {"v": "old"}, 9.0) == Known({"v": "new"}, 10.0)
+    assert sessions.read("a", encode(Record(1000.0, {"v": "old"})), 2000.0, 10.0) == Known({"v": "new"}, 10.0)
+    assert sessions.put("a", {"v": "newer"}, 10.0) == Known({"v": "newer"}, 10.0)
+
+
+def test_a_record_written_in_the_future_is_as_old_as_now() -> None:
+    """After a failover the new master's clock may be behind the one that wrote it."""
+    known = Sessions(10).read("a", encode(Record(9000.0, {})), 4000.0, 50.0)
+    assert known == Known({}, 50.0)
+    assert known.age(50.0) == 0.0
+
+
+def test_no_record_in_redis_leaves_what_is_held() -> None:
+    """Redis forgot, this process did not."""
+    sessions = Sessions(10)
+    assert sessions.read("a", b"", 0.0, 0.0) is None
+    sessions.put("a", {"v": "1"}, 1.0)
+    assert sessions.read("a", b"", 0.0, 2.0) == Known({"v": "1"}, 1.0)
+    assert sessions.read("a", b"\xc1", 0.0, 2.0) == Known({"v": "1"}, 1.0)
+
+
+UNREADABLE = {
+    "cut off": b"\x92\xcb",
+    "another shape": encode({"a": 1}),
+    "another type": encode([1.0, {"v": 7}]),
+    "no UTF-8": b"\x92\xcb" + bytes(8) + b"\x81\xa1v\xa1\xff",
+    "not msgpack": b"\xc1",
+    "pickle": b"\x80\x04N.",
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_record_that_cannot_be_decoded_counts_as_absent(kind: str) -> None:
+    """A key that another release wrote costs one question to the CRM, not the callback."""
+    assert decode_record(UNREADABLE[kind]) is None
+
+
+def test_a_record_nested_beyond_the_stack_counts_as_absent() -> None:
+    """Trailing elements are skipped one inside the other, and the stack ends first."""
+    assert decode_record(b"\x93\xcb" + bytes(8) + b"\x80" + b"\x91" * 100_000 + b"\x90") is None
+
+
+def test_unreadable_records_are_logged_once_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million of them after a release must not be a million lines; a hundred kinds not a hundred."""
+    monkeypatch.setattr(module, "_warned", set())
+    with capture_logs() as lines:
+        for _ in range(3):
+            decode_record(b"\xc1")
+            decode_record(encode([1.0, {"v": 7}]))
+    assert [line["event"] for line in lines] == ["record.unreadable", "record.unreadable"]
+    with capture_logs() as lines:
+        for length in range(200):
+            decode_record(
+                b"\x92\xcb" + bytes(8) + b"\x81\xa1v\xd9" + bytes([length + 1]) + b"a" * length + b"\xff"
+            )
+    assert len(lines) <= 18
+
+
+def test_the_log_shows_no_value_of_an_unreadable_record() -> None:
+    """Whatever is in it belongs to a user."""
+    with capture_logs() as lines:
+        decode_record(encode([1.0, {"phone": 5550123, "name": ["Ada Abe"]}]))
+    assert "5550123" not in repr(lines)
+    assert "Ada" not in repr(lines)

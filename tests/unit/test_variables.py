@@ -1,0 +1,77 @@
+"""Variables are strings: what each kind of value is as text."""
+
+import math
+from collections import UserString
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+import pytest
+
+from gateway.core.variables import as_text
+
+
+class Tier(StrEnum):
+    """An enumeration as a Python lookup may return it."""
+
+    GOLD = "gold"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("", ""),
+        ("value1", "value1"),
+        ('"quoted" \n é', '"quoted" \n é'),
+        ("null", "null"),
+        (None, ""),
+        (True, "true"),
+        (False, "false"),
+        (10, "10"),
+        (0, "0"),
+        (-7, "-7"),
+        (10**30, "1" + "0" * 30),
+        (19.9, "19.9"),
+        (100.0, "100.0"),
+        ([], "[]"),
+        ({}, "{}"),
+        (["a", 1, None, True, 1.5], '["a",1,null,true,1.5]'),
+        ({"a": {"b": "é"}}, '{"a":{"b":"é"}}'),
+        (("a", "b"), '["a","b"]'),
+    ],
+)
+def test_each_kind_of_json_value_has_its_text(value: object, text: str) -> None:
+    """The platform's own sample says it: the number ten is ``"10"``."""
+    assert as_text(value) == text
+
+
+def test_an_enumerations_text_is_its_value() -> None:
+    """Python lookups return what their libraries give them."""
+    assert str(as_text(Tier.GOLD)) == "gold"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_cannot_write_is_empty(value: float) -> None:
+    """A user must not be told that the total is *null*; ``to_number('nan')`` in an expression gets here."""
+    assert as_text(value) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal("19.90"), "19.90"),
+        (datetime(2024, 1, 2, tzinfo=UTC), "2024-01-02T00:00:00Z"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    ],
+)
+def test_a_value_that_python_has_and_json_writes_as_text_has_no_quotes(value: object, text: str) -> None:
+    """Database drivers return these; the quotes would reach the user."""
+    assert as_text(value) == text
+
+
+@pytest.mark.parametrize("value", [object(), UserString("x"), 1j])
+def test_what_json_cannot_say_is_a_type_error(value: object) -> None:
+    """An object's ``repr`` with its address must never become a variable."""
+    with pytest.raises(TypeError):
+        as_text(value)
