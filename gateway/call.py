@@ -106,7 +106,11 @@ class Heard:
 async def send(call: Call) -> Heard:
     """Send a callback and return its reply; raise CallFailed, after :data:`PATIENCE` at the latest."""
     now = time.time()
-    url, body = call.address(now), call.body(now)
+    try:
+        url, body = call.address(now), call.body(now)
+    except UnicodeError:
+        msg = "the callback cannot be sent: its texts are not UTF-8"
+        raise CallFailed(msg) from None
     begun = time.monotonic()
     try:
         async with (
@@ -187,7 +191,9 @@ def _advice(error: Exception, place: str) -> str:
             return f"TLS with {place} failed ({error}): Desk, too, wants a certificate of a public CA"
         case aiohttp.ClientConnectorError():
             number = error.os_error.errno or 0
-            reason = os.strerror(number) if number > 0 else error.os_error.strerror  # below zero: no such name
+            reason = (
+                os.strerror(number) if number > 0 else error.os_error.strerror
+            )  # below zero: no such name
             return f"no connection to {place} ({reason}): start a gateway there, or correct the URL"
         case _:
             return f"{place} broke off before its reply was whole ({type(error).__name__}): see its log"

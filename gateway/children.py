@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ Line = Mapping[str, Any]
 """A line of a child's log; one that is no event is ``{"event": "text", "text": …}``."""
 
 _STOP_PATIENCE = 15.0  # a worker takes up to 10 s to finish its jobs
-_LAST_LINES = 12
+_LAST_LINES = 8
 _LONGEST_LINE = 1 << 20
 _LOOK_EVERY = 0.2
 _DEATH_SHOWS = 0.5
@@ -38,15 +38,16 @@ class ChildEnded(DeskgateError):
 class Child:
     """A ``deskgate`` command as a child process: ``async with`` starts it, and stops it in the end.
 
-    With ``listen`` its output is read, else it goes where ours goes.
+    With ``listen`` its output is read, and ``on_line`` is told each line; else it goes where ours goes.
     """
 
     def __init__(self, name: str, *arguments: str, environ: Mapping[str, str], listen: bool = False) -> None:
         """Take its name for people, its arguments, and what is added to its environment."""
         self.name = name
         self._arguments, self._environ, self._listen = arguments, environ, listen
+        self.on_line: Callable[[Line], None] | None = None
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
-        self._expected: list[tuple[str, Mapping[str, object], asyncio.Future[Line]]] = []
+        self._expected: list[tuple[Callable[[Line], bool], asyncio.Future[Line]]] = []
 
     async def __aenter__(self) -> Self:
         """Start it."""
@@ -74,10 +75,10 @@ class Child:
             self._process.kill()
         await self.ended()
 
-    def expect(self, event: str, **fields: object) -> "asyncio.Future[Line]":
-        """Return the next line of an event with these fields, as soon as it comes; raise ChildEnded."""
+    def expect(self, wanted: Callable[[Line], bool]) -> "asyncio.Future[Line]":
+        """Return the next line that is ``wanted``, as soon as it comes; raise ChildEnded."""
         future: asyncio.Future[Line] = asyncio.get_running_loop().create_future()
-        self._expected.append((event, fields, future))
+        self._expected.append((wanted, future))
         return future
 
     async def ended(self) -> ChildEnded:
@@ -92,28 +93,32 @@ class Child:
             async for line in output:
                 self._take(line.decode(errors="replace").rstrip())
         await self._process.wait()
-        for _, _, future in self._expected:
+        for _, future in self._expected:
             if not future.done():
                 future.set_exception(ChildEnded(self.name, self._process.returncode, tuple(self._last)))
                 future.exception()  # whether anybody still waits for it is not our business
 
     def _take(self, text: str) -> None:
         self._last.append(text)
-        line = _event(text)
-        still = []
-        for event, fields, future in self._expected:
-            if line["event"] == event and fields.items() <= line.items() and not future.done():
+        line = _parse(text)
+        if self.on_line is not None:
+            self.on_line(line)
+        for wanted, future in self._expected:
+            if not future.done() and wanted(line):
                 future.set_result(line)
-            elif not future.done():
-                still.append((event, fields, future))
-        self._expected = still
+        self._expected = [(wanted, future) for wanted, future in self._expected if not future.done()]
+
+
+def event(name: str, **fields: object) -> Callable[[Line], bool]:
+    """Return what tells whether a line is an event with these fields."""
+    return lambda line: line["event"] == name and fields.items() <= line.items()
 
 
 async def valkey_ended(valkey: Valkey) -> ChildEnded:
     """Wait for the end of a Valkey server, and tell it."""
     while valkey.running:  # noqa: ASYNC110 - a Popen sets no event
         await asyncio.sleep(_LOOK_EVERY)
-    return ChildEnded("Valkey server", None)
+    return ChildEnded("Valkey server", None, tuple(valkey.last_words().splitlines()))
 
 
 async def beside(work: Coroutine[Any, Any, T], *ends: Awaitable[ChildEnded]) -> T:
@@ -158,11 +163,13 @@ async def _run_until_signal(main: Coroutine[Any, Any, None]) -> signal.Signals |
     try:
         await task
     except asyncio.CancelledError:
+        if not told:
+            raise
         return told[0]
     return None
 
 
-def _event(text: str) -> Line:
+def _parse(text: str) -> Line:
     try:
         line: Line = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.MsgspecError:

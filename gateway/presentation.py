@@ -13,7 +13,7 @@ _PLAIN_WIDTH = 100
 MEANINGS: Mapping[Code, str] = {
     Code.OK: "every variable is as good as asked for",
     Code.TIMEOUT: "the backend did not answer in time, or no worker runs",
-    Code.BACKEND_UNAVAILABLE: "the backend refused, broke off, or answered that it cannot at the moment",
+    Code.BACKEND_UNAVAILABLE: "the backend was not reached, broke off, or answered 5xx or 429",
     Code.BACKEND_REJECTED: "the backend took the question for a wrong one (4xx)",
     Code.BAD_BACKEND_REPLY: "the backend's reply is not JSON, too large, or lacks a required variable",
     Code.CIRCUIT_OPEN: "the backend was not asked: it has failed too often just now",

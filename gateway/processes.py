@@ -115,7 +115,7 @@ class Valkey:
         deadline = time.monotonic() + _START_PATIENCE
         while not self._answers():
             if not self.running or time.monotonic() > deadline:
-                msg = f"valkey-server did not start: {self._last_words()}"
+                msg = f"valkey-server did not start: {self.last_words()}"
                 raise CannotStart(msg)
             time.sleep(0.005)
 
@@ -137,6 +137,11 @@ class Valkey:
         if self._process is not None:
             self._process.send_signal(number)
 
+    def last_words(self) -> str:
+        """Return what the server wrote at last, for people."""
+        written = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
+        return written[-500:] or "it wrote nothing"
+
     def _options(self) -> list[str]:
         options = ["--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700", "--save", ""]
         options += ["--maxmemory-policy", "noeviction", "--loglevel", "warning", "--logfile", str(self._log)]
@@ -147,11 +152,6 @@ class Valkey:
     @property
     def _log(self) -> Path:
         return self._socket.with_name("valkey.log")
-
-    def _last_words(self) -> str:
-        """Return what the server said at last, for people."""
-        said = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
-        return said[-500:] or "it said nothing"
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:

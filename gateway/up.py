@@ -19,7 +19,10 @@ def run(config: Path, redis_url: str, data: Path) -> int:
     """
     try:
         run_until_signal(_up(config, redis_url, data))
-    except (CannotStart, ChildEnded) as error:
+    except CannotStart as error:
+        _say(str(error))
+        return 1
+    except ChildEnded as error:
         _say(f"{error}; everything has been stopped")
         return 1
     _say("stopped")

@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 import aiohttp
 import msgspec
+from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.backends.auth import auth_headers
@@ -14,7 +15,6 @@ from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendR
 from gateway.core.messages import Ask
 from gateway.core.request import FilledRequest
 
-_TRANSIENT = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _JSON = {"Accept": "application/json", "User-Agent": "deskgate"}
 
 
@@ -91,8 +91,8 @@ def _fill(lookup: Lookup, ask: Ask) -> FilledRequest:
         raise BackendRejected(str(error)) from None
 
 
-def _headers(request: FilledRequest) -> dict[str, str]:
-    headers = dict(request.headers)
+def _headers(request: FilledRequest) -> CIMultiDict[str]:
+    headers = CIMultiDict(request.headers)  # names of headers have no case (RFC 9110, 5.1)
     if request.body is not None:
         headers.setdefault("Content-Type", "application/json")
     return headers
@@ -100,7 +100,7 @@ def _headers(request: FilledRequest) -> dict[str, str]:
 
 def _judge(status: int) -> None:
     """Raise the NoAnswer that a status means; return for success."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TRANSIENT:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
         msg = f"the backend answered {status}"
         raise BackendUnavailable(msg)
     if status >= HTTPStatus.MULTIPLE_CHOICES:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jmespath
+import msgspec
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 from jmespath.parser import ParsedResult
@@ -15,7 +16,7 @@ from gateway.core import config
 from gateway.core.checks import check
 from gateway.core.errors import NoRoute
 from gateway.core.messages import Callback
-from gateway.core.reading import ConfigFaults, Fault, Secret, present, suggestion
+from gateway.core.reading import ConfigFaults, Fault, Secret, plain, present, suggestion
 from gateway.core.request import RequestTemplate, compile_request
 
 PYTHON_LANE = "python"
@@ -23,7 +24,7 @@ PYTHON_LATE = 10.0
 """Seconds for which a Python lookup may run on past its deadline."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Lookup:
     """A declared question to one backend. Durations are seconds.
 
@@ -35,7 +36,7 @@ class Lookup:
     lane: str
     version: str
     inputs: tuple[str, ...]
-    variables: Mapping[str, ParsedResult] = field(repr=False)
+    variables: Mapping[str, ParsedResult]
     request: RequestTemplate | None = None
     python: str | None = None
     required: frozenset[str] = frozenset()
@@ -45,13 +46,17 @@ class Lookup:
     stale_if_error: float = 86400.0
     late: float = PYTHON_LATE
 
+    def __repr__(self) -> str:
+        """Return the name alone: what is declared may come from the environment."""
+        return f"Lookup({self.name})"
+
     @property
     def kept(self) -> float:
         """Seconds for which an answer is worth keeping."""
         return max(self.fresh, self.stale_if_error)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class App:
     """One SdkAppid that may call."""
 
@@ -61,8 +66,12 @@ class App:
     on_degraded: Literal["error", "ok"]
     markers: config.Markers
 
+    def __repr__(self) -> str:
+        """Return the number alone: the tokens are secret."""
+        return f"App({self.id})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Route:
     """Which callbacks make which lookups; ``name`` is its place in the file, ``routes[0]``."""
 
@@ -71,6 +80,10 @@ class Route:
     path: str | None
     when: Mapping[str, str]
     lookups: tuple[Lookup, ...]
+
+    def __repr__(self) -> str:
+        """Return the place alone: what is declared may come from the environment."""
+        return f"Route({self.name})"
 
     def matches(self, callback: Callback) -> bool:
         """Tell whether every condition holds: a value, ``*`` (not empty), or ``""`` (absent or empty)."""
@@ -118,7 +131,10 @@ def compile_catalog(settings: config.Config, faults: list[Fault]) -> Catalog:
     check(settings, {name: frozenset(lookup.inputs) for name, lookup in lookups.items()}, found)
     # What could not be read stands there empty or by its default: that it does not fit is no second fault.
     unread = [fault.path for fault in faults]
-    faults += [fault for fault in found if not any(_lies_in(fault.path, path) for path in unread)]
+    for fault in found:
+        places = (fault.path, *fault.about)
+        if not any(_lies_in(place, path) for place in places for path in unread):
+            faults.append(fault)
     if faults:
         raise ConfigFaults(faults)
     return Catalog(
@@ -151,7 +167,8 @@ def _functions(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _app(number: int, declared: config.App) -> App:
-    return App(number, declared.token, declared.signature, declared.on_degraded, declared.markers)
+    markers = config.Markers(**plain(msgspec.structs.asdict(declared.markers)))
+    return App(number, declared.token, declared.signature, declared.on_degraded, markers)
 
 
 def _lookup(
@@ -180,14 +197,14 @@ def _lookup(
     return Lookup(
         name=name,
         lane=declared.backend or PYTHON_LANE,
-        version=blake2b(repr(question).encode(), digest_size=4).hexdigest(),
-        inputs=tuple(sorted({*declared.inputs, *(request.inputs if request else ())})),
+        version=blake2b(msgspec.msgpack.encode(question, enc_hook=plain), digest_size=4).hexdigest(),
+        inputs=tuple(sorted({*plain(declared.inputs), *(request.inputs if request else ())})),
         variables=variables,
         request=request,
         python=declared.python,
         required=frozenset(declared.required),
-        not_found=declared.not_found,
-        fallback=declared.fallback,
+        not_found=plain(declared.not_found),
+        fallback=plain(declared.fallback),
         fresh=declared.fresh,
         stale_if_error=declared.stale_if_error,
         late=backend.attempt_timeout if backend else PYTHON_LATE,

@@ -31,7 +31,11 @@ def check(settings: config.Config, inputs: Mapping[str, frozenset[str]], faults:
 def _gateway(gateway: config.Gateway) -> Iterator[Fault]:
     yield from _positive("gateway", gateway, ("budget", "max_body", "max_inflight", "local_records"))
     if gateway.listen == gateway.admin and gateway.listen[1] != 0:
-        yield Fault("gateway.admin", "must differ from gateway.listen: callbacks and admin have a port each")
+        yield Fault(
+            "gateway.admin",
+            "must differ from gateway.listen: callbacks and admin have a port each",
+            ("gateway.listen",),
+        )
 
 
 def _redis(redis: config.Redis) -> Iterator[Fault]:
@@ -47,7 +51,7 @@ def _app(path: str, name: str, app: config.App | None) -> Iterator[Fault]:
     if not re.fullmatch(r"[1-9]\d{0,18}", name, re.ASCII):
         yield Fault(path, "a SdkAppid is a number, for example [apps.1400000001]")
     if app and app.signature == "required" and not app.token:
-        yield Fault(f"{path}.token", "missing; without a token set signature = 'off'")
+        yield Fault(f"{path}.token", "missing; without a token set signature = 'off'", (f"{path}.signature",))
 
 
 def _backend(path: str, name: str, backend: config.Backend) -> Iterator[Fault]:
@@ -83,7 +87,10 @@ def _lookup(
     yield from _question(path, lookup, settings)
     yield from _variables(path, lookup)
     if lookup.fresh + lookup.stale_while_revalidate > lookup.stale_if_error > 0:
-        yield Fault(f"{path}.stale_if_error", "must not be shorter than fresh + stale_while_revalidate")
+        about = (f"{path}.fresh", f"{path}.stale_while_revalidate")
+        yield Fault(
+            f"{path}.stale_if_error", "must not be shorter than fresh + stale_while_revalidate", about
+        )
     if "" in inputs:
         yield Fault(f"{path}.inputs", "a variable's name must not be empty")
 
@@ -91,7 +98,8 @@ def _lookup(
 def _question(path: str, lookup: config.Lookup, settings: config.Config) -> Iterator[Fault]:
     """Tell what is wrong with whom the lookup asks."""
     if (lookup.request is None) == (lookup.python is None):
-        yield Fault(path, "needs either `request` (with `backend`) or `python`")
+        about = (f"{path}.request", f"{path}.python")
+        yield Fault(path, "needs either `request` (with `backend`) or `python`", about)
     if lookup.request is not None and lookup.backend is None and lookup.python is None:
         yield Fault(f"{path}.backend", f"missing{_known(settings.backends)}")
     if lookup.backend is not None and lookup.backend not in settings.backends:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.core.catalog import App, Lookup
+from gateway.core.config import Markers
 from gateway.core.errors import Code
 from gateway.core.messages import Reply
 from gateway.core.records import Known
@@ -26,6 +27,7 @@ class Source(StrEnum):
 
 
 _ORDER = list(Source)
+_NO_MARKERS = Markers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ def merge(app: App, outcomes: Sequence[Outcome]) -> Reply:
         variables.update(outcome.variables)
     failures = [outcome for outcome in outcomes if outcome.code]
     code = failures[0].code if failures else Code.OK
-    variables.update(_marks(app, outcomes, code))
+    if app.markers != _NO_MARKERS:
+        variables.update(_marks(app, outcomes, code))
     if app.on_degraded == "ok":
         return Reply(Code.OK, "", variables)
     return Reply(code, "; ".join(map(_explain, failures)), variables)

@@ -28,11 +28,24 @@ class Secret(str):
         return "'***'"
 
 
+def plain(value: Any) -> Any:
+    """Return a value with the secrets in it as plain text, fit to be encoded."""
+    if isinstance(value, str):
+        return str.__add__("", value)
+    if isinstance(value, dict):
+        return {plain(k): plain(v) for k, v in value.items()}
+    return tuple(map(plain, value)) if isinstance(value, tuple) else value
+
+
 class Fault(msgspec.Struct, frozen=True, order=True):
-    """Something wrong with the configuration: its place (``lookups.order.fresh``) and what it is."""
+    """Something wrong with the configuration: its place (``lookups.order.fresh``) and what it is.
+
+    ``about`` names the other places that it contradicts.
+    """
 
     path: str
     message: str
+    about: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return the fault as ``check`` prints it."""
@@ -95,22 +108,28 @@ def _read(value: object, hint: Any, path: str, environ: Mapping[str, str], fault
 
     A struct that cannot be read leaves a gap under its name or number, so that others may still refer to it.
     """
-    origin, arguments = get_origin(hint), get_args(hint)
-    structs = [a for a in (hint, *arguments) if _is_struct(a)]
-    if origin is dict:
-        if not isinstance(value, dict):
-            return _wrong("a table", value, path, faults)
-        read = {k: _read(v, arguments[1], f"{path}.{k}", environ, faults) for k, v in value.items()}
-        return {k: v if v is not None or structs else _empty(arguments[1]) for k, v in read.items()}
-    if origin is tuple and structs:
-        if not isinstance(value, list):
-            return _wrong("a list of tables", value, path, faults)
-        return tuple(_read(v, structs[0], f"{path}[{i}]", environ, faults) for i, v in enumerate(value))
+    origin = get_origin(hint)
+    structs = [a for a in (hint, *get_args(hint)) if _is_struct(a)]
+    if origin is dict or (origin is tuple and structs):
+        return _read_many(value, hint, path, environ, faults)
     if len(structs) == 1:  # a struct, or a struct that may be left out
         return read_struct(value, structs[0], path, environ, faults)
     if structs:
         return _read_tagged(value, structs, path, environ, faults)
     return _read_leaf(value, hint, path, environ, faults)
+
+
+def _read_many(value: object, hint: Any, path: str, environ: Mapping[str, str], faults: list[Fault]) -> Any:
+    """Return a table's values by name, or a list's structs by number, each read for itself."""
+    inner = get_args(hint)[1 if get_origin(hint) is dict else 0]
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            return _wrong("a list of tables", value, path, faults)
+        return tuple(_read(v, inner, f"{path}[{i}]", environ, faults) for i, v in enumerate(value))
+    if not isinstance(value, dict):
+        return _wrong("a table", value, path, faults)
+    read = {k: _read(v, inner, f"{path}.{k}", environ, faults) for k, v in value.items()}
+    return {k: v if v is not None or _is_struct(inner) else _empty(inner) for k, v in read.items()}
 
 
 def _read_tagged(
@@ -123,7 +142,7 @@ def _read_tagged(
     """Return ``value`` as the one of ``structs`` that its tag names."""
     tagged = {struct.__struct_config__.tag: struct for struct in structs}
     field = str(structs[0].__struct_config__.tag_field)
-    tag = value.get(field) if isinstance(value, dict) else None
+    tag = _expand(value.get(field), f"{path}.{field}", environ, faults) if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(tag, str) or tag not in tagged:
         known = ", ".join(map(str, tagged))
         faults.append(Fault(f"{path}.{field}", f"must be one of {known}"))

@@ -8,10 +8,12 @@ def as_text(value: object) -> str:
 
     Text as is, numbers as JSON writes them, booleans ``true`` / ``false``, null ``""``, lists and objects
     as compact JSON; what JSON writes as text (a date, a decimal) is that text. Every sample value of the
-    platform's documentation is a string: ten is ``"10"``.
+    platform's documentation is a string: ten is ``"10"``. Raise ValueError for text that UTF-8 cannot hold.
     """
     if isinstance(value, str):
-        return value
+        if not value.isascii():
+            value.encode()
+        return str.__add__("", value)  # an enumeration's member, say, becomes plain text
     if value is None:
         return ""
     text = msgspec.json.encode(value).decode()

@@ -20,12 +20,12 @@ ErrorPage = Callable[[int, str], web.Response]
 # aiohttp skips the access log, and the clock that it would read, when its logger is disabled.
 _QUIET = logging.getLogger("deskgate.access")
 _QUIET.disabled = True
-_SERVER = {"Server": "deskgate"}
+_HEADERS = {"Content-Type": "application/json", "Server": "deskgate"}
 
 
 def json_response(body: bytes, status: int = 200) -> web.Response:
     """Return a JSON response; ``body`` is encoded already."""
-    return web.Response(body=body, status=status, content_type="application/json", headers=_SERVER)
+    return web.Response(body=body, status=status, headers=_HEADERS)
 
 
 class _Protocol(RequestHandler):

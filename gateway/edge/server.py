@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from typing import TypeVar
 
 import structlog
 from aiohttp import web
@@ -15,6 +16,7 @@ from gateway.edge import desk
 from gateway.edge.http import Handler, json_response
 from gateway.flow import Answered, Flow
 
+B = TypeVar("B", bytes, bytearray)
 log = structlog.get_logger("deskgate.edge")
 
 _CODES = {404: Code.BAD_REQUEST, 405: Code.WRONG_METHOD, 413: Code.TOO_LARGE}
@@ -77,8 +79,9 @@ async def _receive(
 async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
     """Return the body; raise TooLarge as soon as it is, BadRequest when it does not come in time."""
     if (request.content_length or 0) > limit:
-        msg = f"the body is over max_body ({limit} bytes)"
-        raise TooLarge(msg)
+        raise _too_large(limit)
+    if request.content.is_eof():  # it came with its head, as nearly every callback does
+        return _within(request.content.read_nowait(), limit)
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) is not the response
@@ -87,9 +90,7 @@ async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
         async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
             while chunk := await request.content.readany():
                 body += chunk
-                if len(body) > limit:
-                    msg = f"the body is over max_body ({limit} bytes)"
-                    raise TooLarge(msg)
+                _within(body, limit)
     except TimeoutError:
         msg = "the body did not arrive within the budget"
         raise BadRequest(msg) from None
@@ -97,6 +98,16 @@ async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
         msg = f"the body broke off: {type(error).__name__}"
         raise BadRequest(msg) from None
     return bytes(body)
+
+
+def _within(body: B, limit: int) -> B:
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body is over max_body ({limit} bytes)")
 
 
 def _log(answered: Answered, budget: float, took: float, trace_id: str) -> None:

@@ -17,7 +17,6 @@ def configure_logs(process: str, *, terminal: bool | None = None) -> None:
     """
     readable = sys.stdout.isatty() if terminal is None else terminal
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named(process),
