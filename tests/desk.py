@@ -16,7 +16,8 @@ from gateway.core.config import read
 
 ROOT = Path(__file__).parents[1]
 APP = 1400000001
-TOKEN = "xxxxyyyy"
+DESK_PATIENCE = 2.0
+"""Seconds after which Desk gives up."""
 
 CONFIG = """
 [gateway]

@@ -197,7 +197,7 @@ def _lookup(
     return Lookup(
         name=name,
         lane=declared.backend or PYTHON_LANE,
-        version=blake2b(msgspec.msgpack.encode(question, enc_hook=plain), digest_size=4).hexdigest(),
+        version=blake2b(msgspec.json.encode(question, enc_hook=plain), digest_size=4).hexdigest(),
         inputs=tuple(sorted({*plain(declared.inputs), *(request.inputs if request else ())})),
         variables=variables,
         request=request,

@@ -36,6 +36,7 @@ class Pending:
     lookup: str
     record: str
     future: asyncio.Future[Answer]
+    forget: asyncio.TimerHandle
     late: bool = False
     heard: float = field(default=0.0)
 
@@ -58,9 +59,9 @@ class Replies:
         pending = self._pending.get(job_id)
         if pending is None:
             loop = asyncio.get_running_loop()
-            pending = Pending(job_id, lookup, record, loop.create_future())
+            forget = loop.call_later(patience, self._pending.pop, job_id, None)
+            pending = Pending(job_id, lookup, record, loop.create_future(), forget)
             self._pending[job_id] = pending
-            loop.call_later(patience, self._pending.pop, job_id, None)
             if (early := self._early.pop(job_id, None)) is not None:
                 self.resolve(early)
         return pending
@@ -77,6 +78,7 @@ class Replies:
             if len(self._early) > _MOST_EARLY:
                 self._early.popitem(last=False)
         elif not pending.future.done():
+            pending.forget.cancel()
             pending.heard = time.monotonic()
             self._keep(pending, answer)
             pending.future.set_result(answer)

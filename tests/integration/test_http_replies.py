@@ -1,0 +1,226 @@
+"""Every reply of a backend has its meaning: from the flaky CRM, and from servers that are worse."""
+
+import gzip
+import json
+import socket
+import time
+import tracemalloc
+import zlib
+
+import pytest
+from aiohttp import web
+
+from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, Code, TimedOut
+from gateway.crm.server import Crm
+from gateway.resilience.retry import RetryPolicy
+from tests.asking import ANY, ORDER, answering, backend, failure, only, sending, serving
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599, 429])
+async def test_a_backend_in_trouble_is_unavailable_and_worth_another_attempt(status: int, crm: Crm) -> None:
+    """It may be well again in a moment; 429 asks for just that."""
+    crm.put(only("error", f"status = {status}"))
+    async with backend(crm.url, ORDER + 'not_found = { status = "none" }') as ask:
+        error = await failure(ask(id="1"))
+    assert (type(error), error.code, error.transient) == (BackendUnavailable, Code.BACKEND_UNAVAILABLE, True)
+    assert str(status) in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 418, 422, 451, 499])
+async def test_a_backend_that_refuses_is_not_asked_again(status: int, crm: Crm) -> None:
+    """The same question would be refused again; without ``not_found`` a 404 is a refusal too."""
+    crm.put(only("error", f"status = {status}"))
+    async with backend(crm.url, ORDER) as ask:
+        error = await failure(ask(id="1"))
+    assert (type(error), error.code, error.transient) == (BackendRejected, Code.BACKEND_REJECTED, False)
+    assert str(status) in str(error)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="_TRANSIENT holds 408 and 425, which the table of codes counts as another 4xx"
+)
+@pytest.mark.parametrize("status", [408, 425])
+async def test_any_4xx_but_429_is_rejected(status: int, crm: Crm) -> None:
+    """The table of codes is the contract: change it, or the code."""
+    crm.put(only("error", f"status = {status}"))
+    async with backend(crm.url, ORDER) as ask:
+        assert (await failure(ask(id="1"))).code == Code.BACKEND_REJECTED
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(status: int) -> None:
+    """It could lead to any host, with the credentials in hand."""
+    paths: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        paths.append(request.path)
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
+
+    async with serving(handle) as url, backend(url) as ask:
+        error = await failure(ask())
+    assert (error.code, paths) == (Code.BACKEND_REJECTED, ["/"])
+
+
+async def test_a_404_is_the_answer_that_the_lookup_declares(crm: Crm) -> None:
+    """Whatever the error page says; every variable is set."""
+    async with backend(crm.url, ORDER + 'not_found = { status = "none" }') as ask:
+        assert await ask(id="missing-1") == {"id": "", "status": "none", "total": ""}
+        assert (await ask(id="1"))["id"] == "1"
+
+
+async def test_a_backend_that_is_not_there_is_unavailable() -> None:
+    """Nobody listens on the port."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        async with backend(f"http://127.0.0.1:{taken.getsockname()[1]}") as ask:
+            error = await failure(ask())
+    assert (error.code, error.transient) == (Code.BACKEND_UNAVAILABLE, True)
+
+
+async def test_a_reply_that_breaks_off_is_unavailable(crm: Crm) -> None:
+    """The status said 200, and half of the body came."""
+    crm.put(only("reset"))
+    async with backend(crm.url, ORDER) as ask:
+        error = await failure(ask(id="1"))
+    assert (error.code, error.transient) == (Code.BACKEND_UNAVAILABLE, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"v": 1}',
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"v": 1}\r\n',
+    ],
+    ids=["at once", "in the headers", "in the body", "between chunks"],
+)
+async def test_a_backend_that_hangs_up_is_unavailable(data: bytes) -> None:
+    """Half of a JSON object can be JSON; the length says that it was half."""
+    async with sending(data) as url, backend(url) as ask:
+        error = await failure(ask())
+    assert (error.code, error.transient) == (Code.BACKEND_UNAVAILABLE, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+    ],
+    ids=["another protocol", "no status", "a huge header"],
+)
+async def test_a_backend_that_does_not_speak_http_sent_a_bad_reply(data: bytes) -> None:
+    """The wrong port: asking again does not help."""
+    async with sending(data) as url, backend(url) as ask:
+        error = await failure(ask())
+    assert (type(error), error.code, error.transient) == (BadBackendReply, Code.BAD_BACKEND_REPLY, False)
+
+
+async def test_garbage_is_a_bad_reply(crm: Crm) -> None:
+    """A proxy's page with status 200."""
+    crm.put(only("garbage"))
+    async with backend(crm.url, ORDER) as ask:
+        assert (await failure(ask(id="1"))).code == Code.BAD_BACKEND_REPLY
+
+
+BAD = {
+    "empty": b"",
+    "cut off": b'{"v": ',
+    "two values": b"{} {}",
+    "NaN": b'{"v": NaN}',
+    "invalid UTF-8": b'{"v": "\xff"}',
+    "UTF-16": '{"v": 1}'.encode("utf-16"),
+    "a byte order mark": b'\xef\xbb\xbf{"v": 1}',
+    "a lone surrogate": b'{"v": "\\ud800"}',
+    "nested too deeply": b"[" * 100_000,
+    "a number out of range": b'{"v": 1e999}',
+    "ten thousand digits": b'{"v": ' + b"1" * 10_000 + b"}",
+    "without the required": b'{"w": 1}',
+    "null for the required": b'{"v": null}',
+    "not an object": b'["v"]',
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+async def test_a_reply_that_is_no_answer_is_bad(kind: str) -> None:
+    """With status 200 and the right content type: only the body tells."""
+    handler = answering(BAD[kind], headers={"Content-Type": "application/json"})
+    async with serving(handler) as url, backend(url, ANY + 'required = ["v"]') as ask:
+        error = await failure(ask())
+    assert (error.code, error.transient) == (Code.BAD_BACKEND_REPLY, False)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/vnd.api+json; charset=latin-1", "nonsense"]
+)
+async def test_json_is_json_whatever_its_content_type(content_type: str) -> None:
+    """Half of the CRMs in the world get it wrong."""
+    async with (
+        serving(answering('{"v": "é"}'.encode(), headers={"Content-Type": content_type})) as url,
+        backend(url) as ask,
+    ):
+        assert await ask() == {"v": "é"}
+
+
+async def test_a_reply_may_be_as_large_as_max_reply_and_no_larger(crm: Crm) -> None:
+    """A reply of 50 MB would be the end of a worker's memory."""
+    whole = b'{"v":"' + b"x" * 1016 + b'"}'
+    assert len(whole) == 1024
+    for body, fits in ((whole, True), (whole + b" ", False)):
+        async with serving(answering(body)) as url, backend(url, ANY, 'max_reply = "1KiB"') as ask:
+            if fits:
+                assert await ask() == {"v": "x" * 1016}
+            else:
+                assert (await failure(ask())).code == Code.BAD_BACKEND_REPLY
+    crm.put(only("huge"))
+    async with backend(crm.url, ORDER) as ask:
+        assert (await failure(ask(id="1"))).code == Code.BAD_BACKEND_REPLY
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_reply_is_read(encoding: str) -> None:
+    """Most servers compress when they are allowed to."""
+    body = gzip.compress(b'{"v": 1}') if encoding == "gzip" else zlib.compress(b'{"v": 1}')
+    async with serving(answering(body, headers={"Content-Encoding": encoding})) as url, backend(url) as ask:
+        assert await ask() == {"v": "1"}
+
+
+async def test_a_compressed_bomb_is_a_bad_reply_before_it_fills_the_memory() -> None:
+    """100 MB fit into 100 KB; the limit counts what comes out."""
+    bomb = gzip.compress(b'{"v":"' + bytes(100_000_000) + b'"}', compresslevel=9)
+    assert len(bomb) < 200_000
+    async with serving(answering(bomb, headers={"Content-Encoding": "gzip"})) as url, backend(url) as ask:
+        tracemalloc.start()
+        try:
+            assert (await failure(ask())).code == Code.BAD_BACKEND_REPLY
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 16_000_000
+
+
+@pytest.mark.parametrize("kind", ["hang", "drip"])
+async def test_a_backend_that_takes_too_long_is_a_timeout(kind: str, crm: Crm) -> None:
+    """Whether nothing comes or a byte a second: the attempt timeout is the limit of it all."""
+    crm.put(only(kind))
+    began = time.monotonic()
+    async with backend(crm.url, ORDER) as ask:
+        with pytest.raises(TimedOut) as caught:
+            await RetryPolicy(2, 0.05).run(lambda: ask(id="1"), 5.0, lambda *_: None)
+    assert caught.value.code == Code.TIMEOUT
+    assert time.monotonic() - began < 2.0
+    assert crm.stats.report()["total"] == 2
+
+
+async def test_no_failure_shows_a_credential_or_the_reply() -> None:
+    """It is logged by the worker and travels in the answer."""
+    page = json.dumps({"error": "secret page"}).encode()
+    for status in (200, 302, 403, 404, 500):
+        handler = answering(page, status)
+        declared = 'auth = { type = "bearer", token = "t0k" }'
+        async with serving(handler) as url, backend(url, ANY + 'required = ["v"]', declared) as ask:
+            error = await failure(ask())
+        assert "t0k" not in f"{error} {error!r}"
+        assert "secret" not in f"{error} {error!r}"
