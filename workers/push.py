@@ -126,7 +126,11 @@ class PushWorker(Worker):
         """Start what the next tokens, or a sweep that is due, show."""
         while self.job_counter >= self.max_jobs:
             self._slot_freed.clear()
-            await self._slot_freed.wait()
+            try:
+                async with asyncio.timeout(SWEEP_EVERY):
+                    await self._slot_freed.wait()
+            except TimeoutError:
+                await self.heart_beat()  # busy, not dead
         room = self.max_jobs - self.job_counter
         until_sweep = self._swept + SWEEP_EVERY - self.loop.time()
         tokens = await self._tokens(connection, room, until_sweep) if until_sweep > 0 else []
