@@ -174,7 +174,8 @@ def _serve(serve: Callable[[], Any]) -> None:
     try:
         serve()
     except OSError as error:
-        raise click.ClickException(f"cannot listen: {error}") from None
+        msg = f"cannot listen: {error}"
+        raise click.ClickException(msg) from None
 
 
 def _address(address: tuple[str, int]) -> str:

@@ -67,8 +67,8 @@ async def stage(console: Console, *, any_port: bool) -> AsyncIterator[Stage]:
             _show(console, "CRM", crm_url)
             config = sample("deskgate.toml")
             environ = {
-                "DESKGATE_LISTEN": f"{HOST}:{0 if any_port else _free(console, CALLBACKS)}",
-                "DESKGATE_ADMIN": f"{HOST}:{0 if any_port else _free(console, ADMIN)}",
+                "DESKGATE_LISTEN": f"{HOST}:{0 if any_port else wanted_port(console, CALLBACKS)}",
+                "DESKGATE_ADMIN": f"{HOST}:{0 if any_port else wanted_port(console, ADMIN)}",
                 "DESKGATE_PREFIX": "demo",
                 "REDIS_URL": valkey.url,
                 "DESK_TOKEN": TOKEN,
@@ -113,7 +113,7 @@ def _crm_url(line: Line) -> str:
     return text.removeprefix(_CRM_GREETING) if text.startswith(_CRM_GREETING) else ""
 
 
-def _free(console: Console, port: int) -> int:
+def wanted_port(console: Console, port: int) -> int:
     """Return ``port`` where it can be had, else 0: the kernel chooses."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,9 +1,10 @@
 """Desk, played by the tests: callbacks sent as the platform sends them, and the parts to send them to."""
 
+import asyncio
 import io
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,12 @@ fallback = {{ order_id = "unknown" }}
 """
 
 
+async def when(condition: Callable[[], object]) -> None:
+    """Return as soon as ``condition`` holds; the test's time limit ends the wait."""
+    while not condition():  # noqa: ASYNC110 - what happens in another process sets no event here
+        await asyncio.sleep(0.005)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a test's parts live: its Redis, its keys, its CRM. ``knobs`` fill the test configuration."""
@@ -146,7 +153,11 @@ class Desk:
     async def call(self, session: str = "s1", user: str = "user517", **variables: object) -> Heard:
         """Send one callback of a session."""
         body = {"SystemSessionID": session, "SystemClientUserID": user, **variables}
-        envelope = {"CallbackCommand": "Chatbot.InterfaceInvocation", "Body": body, "EventTime": 1731488371784}
+        envelope = {
+            "CallbackCommand": "Chatbot.InterfaceInvocation",
+            "Body": body,
+            "EventTime": 1731488371784,
+        }
         return await self.send(json.dumps(envelope).encode())
 
     async def send(

@@ -25,7 +25,11 @@ class Process:
     async def __aenter__(self) -> Self:
         """Start it."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, *self._command, env=self._environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            sys.executable,
+            *self._command,
+            env=self._environ,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         self._reader = asyncio.create_task(self._read())
         return self

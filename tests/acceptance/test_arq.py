@@ -1,6 +1,6 @@
 """The arq that users know: its command runs a lane, its client's jobs run, its check tells health."""
 
-import sys
+import pickle
 from pathlib import Path
 
 import msgspec
@@ -24,7 +24,12 @@ def arq(place: Place, tmp_path: Path, *arguments: str, lane: str = "crm") -> Pro
     """Return the ``arq`` command on the test configuration."""
     config = tmp_path / "deskgate.toml"
     config.write_text(place.config())
-    environ = {**place.environ, "DESKGATE_CONFIG": str(config), "DESKGATE_LANE": lane, "PYTHONPATH": str(ROOT)}
+    environ = {
+        **place.environ,
+        "DESKGATE_CONFIG": str(config),
+        "DESKGATE_LANE": lane,
+        "PYTHONPATH": str(ROOT),
+    }
     return Process("-m", "arq", "workers.WorkerSettings", *arguments, environ=environ)
 
 
@@ -80,8 +85,6 @@ async def test_stock_arq_clients_job_runs_on_a_lane(place: Place) -> None:
 
 def test_jobs_and_answers_are_never_pickled() -> None:
     """Whoever can write to Redis must not be able to run code in a worker."""
-    import pickle
-
     with pytest.raises(msgspec.MsgspecError):
         deserialize_job(pickle.dumps({"f": RUN_LOOKUP, "a": (), "k": {}, "t": 1, "et": 0}))
 

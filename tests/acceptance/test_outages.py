@@ -12,7 +12,7 @@ from gateway.app import gateway
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
 from gateway.processes import Valkey
-from tests.desk import DESK_PATIENCE, Desk, Heard, Place
+from tests.desk import DESK_PATIENCE, Desk, Heard, Place, when
 from tests.processes import GatewayProcess, WorkerProcess
 
 pytestmark = pytest.mark.timeout(30)
@@ -91,7 +91,7 @@ async def test_lost_redis_leaves_the_records_in_memory(
 
 
 async def test_killed_worker_costs_callbacks_their_live_answers_and_nothing_else(
-    own_place: Place, crm: Crm, desk: Desk, tmp_path: Path
+    own_place: Place, desk: Desk, tmp_path: Path
 ) -> None:
     """With the only worker gone the last known variables go out; with another one all is well again."""
     config = written(tmp_path, own_place, fresh="0s", budget="400ms")
@@ -118,8 +118,7 @@ async def test_late_answer_is_kept_even_if_its_gateway_has_died(
     async with WorkerProcess(config, own_place) as worker:
         async with GatewayProcess(config, own_place) as doomed:
             calling = asyncio.create_task(desk.at(await doomed.address()).call(node="order", orderId="1"))
-            while crm.stats.report()["in_flight"] == 0:
-                await asyncio.sleep(0.005)
+            await when(lambda: crm.stats.report()["in_flight"])
             await doomed.kill()
             await asyncio.gather(calling, return_exceptions=True)
         await worker.event("lookup.finished")
@@ -143,8 +142,7 @@ async def test_worker_killed_in_mid_job_leaves_the_job_to_another(
         here = desk.at(running.callbacks)
         async with WorkerProcess(config, own_place) as worker:
             calling = asyncio.create_task(here.call(node="order", orderId="1"))
-            while crm.stats.report()["in_flight"] == 0:
-                await asyncio.sleep(0.005)
+            await when(lambda: crm.stats.report()["in_flight"])
             await worker.kill()
             heard = await calling
         assert (heard.code, heard.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
@@ -154,16 +152,17 @@ async def test_worker_killed_in_mid_job_leaves_the_job_to_another(
             assert (await until(here, 0, orderId="1")).variables["order_id"] == "1"
 
 
-async def test_sigterm_drains_gateway_and_worker(own_place: Place, crm: Crm, desk: Desk, tmp_path: Path) -> None:
+async def test_sigterm_drains_gateway_and_worker(
+    own_place: Place, crm: Crm, desk: Desk, tmp_path: Path
+) -> None:
     """A deploy in the middle of a callback loses nothing: both finish what they have and exit 0."""
     config = written(tmp_path, own_place, budget="5s")
     crm.put('seed = 1\n[[rules]]\nlatency = { fixed = "300ms" }\nshares = { ok = 1 }\n')
     async with GatewayProcess(config, own_place) as front, WorkerProcess(config, own_place) as worker:
         calling = asyncio.create_task(desk.at(await front.address()).call(node="order", orderId="1"))
-        while crm.stats.report()["in_flight"] == 0:
-            await asyncio.sleep(0.005)
-        codes = await asyncio.gather(front.end(), worker.end())
+        await when(lambda: crm.stats.report()["in_flight"])
+        front_code, worker_code = await asyncio.gather(front.end(), worker.end())
         heard = await calling
-    assert codes == [0, 0]
+    assert (front_code, worker_code) == (0, 0)
     assert (heard.code, heard.variables["order_id"]) == (0, "1")
     assert worker.events("worker.drained")[0]["jobs_left"] == 0

@@ -1,4 +1,4 @@
-"""What bad input gets: the envelope with its code, a usable connection, nothing enqueued, one line that says why."""
+"""What bad input gets: the envelope with its code, a usable connection, nothing enqueued, one line why."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ MALFORMED = {
 async def test_malformed_callback_gets_its_code_and_leaves_the_connection_usable(
     kind: str, running: Gateway, place: Place, desk: Desk
 ) -> None:
-    """Whatever comes in, Desk gets JSON it can read, and the next callback is served on the same connection."""
+    """Whatever comes in, Desk gets JSON it can read, and the same connection serves the next callback."""
     data, code, status = MALFORMED[kind]
     here = desk.at(running.callbacks)
     with capture_logs() as lines:
@@ -179,13 +179,13 @@ async def test_what_is_not_http_gets_the_envelope_too(data: bytes, running: Gate
     """Even the error pages of the HTTP layer are ours."""
     with capture_logs() as lines:
         head, _, envelope = (await raw(running.callbacks, data)).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400") or head.startswith(b"HTTP/1.0 400")
+    assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
     assert json.loads(envelope)["ErrorCode"] == Code.BAD_REQUEST
     assert [line["event"] for line in lines] == ["callback.refused"]
 
 
 async def test_client_that_asks_first_is_told_to_continue(running: Gateway) -> None:
-    """curl sends ``Expect: 100-continue`` before a large body and would wait a second for its answer."""
+    """Curl sends ``Expect: 100-continue`` before a large body and would wait a second for its answer."""
     head = (
         f"POST /?SdkAppid={APP} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
         f"Expect: 100-continue\r\nContent-Length: {len(BODY)}\r\n\r\n"
@@ -210,7 +210,9 @@ async def test_body_that_does_not_arrive_is_answered_within_the_budget(place: Pl
         await writer.wait_closed()
 
 
-async def test_admin_port_tells_live_and_ready_and_answers_json_everywhere(running: Gateway, desk: Desk) -> None:
+async def test_admin_port_tells_live_and_ready_and_answers_json_everywhere(
+    running: Gateway, desk: Desk
+) -> None:
     """Supervisors ask there, and never on the callback port."""
     base = f"http://127.0.0.1:{running.admin[1]}"
     seen = {}
@@ -227,8 +229,11 @@ async def test_callbacks_over_tls(place: Place, desk: Desk, tmp_path: Path) -> N
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     await asyncio.to_thread(
         subprocess.run,
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(key), "-out", str(cert)),
+        ],
         check=True,
         capture_output=True,
     )

@@ -11,10 +11,10 @@ from gateway.core.config import read
 from gateway.core.errors import Code
 from gateway.crm.data import order
 from gateway.crm.server import Crm
-from tests.desk import DESK_PATIENCE, Desk, Place
+from tests.desk import DESK_PATIENCE, Desk, Place, when
 from workers.main import workers
 
-FAILING = 'seed = 1\n[[rules]]\nshares = { error = 1 }\nstatus = 500\n'
+FAILING = "seed = 1\n[[rules]]\nshares = { error = 1 }\nstatus = 500\n"
 HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
 
 
@@ -95,8 +95,7 @@ async def test_late_answer_serves_the_next_callback(place: Place, crm: Crm, desk
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         with capture_logs() as lines:
             early = await desk.at(running.callbacks).call(node="order", orderId="1")
-            while not any(line["event"] == "answer.late" for line in lines):
-                await asyncio.sleep(0.005)
+            await when(lambda: any(line["event"] == "answer.late" for line in lines))
         late = await desk.at(running.callbacks).call(node="order", orderId="1")
     assert (early.code, early.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
     assert (late.code, late.variables["order_id"]) == (0, "1")
@@ -125,12 +124,14 @@ async def test_lookups_of_one_callback_are_awaited_together(place: Place, crm: C
     crm.put(slow("300ms"))
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         heard = await desk.at(running.callbacks).call(node="both", orderId="7")
+    seventh = order(crm.seed, "7")
+    assert seventh is not None
     assert heard.code == 0
     assert heard.variables == {
         "customer_id": "user517",
         "customer_tier": heard.variables["customer_tier"],
         "order_id": "7",
-        "order_total": str(order(crm.seed, "7").total.amount),
+        "order_total": str(seventh.total.amount),
     }
 
 
@@ -177,7 +178,7 @@ async def test_not_found_is_an_answer_where_the_lookup_says_so(place: Place, des
 async def test_transient_failures_are_retried_within_the_budget(place: Place, crm: Crm, desk: Desk) -> None:
     """One hiccup of the CRM is nobody's business."""
     catalog = place.catalog()
-    crm.put('seed = 4\n[[rules]]\nshares = { error = 0.5, ok = 0.5 }\n')
+    crm.put("seed = 4\n[[rules]]\nshares = { error = 0.5, ok = 0.5 }\n")
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         with capture_logs() as lines:
             codes = [
