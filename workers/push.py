@@ -24,7 +24,7 @@ from workers.jobs import Claim, Lane, claim
 
 log = structlog.get_logger("deskgate.worker")
 
-SWEEP_EVERY = 1.0
+SWEEP_EVERY = 1.25
 _SCAN = 1000
 _PATIENCE = 2.0
 _CLAIM = Script("claim")
@@ -153,11 +153,10 @@ class PushWorker(Worker):
     async def _claim(self, tokens: Sequence[bytes], room: int) -> None:
         """Claim jobs in one round trip and start them."""
         lapse = int(self.in_progress_timeout_s * 1000)
-        now, *claimed = await self.lane.link.run(_CLAIM, [self.queue_name], [room, lapse, _SCAN, *tokens])
-        for job_id, score, body, job_try in _rows(claimed):
-            self._start(
-                job_id.decode(), int(float(score)), Claim(body, job_try, float(now), time.monotonic())
-            )
+        reply = await self.lane.link.run(_CLAIM, [self.queue_name], [room, lapse, _SCAN, *tokens])
+        at = time.monotonic()
+        for job_id, score, body, job_try in _rows(reply[1:]):
+            self._start(job_id.decode(), int(float(score)), Claim(body, job_try, float(reply[0]), at))
 
     def _start(self, job_id: str, score: int, claimed: Claim) -> None:
         self.job_counter += 1

@@ -30,8 +30,11 @@ for i = 0, #KEYS / 5 - 1 do
     if flying and redis.call('EXISTS', 'arq:job:' .. flying) == 1 then
       state, job = 1, flying
     else
-      redis.call('ZREMRANGEBYSCORE', lane, 1, (now - kept) / 1000 - left / 1000)
-      if redis.call('ZCARD', lane) >= limit then
+      local depth = redis.call('ZCARD', lane)
+      if depth >= limit then -- ids whose jobs have lapsed: without a worker nobody has taken them off
+        depth = depth - redis.call('ZREMRANGEBYSCORE', lane, 1, (now - kept - left) / 1000)
+      end
+      if depth >= limit then
         state, job = 3, ''
       else
         redis.call('SET', 'arq:job:' .. job, head .. body, 'PX', math.ceil(left + kept))

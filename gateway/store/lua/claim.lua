@@ -3,19 +3,20 @@
 -- KEYS[1] lane
 -- ARGV[1] most jobs to claim   ARGV[2] ms until a claim lapses (the worker is taken for dead)
 -- ARGV[3] ids to look at when there are no tokens   ARGV[4...] tokens: job ids
--- Returns {now (ms, as text), then four per job claimed: id, score as text, body, number of this try}
+-- Returns {} when there is nothing to look at, else {now (ms, as text), then four per job claimed: id, score as text, body, number of this try}
 --
 -- A token is a hint, the sorted set is the truth: a token that is lost, doubled or for a finished job does nothing.
 -- A stock arq client's job has its score in ms and may be deferred; one of begin.lua is due at once.
 local room, lapse = tonumber(ARGV[1]), ARGV[2]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + time[2] / 1000
 local ids = {}
 if #ARGV > 3 then
   for i = 4, #ARGV do ids[#ids + 1] = ARGV[i] end
 else
   ids = redis.call('ZRANGE', KEYS[1], 0, tonumber(ARGV[3]) - 1)
 end
+if #ids == 0 then return ids end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
 local claimed = {string.format('%.3f', now)}
 for _, id in ipairs(ids) do
   if #claimed > room * 4 then break end
