@@ -30,6 +30,7 @@ SAMPLE = (
 """The callback that the platform documents (tencentcloud.com 1229/68990)."""
 
 _AGED = 0.1
+_LOG_PATIENCE = 10.0
 _INTERRUPTED = 128
 
 
@@ -67,6 +68,19 @@ def _order_call(address: str) -> str:
     return f"{deskgate} call http://{address}/ --app {APP} --session s1 --user {USER} {variables}"
 
 
+async def _asked(step: Step, on: Stage) -> Told:
+    """Send a step's callback, and return the reply with the gateway's log line of it."""
+    variables = {"staticKey": "order", "orderId": step.order}
+    line = on.gateway.expect(event("callback.answered", session=SESSION))
+    heard = await send(Call(f"http://{on.callbacks}/", APP, TOKEN, SESSION, USER, variables))
+    try:
+        async with asyncio.timeout(_LOG_PATIENCE):
+            return Told(step, heard, await line)
+    except TimeoutError:
+        msg = f"the gateway did not log how it answered: {heard.code} {heard.info}"
+        raise CallFailed(msg) from None
+
+
 class Demo:
     """One run of the demo; ``told`` grows by a step at a time."""
 
@@ -96,18 +110,8 @@ class Demo:
                 await asyncio.sleep(on.catalog.lookups["order"].fresh + _AGED)
         await on.play(step.script)
         story.show_case(self._console, number, step, on.catalog)
-        call = Call(
-            f"http://{on.callbacks}/",
-            APP,
-            TOKEN,
-            SESSION,
-            USER,
-            {"staticKey": "order", "orderId": step.order},
-        )
-        answered = on.gateway.expect(event("callback.answered", session=SESSION))
         with self._console.status("Desk is waiting"):
-            heard = await send(call)
-            self.told.append(Told(step, heard, await answered))
+            self.told.append(await _asked(step, on))
         story.show_told(self._console, self.told[-1], on.catalog)
 
     async def _stay_up(self, on: Stage) -> None:

@@ -26,7 +26,7 @@ CALLBACKS, ADMIN = 8080, 8081
 """The ports that the documentation speaks of."""
 
 _CRM_GREETING = "deskgate crm on "
-_START_PATIENCE = 20.0
+_START_PATIENCE = 60.0
 _LOOK_EVERY = 0.05
 
 
@@ -65,42 +65,36 @@ async def stage(console: Console, *, any_port: bool) -> AsyncIterator[Stage]:
             greeting = await _soon(console, "CRM", crm.expect(lambda line: bool(_crm_url(line))))
             crm_url = _crm_url(greeting)
             _show(console, "CRM", crm_url)
-            config = sample("deskgate.toml")
-            environ = {
-                "DESKGATE_LISTEN": f"{HOST}:{0 if any_port else wanted_port(console, CALLBACKS)}",
-                "DESKGATE_ADMIN": f"{HOST}:{0 if any_port else wanted_port(console, ADMIN)}",
-                "DESKGATE_PREFIX": "demo",
-                "REDIS_URL": valkey.url,
-                "DESK_TOKEN": TOKEN,
-                "CRM_URL": crm_url,
-            }
+            config, environ = (
+                sample("deskgate.toml"),
+                _environ(console, valkey.url, crm_url, any_port=any_port),
+            )
             async with (
                 _child("worker", config, environ) as worker,
                 _child("gateway", config, environ) as gateway,
                 aiohttp.ClientSession() as http,
             ):
-                working, listening = (
-                    worker.expect(event("worker.started")),
-                    gateway.expect(event("gateway.started")),
-                )
-                lanes = ", ".join((await _soon(console, "worker", working))["lanes"])
-                _show(console, "worker", f"lane {lanes}")
-                started = await _soon(console, "gateway", listening)
-                await _soon(console, "gateway", _ready(http, started["admin"]))
-                _show(
-                    console,
-                    "gateway",
-                    f"http://{started['listen']}  (admin: http://{started['admin']}/ready)",
-                )
+                callbacks = await _both_started(console, worker, gateway, http)
                 catalog = compile_catalog(*read(config.read_text(encoding="utf-8"), environ))
-                parts = crm, worker, gateway
-                yield Stage(started["listen"], crm_url, catalog, gateway, valkey, parts, http)
+                yield Stage(callbacks, crm_url, catalog, gateway, valkey, (crm, worker, gateway), http)
 
 
 def sample(name: str) -> Path:
     """Return a file of the samples: from the installed package, or from ``ops`` in a checkout."""
     packaged = Path(str(resources.files("gateway") / "samples" / name))
     return packaged if packaged.exists() else Path(__file__).parents[1] / "ops" / name
+
+
+def _environ(console: Console, redis_url: str, crm_url: str, *, any_port: bool) -> dict[str, str]:
+    """Return what the sample configuration takes from the environment."""
+    return {
+        "DESKGATE_LISTEN": f"{HOST}:{0 if any_port else wanted_port(console, CALLBACKS)}",
+        "DESKGATE_ADMIN": f"{HOST}:{0 if any_port else wanted_port(console, ADMIN)}",
+        "DESKGATE_PREFIX": "demo",
+        "REDIS_URL": redis_url,
+        "DESK_TOKEN": TOKEN,
+        "CRM_URL": crm_url,
+    }
 
 
 def _child(name: str, config: Path, environ: Mapping[str, str]) -> Child:
@@ -124,6 +118,19 @@ def wanted_port(console: Console, port: int) -> int:
             console.print(Text(f"  {said}", "yellow"), soft_wrap=True)
             return 0
     return port
+
+
+async def _both_started(console: Console, worker: Child, gateway: Child, http: aiohttp.ClientSession) -> str:
+    """Return the gateway's host:port once callbacks can be answered and a worker is there to ask."""
+    working = worker.expect(event("worker.started"))
+    listening = gateway.expect(event("gateway.started"))
+    lanes = ", ".join((await _soon(console, "worker", working))["lanes"])
+    _show(console, "worker", f"lane {lanes}")
+    started = await _soon(console, "gateway", listening)
+    callbacks, admin = str(started["listen"]), started["admin"]
+    await _soon(console, "gateway", _ready(http, admin))
+    _show(console, "gateway", f"http://{callbacks}  (admin: http://{admin}/ready)")
+    return callbacks
 
 
 async def _ready(http: aiohttp.ClientSession, admin: str) -> None:

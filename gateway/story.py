@@ -21,6 +21,7 @@ HANGING = "[[rules]]\nshares = { hang = 1 }\n"
 
 _STYLES = {"live": "green", "fresh": "green", "stale": "yellow", "fallback": "magenta", "none": "red"}
 _INDENT = 3
+_LONG = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,9 @@ def _age(outcome: Mapping[str, Any]) -> str:
     if outcome["source"] == Source.LIVE:
         return "now"
     seconds = outcome["age_ms"] / 1000
-    return f"{seconds:.1f} s" if seconds < 100 else brief_duration(seconds)  # noqa: PLR2004 - digits that say something
+    if seconds >= _LONG:
+        return brief_duration(seconds)
+    return f"{int(seconds * 10) / 10} s"  # cut off as in the reply's line for people, not rounded
 
 
 def _aged(outcome: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from arq.connections import ArqRedis
 from redis.asyncio.connection import Connection
 
 from gateway.core.errors import QueueUnavailable
-from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection
+from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection, hang_up
 from gateway.store.link import Script
 from workers.jobs import Claim, Lane, claim
 
@@ -99,7 +99,7 @@ class PushWorker(Worker):
                 await asyncio.sleep(backoff(attempt))  # the link has logged the loss
                 attempt += 1
             finally:
-                await connection.disconnect()
+                await hang_up(connection)
 
     async def drain(self, grace: float) -> int:
         """Take no new job and wait ``grace`` seconds for those that run; return how many had to be left.

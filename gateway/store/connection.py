@@ -74,3 +74,11 @@ async def connect(connection: Connection, patience: float) -> None:
     """Open a connection, its greeting included; raise what :data:`OUTAGE` names."""
     async with asyncio.timeout(patience):
         await connection.connect()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+
+
+async def hang_up(connection: Connection) -> None:
+    """Close a connection at once; what the other end has not taken yet is dropped. Never raises."""
+    if connection._writer is not None:  # noqa: SLF001 - redis-py waits for a server that may hang
+        connection._writer.transport.abort()  # noqa: SLF001
+    await connection.disconnect(nowait=True)
+    await asyncio.sleep(0)  # the transport closes its socket in the loop's next turn

@@ -10,7 +10,7 @@ import structlog
 from redis.exceptions import NoScriptError
 
 from gateway.core.errors import QueueUnavailable
-from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection, open_redis
+from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection, hang_up, open_redis
 from gateway.store.wire import Wire
 
 log = structlog.get_logger("deskgate.store")
@@ -47,7 +47,7 @@ class RedisLink:
     @property
     def lost(self) -> bool:
         """Whether Redis cannot be reached at the moment."""
-        return self._wire is None
+        return self._wire is None or self._wire.broken
 
     async def start(self) -> None:
         """Connect, and stay connected; return after the first try, whatever came of it."""
@@ -85,7 +85,7 @@ class RedisLink:
         await self.redis.aclose(close_connection_pool=True)
 
     def _send(self, command: Sequence[bytes | str | float]) -> "asyncio.Future[Any]":
-        if self._wire is None:
+        if self._wire is None or self._wire.broken:
             msg = "Redis is lost"
             raise QueueUnavailable(msg)
         return self._wire.execute(command)
@@ -105,7 +105,7 @@ class RedisLink:
             finally:
                 self._wire = None
                 self.present.clear()
-                await connection.disconnect()
+                await hang_up(connection)
             await asyncio.sleep(backoff(attempt))
             attempt += 1
 

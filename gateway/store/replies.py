@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio.connection import Connection
 
 from gateway.core.messages import Answer
-from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection
+from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection, hang_up
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
 
@@ -111,7 +111,7 @@ class Replies:
             except* OUTAGE:
                 self.subscribed.clear()
             finally:
-                await connection.disconnect()
+                await hang_up(connection)
             await asyncio.sleep(backoff(attempt))
             attempt += 1
 

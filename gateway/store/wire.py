@@ -29,6 +29,11 @@ class Wire:
         self._watch: asyncio.TimerHandle | None = None
         self._broken: BaseException | None = None
 
+    @property
+    def broken(self) -> bool:
+        """Whether no answer can come any more."""
+        return self._broken is not None
+
     def execute(self, command: Command) -> "asyncio.Future[Any]":
         """Send a command; the future gets its answer, or the error of the server or of the wire."""
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -58,7 +63,10 @@ class Wire:
                     self._take(error)
                 else:
                     self._take(answer)
-        except BaseException as error:  # noqa: BLE001 - a cancelled reader breaks the wire, too
+        except asyncio.CancelledError as error:
+            self.fail(error)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever ends the reading ends the wire
             self.fail(self._broken or error)
             raise self._broken or error from None
 

@@ -1,0 +1,1 @@
+"""Benchmarks: ``make bench``. Ratios within one run on one machine, never a timed test."""

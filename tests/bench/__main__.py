@@ -1,0 +1,73 @@
+"""``python -m tests.bench``: measure, show, and keep the results of a whole run in ``docs``."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gateway.processes import CannotStart
+from tests.bench import callbacks, hand_off, idle, installing, machine, report, scaling
+from tests.bench.pace import QUICK, WHOLE, Pace, Step
+from tests.bench.section import Section
+from tests.bench.stage import ROOT
+
+Installed = Mapping[str, Path | str]
+Part = tuple[Callable[[Pace, Installed], int], Callable[[Pace, Installed, Step], Section]]
+
+PARTS: Mapping[str, Part] = {
+    "hand-off": (hand_off.steps, hand_off.measure),
+    "callbacks": (lambda pace, _: callbacks.steps(pace), lambda pace, _, step: callbacks.measure(pace, step)),
+    "scaling": (lambda pace, _: scaling.steps(pace), lambda pace, _, step: scaling.measure(pace, step)),
+    "idle": (lambda pace, _: idle.steps(pace), lambda pace, _, step: idle.measure(pace, step)),
+}
+
+
+@click.command("python -m tests.bench")
+@click.option("--quick", is_flag=True, help="Two minutes instead of ten; docs are left as they are.")
+@click.option(
+    "--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Only this; may be repeated."
+)
+@click.option("--peers/--no-peers", default=True, help="Other queues than a raw list.")
+def main(*, quick: bool, parts: tuple[str, ...], peers: bool) -> None:
+    """Measure the hand-off and callbacks, and print the results; a whole run writes docs/bench.md, too."""
+    console = Console()
+    facts = machine.describe(sys.argv[1:])
+    for name, value in facts.items():
+        console.print(f"[dim]{name}: {value}", highlight=False)
+    installed = _peers(console) if peers and (not parts or "hand-off" in parts) else {}
+    begun = time.monotonic()
+    pace = QUICK if quick else WHOLE
+    sections = [_measure(console, name, pace, installed) for name in parts or PARTS]
+    report.show_targets(console, sections)
+    console.print(f"[dim]{time.monotonic() - begun:.0f} s", highlight=False)
+    if not quick and not parts and peers:
+        report.write(ROOT / "docs", facts, sections)
+        console.print("written: docs/bench.md, docs/bench.svg")
+
+
+def _peers(console: Console) -> Installed:
+    with console.status("installing the peers below build/bench"):
+        return installing.install()
+
+
+def _measure(console: Console, name: str, pace: Pace, installed: Installed) -> Section:
+    """Measure one part, with its progress shown, and print its section."""
+    steps, measure = PARTS[name]
+    columns = (TextColumn(name), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=steps(pace, installed))
+        try:
+            section = measure(pace, installed, lambda: progress.advance(task))
+        except CannotStart as error:
+            msg = f"{name}: {error}"
+            raise click.ClickException(msg) from None
+    report.show(console, section)
+    return section
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Lookups that cost nothing: what is left is the way to them and back."""
+
+import asyncio
+
+from gateway.core.messages import Ask
+
+NAP = 0.02
+
+
+async def noop(_: Ask) -> dict[str, str]:
+    """Answer at once."""
+    return {"answer": "42"}
+
+
+async def nap(_: Ask) -> dict[str, str]:
+    """Answer after 20 ms, spent waiting."""
+    await asyncio.sleep(NAP)
+    return {"answer": "42"}

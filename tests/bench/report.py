@@ -1,0 +1,86 @@
+"""The results, for the terminal and as Markdown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table as Grid
+
+from tests.bench.figures import Target, brief
+from tests.bench.machine import Machine
+from tests.bench.picture import draw
+from tests.bench.section import Section, Table
+
+_INTRODUCTION = """\
+# Benchmark
+
+Figures, not promises: they were taken in one run on one machine, whose other tenants nobody knows. Take \
+the ratios, and run `make bench` on yours.
+
+![Bar charts of the tables below](bench.svg)
+"""
+
+
+def show(console: Console, section: Section) -> None:
+    """Print a section."""
+    console.rule(section.title)
+    console.print(Markdown(section.about))
+    for table in section.tables:
+        grid = Grid(box=SIMPLE, padding=(0, 1, 0, 0))
+        for number, column in enumerate(table.columns):
+            grid.add_column(column, justify="right" if number else "left", no_wrap=True)
+        for row in table.rows:
+            grid.add_row(*row)
+        console.print(grid)
+    for note in section.notes:
+        console.print(Markdown(note))
+
+
+def show_targets(console: Console, sections: Sequence[Section]) -> None:
+    """Print every target and whether it was reached."""
+    console.rule("Targets")
+    grid = Grid("target", "limit", "here", "", box=SIMPLE)
+    for target in _targets(sections):
+        style = "green" if target.reached else "yellow"
+        grid.add_row(*_target(target), style=style)
+    console.print(grid)
+
+
+def write(place: Path, machine: Machine, sections: Sequence[Section]) -> None:
+    """Write ``bench.md`` and ``bench.svg`` to a directory."""
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "bench.md").write_text(_markdown(machine, sections), encoding="utf-8")
+    charts = [chart for section in sections for chart in section.charts]
+    (place / "bench.svg").write_text(draw(charts), encoding="utf-8")
+
+
+def _markdown(machine: Machine, sections: Sequence[Section]) -> str:
+    parts = [_INTRODUCTION, _lines(machine)]
+    rows = [_target(target) for target in _targets(sections)]
+    parts += ["## Targets\n", _table(Table(("target", "limit", "here", ""), rows))]
+    for section in sections:
+        parts += [f"## {section.title}\n", section.about + "\n"]
+        parts += [_table(table) for table in section.tables]
+        parts += [note + "\n" for note in section.notes]
+    return "\n".join(parts)
+
+
+def _lines(machine: Machine) -> str:
+    return "".join(f"- {name}: {value}\n" for name, value in machine.items())
+
+
+def _table(table: Table) -> str:
+    lines = [table.columns, ["---", *("---:" for _ in table.columns[1:])], *table.rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _targets(sections: Sequence[Section]) -> list[Target]:
+    return [target for section in sections for target in section.targets]
+
+
+def _target(target: Target) -> tuple[str, str, str, str]:
+    sign = "≤" if target.at_most else "≥"
+    verdict = "reached" if target.reached else "not reached"
+    return target.promise, f"{sign} {target.limit:g}", brief(target.value), verdict

@@ -1,0 +1,211 @@
+"""A stage for the contestants: a Valkey of its own on TCP, and processes that are watched and end with it."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from socket import create_connection, socket
+from typing import IO, Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from gateway.processes import CannotStart, _binary, spawn, stop
+from tests.bench.figures import Turn
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0
+ENVIRON = {"PYTHONPATH": str(ROOT)}
+
+
+class Stage:
+    """Use it as a context manager; whatever was started on it is stopped at the end, newest first."""
+
+    def __enter__(self) -> Self:
+        """Start Valkey: TCP on loopback, nothing kept on disk. Raise CannotStart."""
+        self._logs: dict[int, IO[bytes]] = {}
+        with ExitStack() as exits:
+            self._exits = exits
+            self.directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="deskgate-")))
+            port = free_port()
+            self.url = f"redis://127.0.0.1:{port}"
+            options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.directory)]
+            self.valkey = self.start([_binary(), *options, "--maxmemory-policy", "noeviction"])
+            self.redis = exits.enter_context(Redis.from_url(self.url))
+            wait_for(self._answers, "valkey-server")
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop everything."""
+        self._exits.close()
+
+    def start(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        """Start a process whose output goes to a file, as in production it goes anywhere but a terminal."""
+        log = tempfile.TemporaryFile(dir=self.directory)  # noqa: SIM115 - closed with the stage
+        self._exits.enter_context(log)
+        process = spawn(command, ENVIRON, log)
+        self._logs[process.pid] = log
+        self._exits.callback(stop, process)
+        return process
+
+    def explain(self, happen: Callable[[], None], process: "subprocess.Popen[bytes]") -> None:
+        """Do what needs a process; when it raises CannotStart, add what the process wrote at last."""
+        try:
+            happen()
+        except CannotStart as error:
+            msg = f"{error}; {last_words(self._logs[process.pid])}"
+            raise CannotStart(msg) from None
+
+    def caller(self, command: Sequence[str]) -> "Caller":
+        """Start a caller process."""
+        return self._exits.enter_context(Caller(command, self.directory))
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file that lives as long as the stage."""
+        path = self.directory / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def _answers(self) -> bool:
+        with suppress(RedisError):
+            return bool(self.redis.ping())
+        return False
+
+
+class Caller:
+    """A process that answers a line of JSON with another (:mod:`tests.bench.calling`)."""
+
+    def __init__(self, command: Sequence[str], directory: Path) -> None:
+        """Start it."""
+        self._log = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the caller
+        self._process = subprocess.Popen(
+            command,
+            env={**os.environ, **ENVIRON},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            process_group=0,  # Ctrl-C reaches us alone, and we stop it
+        )
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its input, which ends it; it does so, too, when this process dies."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        stop(self._process)
+        self._process.stdout.close()
+        self._log.close()
+
+    def turn(self, *, seconds: float, **order: object) -> Turn:
+        """Have it call for ``seconds``; raise CannotStart when it says nothing, with its last words."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with suppress(BrokenPipeError):
+            stdin.write(json.dumps({"seconds": seconds, **order}).encode() + b"\n")
+            stdin.flush()
+        ready, _, _ = select.select([stdout], [], [], seconds + PATIENCE)
+        line = stdout.readline() if ready else b""
+        if not line:
+            raise CannotStart(last_words(self._log))
+        return Turn.read(json.loads(line))
+
+    def warm_up(self) -> None:
+        """Return once a call has been answered; raise CannotStart when none ever is."""
+        wait_for(lambda: self.turn(seconds=0.1, callers=1).ended > 0, "its worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a turn has cost in all: Redis commands, reads from sockets by Redis, CPU seconds by process."""
+
+    commands: int
+    reads: int
+    cpu: Mapping[str, float]
+
+    def __sub__(self, before: "Spent") -> "Spent":
+        """Return what was spent between two readings, the reading itself left out."""
+        cpu = {name: seconds - before.cpu[name] for name, seconds in self.cpu.items()}
+        return Spent(self.commands - before.commands, self.reads - before.reads - 1, cpu)
+
+
+def spent(stage: Stage, pids: Mapping[str, int]) -> Spent:
+    """Read the server's counters, commands inside scripts and transactions included, and the CPU clocks."""
+    told = stage.redis.info("stats", "commandstats")
+    commands = sum(
+        entry["calls"]
+        for name, entry in told.items()
+        if name.startswith("cmdstat_") and name != "cmdstat_info"
+    )
+    return Spent(
+        commands, told["total_reads_processed"], {name: cpu_seconds(pid) for name, pid in pids.items()}
+    )
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process, all its threads; NaN where the system does not tell it so.
+
+    On Linux a process's CPU clock has an id made of its pid (clock_getcpuclockid(3)), with nanoseconds where
+    ``/proc`` has hundredths of a second.
+    """
+    if sys.platform != "linux":
+        return float("nan")
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep a process on the first, second, … core of those that this one may use; a no-op elsewhere."""
+    if sys.platform == "linux":
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(pid, {cores[core % len(cores)]})
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
+    """Return once somebody listens on ``port``; raise CannotStart."""
+
+    def listens() -> bool:
+        with suppress(OSError), create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
+    wait_for(listens, f"the server on port {port}")
+
+
+def wait_for(happened: Callable[[], bool], what: str) -> None:
+    """Return once ``happened`` says so; raise CannotStart when it takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        if time.monotonic() > deadline:
+            msg = f"{what} did not answer within {PATIENCE:.0f} s"
+            raise CannotStart(msg)
+        time.sleep(0.01)
+
+
+def last_words(log: IO[bytes]) -> str:
+    """Return the last line that a process wrote."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it wrote nothing"

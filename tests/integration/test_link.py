@@ -1,0 +1,113 @@
+"""The link to Redis: shared by many callers, capped in time, made again by itself."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from gateway.core.errors import QueueUnavailable
+from gateway.processes import Valkey
+from gateway.store.link import RedisLink, Script
+from tests.desk import when
+
+
+@asynccontextmanager
+async def linked(valkey: Valkey, patience: float = 2.0) -> AsyncIterator[RedisLink]:
+    """A link to ``valkey`` that is up, or has found that it cannot be."""
+    link = RedisLink(valkey.url, patience)
+    await link.start()
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
+async def commands_and_reads(valkey: Valkey) -> tuple[int, int]:
+    """Return what the server has counted: commands run, and reads from sockets."""
+    async with Redis.from_url(valkey.url) as redis:
+        stats = await redis.info("stats")
+    return int(stats["total_commands_processed"]), int(stats["total_reads_processed"])
+
+
+async def test_answers_go_to_their_callers_in_order(shared_valkey: Valkey) -> None:
+    """RESP has no identifiers: a mix-up would hand one session's variables to another."""
+    async with linked(shared_valkey) as link:
+        heard = await asyncio.gather(*(link.execute("ECHO", str(n)) for n in range(500)))
+    assert heard == [str(n).encode() for n in range(500)]
+
+
+async def test_commands_of_one_turn_leave_in_one_write(valkey: Valkey) -> None:
+    """Sixty-four callbacks at once cost the network what one costs."""
+    async with linked(valkey) as link:
+        _, before = await commands_and_reads(valkey)
+        await asyncio.gather(*(link.execute("PING") for _ in range(64)))
+        _, after = await commands_and_reads(valkey)
+    alone = 10  # what the two connections that count cost
+    assert after - before < alone
+
+
+async def test_error_of_one_command_is_its_callers_alone(shared_valkey: Valkey) -> None:
+    """A script that fails must not break the connection that others share."""
+    async with linked(shared_valkey) as link:
+        first, bad, last = await asyncio.gather(
+            link.execute("ECHO", "1"),
+            link.execute("NOSUCH"),
+            link.execute("ECHO", "2"),
+            return_exceptions=True,
+        )
+        assert (first, last) == (b"1", b"2")
+        assert isinstance(bad, QueueUnavailable)
+        assert isinstance(bad.__cause__, ResponseError)
+        assert not link.lost
+
+
+async def test_cancelled_caller_leaves_the_others_answers_in_place(shared_valkey: Valkey) -> None:
+    """A callback that gives up must not shift everyone else's answers by one."""
+    async with linked(shared_valkey) as link:
+        gone = asyncio.create_task(link.execute("ECHO", "gone"))
+        kept = asyncio.create_task(link.execute("ECHO", "kept"))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert await kept == b"kept"
+        assert gone.cancelled() or await asyncio.gather(gone, return_exceptions=True)
+
+
+async def test_hanging_server_costs_one_cap_and_then_nothing(valkey: Valkey) -> None:
+    """The first call waits out its cap; those after it fail at once until the server is back."""
+    async with linked(valkey, patience=0.1) as link:
+        valkey.signal(signal.SIGSTOP)
+        with pytest.raises(QueueUnavailable, match="TimeoutError"):
+            await link.execute("PING")
+        assert link.lost
+        with pytest.raises(QueueUnavailable, match="lost"):
+            await link.execute("PING")
+        valkey.signal(signal.SIGCONT)
+        await when(lambda: not link.lost)
+        assert await link.execute("ECHO", "back") == b"back"
+
+
+async def test_broken_connection_fails_every_call_that_was_under_way(valkey: Valkey) -> None:
+    """Whether the server ran them, nobody knows: nothing is sent twice."""
+    async with linked(valkey) as link, Redis.from_url(valkey.url) as redis:
+        blocked = asyncio.create_task(link.execute("BLPOP", "never", 0))
+        behind = asyncio.create_task(link.execute("INCR", "count"))
+        await when(lambda: link._wire is not None and len(link._wire._waiting) > 1)
+        await redis.client_kill_filter(_type="normal", skipme=True)
+        for call in (blocked, behind):
+            with pytest.raises(QueueUnavailable):
+                await call
+        await when(lambda: not link.lost)
+        assert await link.execute("INCR", "count") == 1
+
+
+async def test_script_that_the_server_has_forgotten_is_sent_whole(valkey: Valkey) -> None:
+    """After a restart no script is known; callers notice nothing."""
+    script = Script("claim")
+    async with linked(valkey) as link:
+        assert await link.run(script, ["lane"], [1, 1000, 10]) == []
+        await link.execute("SCRIPT", "FLUSH")
+        assert await link.run(script, ["lane"], [1, 1000, 10]) == []
