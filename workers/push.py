@@ -27,6 +27,7 @@ log = structlog.get_logger("deskgate.worker")
 SWEEP_EVERY = 1.25
 _SCAN = 1000
 _PATIENCE = 2.0
+_INSIST_EVERY = 0.1
 _CLAIM = Script("claim")
 
 _unasked: ContextVar[Claim | None] = ContextVar("_unasked", default=None)
@@ -106,9 +107,10 @@ class PushWorker(Worker):
 
         A job that is left stays queued, for another worker.
         """
-        if self.main_task is not None:
+        # Once is not enough: redis-py's wait_for() can swallow a cancellation before Python 3.12 (gh-86296).
+        while self.main_task is not None and not self.main_task.done():
             self.main_task.cancel()
-            await asyncio.gather(self.main_task, return_exceptions=True)
+            await asyncio.wait([self.main_task], timeout=_INSIST_EVERY)
         if self.tasks:
             await asyncio.wait(self.tasks.values(), timeout=grace)
         left = [task for task in self.tasks.values() if not task.done()]
