@@ -36,9 +36,6 @@ async def test_a_backend_that_refuses_is_not_asked_again(status: int, crm: Crm) 
     assert str(status) in str(error)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_TRANSIENT holds 408 and 425, which the table of codes counts as another 4xx"
-)
 @pytest.mark.parametrize("status", [408, 425])
 async def test_any_4xx_but_429_is_rejected(status: int, crm: Crm) -> None:
     """The table of codes is the contract: change it, or the code."""

@@ -5,7 +5,8 @@ import base64
 import pytest
 
 from gateway.backends.auth import auth_headers
-from gateway.core.config import Auth, BasicAuth, BearerAuth, HeaderAuth, NoAuth, Secret
+from gateway.core.config import Auth, BasicAuth, BearerAuth, HeaderAuth, NoAuth
+from gateway.core.reading import Secret
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from gateway.backends.mapping import map_not_found
 from gateway.core.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, compile_catalog, load
 from gateway.core.config import read
-from gateway.core.errors import NoRoute
+from gateway.core.errors import Code, NoRoute
+from gateway.core.ladder import degraded, merge
 from gateway.core.messages import Callback
 from gateway.core.reading import ConfigFaults
+from gateway.edge.desk import encode
 
 LOOKUPS = """
 [apps.1]
@@ -186,6 +190,44 @@ def test_another_question_or_another_meaning_is_another_version(old: str, new: s
 def test_how_long_and_how_gently_is_no_other_version(old: str, new: str) -> None:
     """Turning a knob in an outage must not throw away the last known answers."""
     assert catalog().lookups["order"].version == catalog(old=old, new=new).lookups["order"].version
+
+
+def test_what_the_environment_gives_is_a_part_of_the_question() -> None:
+    """Another path, tenant or language asks something else, wherever the text of it stands."""
+    text = LOOKUPS.replace("/stock", "${STOCK_PATH}")
+    versions = {
+        compile_catalog(*read(text, {"STOCK_PATH": path})).lookups["stock"].version for path in ("/a", "/b")
+    }
+    assert len(versions) == 2
+
+
+def test_what_the_environment_gives_can_be_sent() -> None:
+    """Replies and answers are encoded: a marker, a fallback or a ``not_found`` is plain text by then."""
+    text = """
+[apps.1]
+signature = "off"
+markers = { status = "${X}" }
+[backends.crm]
+url = "http://crm"
+[lookups.order]
+backend = "crm"
+request.path = "/${X}"
+request.method = "POST"
+request.query = { q = "${X}" }
+request.headers = { H = "${X}" }
+request.json = ["${X}"]
+variables = { status = "${X}" }
+not_found = { status = "${X}" }
+fallback = { status = "${X}" }
+"""
+    given = compile_catalog(*read(text, {"X": "x"}))
+    lookup = given.lookups["order"]
+    reply = merge(given.apps[1], [degraded(lookup, Code.TIMEOUT, None, 0.0)])
+    assert b'"Body":{"status":"x","x":"fallback"}' in encode(reply)
+    assert msgspec.msgpack.encode(map_not_found(lookup)) == msgspec.msgpack.encode({"status": "x"})
+    assert lookup.request is not None
+    filled = lookup.request.fill({})
+    assert (filled.target, filled.headers, filled.body) == ("/x?q=x", {"H": "x"}, b'["x"]')
 
 
 def test_apps_have_their_tokens_and_markers() -> None:

@@ -138,8 +138,15 @@ SPURIOUS = {
     + '[lookups.o]\nbackend = "crm"\nrequest = {}\nvariables = { s = "s" }',
     "an expression that is no text": WHOLE.replace('"status" }', "3 }") + "required = ['status']",
     "an admin address that is none": "[gateway]\nlisten = '127.0.0.1:8081'\nadmin = 'x'",
-    "both of two ways to ask": PYTHON + 'request = { path = "/o" }',
     "a duration that is none": WHOLE + "fresh = '48h'\nstale_if_error = 'x'",
+    "both of two ways to ask": PYTHON + 'request = { path = "/o" }',
+    # And what cannot be read may stand in another place than what then seems to be wrong:
+    "a listening address that is none": "[gateway]\nlisten = 'x'\nadmin = '127.0.0.1:8080'",
+    "a signature that is none": "[apps.1]\nsignature = 'of'",
+    "a freshness that is none": WHOLE + "fresh = 'x'\nstale_if_error = '30s'",
+    "a request that is no table": BACKEND
+    + '[lookups.o]\nbackend = "crm"\nrequest = 3\nvariables = { s = "s" }',
+    "a function that is no text": PYTHON.replace('"mycrm.lookups:churn"', "3"),
 }
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core.catalog import Catalog, compile_catalog, load
-from gateway.core.config import Address, Secret, Tokens, environment, read, read_file
-from gateway.core.reading import ConfigFaults
+from gateway.core.config import Address, Tokens, environment, read, read_file
+from gateway.core.reading import ConfigFaults, Secret
 
 SAMPLE = Path(__file__).parents[2] / "ops" / "deskgate.toml"
 SAMPLE_ENVIRON = {
@@ -152,6 +152,10 @@ def test_every_fault_of_a_file_is_reported_at_once_each_with_its_place() -> None
         (WHOLE + "frehs = '1s'", "lookups.order.frehs: unknown key; did you mean 'fresh'?"),
         ("gateway = 3", "gateway: expected a table, got a number"),
         ("routes = [3]", "routes[0]: expected a table, got a number"),
+        ("[routes]\nlookups = []", "routes: expected a list of tables, got a table"),
+        ("[[apps]]\ntoken = 't'", "apps: expected a table, got a list"),
+        ("[[apps.1]]\ntoken = 't'", "apps.1: expected a table, got a list"),
+        (BACKEND + "auth = 'bearer'", "backends.crm.auth"),
         ("[gateway]\nbudget = 3", "gateway.budget: expected text in quotes, got a number"),
         ("[gateway]\nbudget = 1979-05-27", "gateway.budget: expected text in quotes, got date"),
         ("[gateway]\nbudget = '800'", "gateway.budget: '800' is not a number with a unit"),

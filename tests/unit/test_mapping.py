@@ -102,6 +102,13 @@ def test_a_reply_that_only_just_decodes_never_crashes_the_mapping() -> None:
         map_reply(lookup(total="to_string(@)"), nested(5000))
 
 
+@pytest.mark.parametrize("value", ["\ud800", ["\ud800"], {"\udcff": 1}])
+def test_text_that_no_encoding_has_makes_the_reply_bad(value: object) -> None:
+    """A file name read with ``surrogateescape`` must not stop the whole answer from being sent."""
+    with pytest.raises(BadBackendReply):
+        map_reply(lookup(total="total"), {"total": value})
+
+
 def test_not_found_sets_every_variable() -> None:
     """*No such order* must not leave the total of another one standing."""
     declared = lookup(not_found={"status": "none"}, status="status", total="total.amount")

@@ -4,7 +4,7 @@ import math
 from collections import UserString
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
+from enum import Enum, StrEnum
 from uuid import UUID
 
 import pytest
@@ -46,9 +46,25 @@ def test_each_kind_of_json_value_has_its_text(value: object, text: str) -> None:
     assert as_text(value) == text
 
 
-def test_an_enumerations_text_is_its_value() -> None:
-    """Python lookups return what their libraries give them."""
-    assert str(as_text(Tier.GOLD)) == "gold"
+class Markup(str):
+    """A text with more to it, as template engines, HTML parsers and numpy return."""
+
+    __slots__ = ()
+
+
+class Colour(str, Enum):  # noqa: UP042 - the older way, whose str() is not its value
+    """An enumeration of another kind."""
+
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(Tier.GOLD, "gold"), (Colour.RED, "red"), (Markup("<b>"), "<b>")]
+)
+def test_text_of_any_kind_is_plain_text(value: object, text: str) -> None:
+    """Python lookups return what their libraries give them; msgspec encodes no subclass of ``str``."""
+    assert as_text(value) == text
+    assert type(as_text(value)) is str
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
