@@ -35,10 +35,15 @@ class Stats:
         self._last_headers.clear()
         self._max_in_flight = self._in_flight
 
+    @property
+    def calls(self) -> dict[str, int]:
+        """The calls so far, by path."""
+        return dict(self._calls)
+
     def report(self) -> dict[str, object]:
         """Return the content of ``GET /_stats``; headers only of the 1000 paths called last."""
         return {
-            "calls": dict(self._calls),
+            "calls": self.calls,
             "total": self._calls.total(),
             "in_flight": self._in_flight,
             "max_in_flight": self._max_in_flight,

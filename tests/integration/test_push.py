@@ -78,7 +78,7 @@ async def test_doubled_and_stale_tokens_run_nothing_twice(place: Place, crm: Crm
             await redis.rpush(keys.ready("crm"), *tokens)
             again, deadline = await begin(side, 99)
             await side.wait(again, deadline)
-    calls = crm.stats.report()["calls"]
+    calls = crm.stats.calls
     assert set(calls.values()) == {1}
     assert len(calls) == 11
 
@@ -101,7 +101,7 @@ async def test_every_job_runs_once_with_several_workers_and_leaves_no_key(place:
             [(await redis.type(key)).decode() async for key in redis.scan_iter(f"{place.prefix}:*")]
         )
         arq_keys = [key async for key in redis.scan_iter(f"arq:*{place.prefix}*")]
-    assert set(crm.stats.report()["calls"].values()) == {1}
+    assert set(crm.stats.calls.values()) == {1}
     assert left.keys() <= {"string"}  # the records, and arq's heartbeat
     assert arq_keys == []
 
