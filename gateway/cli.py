@@ -135,7 +135,7 @@ def crm(host: str, port: int, script: Path | None) -> None:
 @click.option("--once", is_flag=True, help="End after the samples.")
 def demo(once: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Run everything on this machine, send sample callbacks, and show what came back and why."""
-    from gateway.demo import run
+    from gateway.local.demo import run
 
     sys.exit(run(once=once))
 
@@ -151,7 +151,7 @@ def demo(once: bool) -> None:  # noqa: FBT001 - click passes it by name
 )
 def up(path: Path, data: Path) -> None:
     """Run gateway and worker, and a Valkey of our own with redis.url = "embedded", until Ctrl-C."""
-    from gateway.up import run
+    from gateway.local.up import run
 
     catalog = _load(path, embedded=True)
     sys.exit(run(path, catalog.settings.redis.url, data))

@@ -6,10 +6,15 @@ from uuid import uuid4
 import aiohttp
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from gateway.crm.server import Crm
-from gateway.processes import Valkey
+from gateway.local.processes import Valkey
 from tests.desk import Desk, Place
+
+# How long an example takes is the machine's business; each test has a time limit of its own.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,6 @@ from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendR
 from gateway.core.messages import Ask
 from gateway.core.request import FilledRequest
 
-_JSON = {"Accept": "application/json", "User-Agent": "deskgate"}
-
 
 class HttpBackend:
     """A service that answers JSON over HTTP."""
@@ -29,7 +27,7 @@ class HttpBackend:
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
             cookie_jar=aiohttp.DummyCookieJar(),  # a session cookie must not carry over to another session
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the attempt timeout is the limit
-            headers=_JSON | auth_headers(declared.auth),
+            headers=_own_headers(declared.auth),
         )
 
     async def close(self) -> None:
@@ -57,8 +55,8 @@ class HttpBackend:
         except aiohttp.ClientResponseError as error:
             msg = "the backend does not speak HTTP"
             raise BadBackendReply(msg) from error
-        except aiohttp.InvalidURL as error:
-            msg = "the inputs make no valid address"
+        except ValueError as error:  # aiohttp's InvalidURL is one, and so is what it says of a header
+            msg = "the inputs make no valid request"
             raise BackendRejected(msg) from error
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
@@ -76,6 +74,12 @@ class HttpBackend:
                 msg = f"the reply is over max_reply ({self._max_reply} bytes)"
                 raise BadBackendReply(msg)
         return bytes(body)
+
+
+def _own_headers(auth: config.Auth) -> CIMultiDict[str]:
+    headers = CIMultiDict({"Accept": "application/json", "User-Agent": "deskgate"})
+    headers.update(auth_headers(auth))  # credentials may come in any header, Accept included
+    return headers
 
 
 def _fill(lookup: Lookup, ask: Ask) -> FilledRequest:

@@ -31,10 +31,10 @@ class PythonBackend:
     async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
         """Return the variables of one call; raise NoAnswer, LookupFailed for whatever else it raises."""
         try:
-            reply = await self._functions[lookup.name](ask)
+            reply = dict(await self._functions[lookup.name](ask))
         except (NoAnswer, TimeoutError):
             raise
         except Exception as error:
             msg = f"{lookup.python} raised {type(error).__name__}"
             raise LookupFailed(msg) from error
-        return map_reply(lookup, dict(reply))
+        return map_reply(lookup, reply)

@@ -50,7 +50,7 @@ def _redis(redis: config.Redis) -> Iterator[Fault]:
 def _app(path: str, name: str, app: config.App | None) -> Iterator[Fault]:
     if not re.fullmatch(r"[1-9]\d{0,18}", name, re.ASCII):
         yield Fault(path, "a SdkAppid is a number, for example [apps.1400000001]")
-    if app and app.signature == "required" and not app.token:
+    if app and app.signature != "off" and not app.token:
         yield Fault(f"{path}.token", "missing; without a token set signature = 'off'", (f"{path}.signature",))
 
 

@@ -22,7 +22,7 @@ import yaml
 
 from gateway.core.config import read_file
 from gateway.core.units import parse_duration
-from gateway.processes import Valkey
+from gateway.local.processes import Valkey
 from tests.desk import ROOT, Desk
 from tests.processes import Process
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from rich.console import Console
 
-from gateway.demo import sample_curl
-from gateway.stage import HOST, sample, wanted_port
+from gateway.local.demo import sample_curl
+from gateway.local.stage import HOST, sample, wanted_port
 from tests.acceptance.family import children_of, gone, shown
 from tests.desk import ROOT, Desk
 from tests.processes import Process

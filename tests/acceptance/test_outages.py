@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from gateway.app import gateway
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.processes import Valkey
+from gateway.local.processes import Valkey
 from tests.desk import DESK_PATIENCE, Desk, Heard, Place, when
 from tests.processes import GatewayProcess, WorkerProcess
 

@@ -19,7 +19,7 @@ from gateway.app import gateway
 from gateway.core.catalog import compile_catalog
 from gateway.core.config import read
 from gateway.crm.server import Crm
-from gateway.processes import Valkey
+from gateway.local.processes import Valkey
 from gateway.store.link import Script
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process

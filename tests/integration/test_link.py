@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gateway.core.errors import QueueUnavailable
-from gateway.processes import Valkey
+from gateway.local.processes import Valkey
 from gateway.store.link import RedisLink, Script
 from tests.desk import when
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from gateway import story
 from gateway.call import Call, CallFailed, send
-from gateway.children import ChildEnded, beside, event, run_until_signal
+from gateway.local import story
+from gateway.local.children import ChildEnded, beside, event, run_until_signal
+from gateway.local.processes import CannotStart
+from gateway.local.stage import CALLBACKS, HOST, TOKEN, Stage, sample, stage
+from gateway.local.story import STEPS, Step, Told
 from gateway.presentation import open_console
-from gateway.processes import CannotStart
-from gateway.stage import CALLBACKS, HOST, TOKEN, Stage, sample, stage
-from gateway.story import STEPS, Step, Told
 
 APP = 1400000001
 SESSION, USER = "demo", "user517"

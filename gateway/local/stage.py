@@ -13,10 +13,10 @@ import aiohttp
 from rich.console import Console
 from rich.text import Text
 
-from gateway.children import Child, ChildEnded, Line, event, valkey_ended
 from gateway.core.catalog import Catalog, compile_catalog
 from gateway.core.config import read
-from gateway.processes import CannotStart, Valkey
+from gateway.local.children import Child, ChildEnded, Line, event, valkey_ended
+from gateway.local.processes import CannotStart, Valkey
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ async def stage(console: Console, *, any_port: bool) -> AsyncIterator[Stage]:
 def sample(name: str) -> Path:
     """Return a file of the samples: from the installed package, or from ``ops`` in a checkout."""
     packaged = Path(str(resources.files("gateway") / "samples" / name))
-    return packaged if packaged.exists() else Path(__file__).parents[1] / "ops" / name
+    return packaged if packaged.exists() else Path(__file__).parents[2] / "ops" / name
 
 
 def _environ(console: Console, redis_url: str, crm_url: str, *, any_port: bool) -> dict[str, str]:

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.core.config import child_environment
 from gateway.core.errors import DeskgateError
-from gateway.processes import Valkey, deskgate, die_with_parent
+from gateway.local.processes import Valkey, deskgate, die_with_parent
 
 T = TypeVar("T")
 Line = Mapping[str, Any]

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from gateway.children import Child, ChildEnded, beside, run_until_signal, valkey_ended
 from gateway.core.config import EMBEDDED, REDIS_URL_VARIABLE
-from gateway.processes import CannotStart, Valkey
+from gateway.local.children import Child, ChildEnded, beside, run_until_signal, valkey_ended
+from gateway.local.processes import CannotStart, Valkey
 
 
 def run(config: Path, redis_url: str, data: Path) -> int:
