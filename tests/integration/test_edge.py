@@ -184,6 +184,27 @@ async def test_what_is_not_http_gets_the_envelope_too(data: bytes, running: Gate
     assert [line["event"] for line in lines] == ["callback.refused"]
 
 
+async def test_one_connection_serves_callback_after_callback(running: Gateway) -> None:
+    """Desk keeps its connections; a refusal, even of a body that nobody reads, does not end them."""
+    good = f"POST /?SdkAppid={APP} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    huge = (
+        f"POST /?SdkAppid={APP} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n".encode()
+        + b" " * 900_000
+    )
+    wrong = good.replace(b"POST", b"PUT", 1)
+    reader, writer = await asyncio.open_connection(*running.callbacks)
+    statuses = []
+    for request in (good, wrong, huge, good.replace(str(APP).encode(), b"7", 1), good):
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        assert json.loads(await reader.readexactly(length))["ActionStatus"] == "FAIL"
+        statuses.append(int(head.split()[1]))
+    writer.close()
+    await writer.wait_closed()
+    assert statuses == [200, 405, 413, 403, 200]
+
+
 async def test_client_that_asks_first_is_told_to_continue(running: Gateway) -> None:
     """Curl sends ``Expect: 100-continue`` before a large body and would wait a second for its answer."""
     head = (

@@ -141,3 +141,16 @@ async def test_push_that_overtakes_its_question_is_heard(place: Place) -> None:
         late = expect(answer.job_id, "order", "record", FAR)
         assert held.is_set()
         assert late.future.result() == answer
+
+
+async def test_lost_push_is_made_good_by_a_second_look(place: Place) -> None:
+    """A subscription that is down at the wrong moment costs time, not the answer."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side:
+        await side.replies.close()
+        asked, _ = await begin(side, 1)
+        deadline = asyncio.get_running_loop().time() + side.link.timeout + 0.5
+        async with workers(catalog, catalog.lanes, grace=1):
+            await side.wait(asked, deadline)
+    assert asked[0].answer is not None
+    assert asked[0].answer.variables["order_id"] == "1"
