@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.core import ladder
 from gateway.core.catalog import Catalog, Lookup, Route
@@ -17,8 +18,7 @@ REPLY_SHARE = 0.03
 """Share of the budget kept back for merging, encoding and sending the reply."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """A reply and how it came about."""
 
     callback: Callback
@@ -27,8 +27,7 @@ class Answered:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """A lookup that a callback asks for: the job that would answer it, and what this process remembers."""
 
     lookup: Lookup

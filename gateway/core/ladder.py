@@ -5,8 +5,9 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from gateway.core.catalog import App, Lookup
 from gateway.core.config import Markers
@@ -30,8 +31,7 @@ _ORDER = list(Source)
 _NO_MARKERS = Markers()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What one lookup contributes to a reply. ``age`` is in seconds, None when there is no record."""
 
     lookup: str

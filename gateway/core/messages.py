@@ -1,15 +1,14 @@
 """What travels: a callback and its reply; a job and its answer; what a Python lookup is asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from gateway.core.errors import Code
 
 
-@dataclass(frozen=True, slots=True)
-class Callback:
+class Callback(msgspec.Struct, frozen=True):
     """One POST from Desk, verified and decoded; ``user`` is ``""`` when the flow does not send it."""
 
     app: int
@@ -19,13 +18,12 @@ class Callback:
     variables: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What goes back to Desk: a code, one line for people, and variables for the session."""
 
     code: Code
     info: str = ""
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = {}
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 
 import msgspec
@@ -17,8 +16,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     variables: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """A record in hand: its variables and when they were ``born``, in seconds on this process's clock."""
 
     variables: Mapping[str, str]

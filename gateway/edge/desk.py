@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -49,8 +48,7 @@ _decoder = msgspec.json.Decoder(_Wire)
 _encoder = msgspec.json.Encoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """A query whose app is known and whose signature holds; only :func:`verify` makes one."""
 
     app: App

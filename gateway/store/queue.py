@@ -6,7 +6,6 @@ function name, keys and job layout are known here and in ``workers`` alone.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -40,8 +39,7 @@ class State(IntEnum):
     REFUSED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """A lookup to begin: its job, and how it may be answered. Durations are seconds."""
 
     job: Job
