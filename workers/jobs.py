@@ -80,12 +80,12 @@ class Lane:
         seconds, microseconds = await self.link.execute("TIME")
         return int(seconds) * 1000 + int(microseconds) / 1000
 
-    async def finish(self, job: Job, answer: Answer) -> None:
+    async def finish(self, envelope: Envelope, answer: Answer) -> None:
         """Record and push ``answer``, outlasting an outage of Redis; raise QueueUnavailable at last."""
-        lookup = self.catalog.lookups.get(job.lookup)
+        lookup = self.catalog.lookups.get(envelope.job.lookup)
         kept = lookup.kept if lookup else 0.0
         try:
-            await finish(self.link, self.keys, self.name, job, answer, kept=kept)
+            await finish(self.link, self.keys, self.name, envelope, answer, kept=kept)
         except QueueUnavailable:
             again = AsyncRetrying(
                 retry=retry_if_exception_type(QueueUnavailable),
@@ -93,7 +93,7 @@ class Lane:
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 reraise=True,
             )
-            await again(finish, self.link, self.keys, self.name, job, answer, kept=kept)
+            await again(finish, self.link, self.keys, self.name, envelope, answer, kept=kept)
         if (claimed := claim.get(None)) is not None:
             claimed.finished = True
 
@@ -117,7 +117,7 @@ async def run_lookup(ctx: dict[str, Any], envelope: Envelope) -> None:
         begun = time.monotonic()
         answer, attempts = await _ask(lane, job, job_id, left)
         took = time.monotonic() - begun
-    await lane.finish(job, answer)
+    await lane.finish(envelope, answer)
     log.info(
         "lookup.finished",
         lookup=job.lookup,

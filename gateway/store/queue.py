@@ -59,12 +59,14 @@ class Begun(NamedTuple):
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
     """A job on the wire: deadline and enqueue time in ms on the Redis server's clock, then the job itself.
 
-    A job of another client has a deadline of 0: none.
+    ``reply_to`` is the channel of the gateway that began it. A job of another client has a deadline of 0,
+    none, and nobody to tell.
     """
 
     deadline_ms: float
     enqueued_ms: float
     job: Job
+    reply_to: str = ""
 
 
 _envelopes = msgspec.msgpack.Decoder(Envelope)
@@ -85,24 +87,24 @@ async def begin(
         JOB_KEPT * 1000,
         LANE_LIMIT,
     ]
+    reply_to = _encode(channel)
     for want in wanted:
         job = want.job
-        job_id = f"{keys.prefix}:{job.trace_id}:{job.lookup}"
         names += (
             keys.record(job.record),
             keys.flight(job.record),
             keys.lane(want.lane),
             keys.ready(want.lane),
         )
-        names.append(keys.waiters(job_id))
-        arguments += (want.fresh * 1000, want.late * 1000, job_id, _encode(job))
+        job_id = f"{keys.prefix}:{job.trace_id}:{job.lookup}"
+        arguments += (want.fresh * 1000, want.late * 1000, job_id, _encode(job) + reply_to)
     reply = await link.run(_BEGIN, names, arguments)
     begun = [Begun(State(reply[i]), reply[i + 1], reply[i + 2].decode()) for i in range(1, len(reply), 3)]
     return float(reply[0]), begun
 
 
 async def finish(  # noqa: PLR0913 - where, what, and for how long
-    link: RedisLink, keys: Keys, lane: str, job: Job, answer: Answer, *, kept: float
+    link: RedisLink, keys: Keys, lane: str, envelope: Envelope, answer: Answer, *, kept: float
 ) -> int:
     """Keep the answer's record for ``kept`` seconds, push it to every gateway that waits, clear the job.
 
@@ -111,8 +113,7 @@ async def finish(  # noqa: PLR0913 - where, what, and for how long
     """
     job_id = answer.job_id
     names = (
-        keys.record(job.record),
-        keys.flight(job.record),
+        keys.record(envelope.job.record),
         keys.lane(lane),
         keys.waiters(job_id),
         job_key_prefix + job_id,
@@ -120,7 +121,8 @@ async def finish(  # noqa: PLR0913 - where, what, and for how long
         in_progress_key_prefix + job_id,
     )
     variables = b"" if answer.code else _encode(answer.variables)
-    told: int = await link.run(_FINISH, names, (job_id, _encode(answer), variables, max(1, int(kept * 1000))))
+    arguments = (job_id, _encode(answer), variables, max(1, int(kept * 1000)), envelope.reply_to)
+    told: int = await link.run(_FINISH, names, arguments)
     return told
 
 
@@ -140,7 +142,7 @@ def deserialize_job(data: bytes) -> dict[str, Any]:
 
     The job's function gets the whole :class:`Envelope`. Raise msgspec.MsgspecError for anything else.
     """
-    if data[:1] != b"\x93":
+    if data[:1] != b"\x94":
         return msgspec.msgpack.decode(data, type=dict[str, Any])
     envelope = _envelopes.decode(data)
     if not math.isfinite(envelope.enqueued_ms):

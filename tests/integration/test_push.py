@@ -110,15 +110,17 @@ async def test_full_lane_refuses_one_job_more(place: Place) -> None:
     """Without workers a lane must not grow for ever."""
     catalog = place.catalog()
     async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
-        lane = Keys(place.prefix).lane("crm")
+        lane, ready = Keys(place.prefix).lane("crm"), Keys(place.prefix).ready("crm")
         seconds, _ = await redis.time()
         await redis.zadd(lane, {f"job-{n}": seconds for n in range(LANE_LIMIT)})
+        await redis.rpush(ready, *(f"job-{n}" for n in range(LANE_LIMIT)))
         (asked,), _ = await begin(side, 1)
         assert (asked.state, asked.job) == (State.REFUSED, None)
         lapsed = {f"job-{n}": seconds - 3600 for n in range(LANE_LIMIT)}
         await redis.zadd(lane, lapsed)
         (asked,), _ = await begin(side, 1)
         assert asked.state is State.BEGUN
+        assert (await redis.zcard(lane), await redis.llen(ready)) == (1, LANE_LIMIT)
 
 
 async def test_push_that_overtakes_its_question_is_heard(place: Place) -> None:

@@ -3,7 +3,8 @@
 -- KEYS[1] lane
 -- ARGV[1] most jobs to claim   ARGV[2] ms until a claim lapses (the worker is taken for dead)
 -- ARGV[3] ids to look at when there are no tokens   ARGV[4...] tokens: job ids
--- Returns {} when there is nothing to look at, else {now (ms, as text), then four per job claimed: id, score as text, body, number of this try}
+-- Returns {} when there is nothing to look at, else {now (ms, as text), then four per job claimed: id, score as
+-- text, body, number of this try}
 --
 -- A token is a hint, the sorted set is the truth: a token that is lost, doubled or for a finished job does nothing.
 -- A stock arq client's job has its score in ms and may be deferred; one of begin.lua is due at once.
@@ -26,8 +27,10 @@ for _, id in ipairs(ids) do
     if not body then
       redis.call('ZREM', KEYS[1], id)
     elseif redis.call('SET', 'arq:in-progress:' .. id, '1', 'NX', 'PX', lapse) then
-      local try = redis.call('INCR', 'arq:retry:' .. id)
-      redis.call('EXPIRE', 'arq:retry:' .. id, 88400)
+      local try = 1
+      if not redis.call('SET', 'arq:retry:' .. id, 1, 'NX', 'EX', 88400) then
+        try = redis.call('INCR', 'arq:retry:' .. id)
+      end
       local size = #claimed
       claimed[size + 1], claimed[size + 2], claimed[size + 3], claimed[size + 4] = id, score, body, try
     end
