@@ -110,14 +110,16 @@ class Flow:
     def _outcome(self, lookup: Lookup, asked: Asked, now: float) -> Outcome:
         """Return what became of a lookup that was handed over."""
         answer, known = asked.answer, asked.known
-        if asked.state is State.FRESH and known is not None:
-            return ladder.fresh(lookup, known, now)
-        if answer is not None and asked.job is not None and answer.code == Code.OK:
-            return ladder.live(lookup, answer.variables, asked.job.heard - asked.since)
-        if answer is not None:
-            code = answer.code
+        if asked.state is State.FRESH:
+            if known is not None and ladder.whole(lookup, known.variables):
+                return ladder.fresh(lookup, known, now)
+            code = Code.LOOKUP_FAILED
         elif asked.state is State.REFUSED:
             code = Code.OVERLOADED
-        else:
+        elif answer is None or asked.job is None:
             code = Code.QUEUE_UNAVAILABLE if self._hand_off.link.lost else Code.TIMEOUT
+        elif answer.code == Code.OK and ladder.whole(lookup, answer.variables):
+            return ladder.live(lookup, answer.variables, asked.job.heard - asked.since)
+        else:
+            code = answer.code or Code.LOOKUP_FAILED
         return ladder.degraded(lookup, code, known, now, now - asked.since)

@@ -42,9 +42,14 @@ class Outcome(msgspec.Struct, frozen=True):
     took: float = 0.0
 
 
+def whole(lookup: Lookup, variables: Mapping[str, str]) -> bool:
+    """Tell whether ``variables`` are those of ``lookup``: a worker may run another configuration."""
+    return variables.keys() == lookup.variables.keys()
+
+
 def usable(lookup: Lookup, known: Known | None, now: float, limit: float) -> bool:
     """Tell whether ``known`` is a whole answer to ``lookup`` and younger than ``limit`` seconds."""
-    return known is not None and known.age(now) < limit and known.variables.keys() == lookup.variables.keys()
+    return known is not None and known.age(now) < limit and whole(lookup, known.variables)
 
 
 def live(lookup: Lookup, variables: Mapping[str, str], took: float) -> Outcome:

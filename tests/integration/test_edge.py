@@ -21,6 +21,7 @@ from gateway.core.catalog import compile_catalog
 from gateway.core.config import read
 from gateway.core.errors import Code
 from gateway.edge.desk import sign
+from gateway.flow import Flow
 from tests.desk import APP, Desk, Place
 
 BODY = json.dumps(
@@ -203,6 +204,23 @@ async def test_one_connection_serves_callback_after_callback(running: Gateway) -
     writer.close()
     await writer.wait_closed()
     assert statuses == [200, 405, 413, 403, 200]
+
+
+async def test_bug_is_answered_with_the_envelope_and_logged_with_its_trace(
+    running: Gateway, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Desk must be able to read even our bugs. One is put in by hand: there is none that could be had."""
+
+    async def broken(*_: object) -> None:
+        msg = "secret detail"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(Flow, "answer", broken)
+    with capture_logs() as lines:
+        heard = await desk.at(running.callbacks).send(BODY)
+    assert (heard.status, heard.code) == (500, Code.INTERNAL)
+    assert "secret" not in repr(heard.envelope)
+    assert [(line["event"], line["exc_info"]) for line in lines] == [("callback.failed", True)]
 
 
 async def test_client_that_asks_first_is_told_to_continue(running: Gateway) -> None:

@@ -220,3 +220,17 @@ async def test_taken_port_is_an_error_at_start(place: Place, kind: str) -> None:
 
 def _catalog(text: str, place: Place) -> Catalog:
     return compile_catalog(*read(text, place.environ))
+
+
+async def test_variables_of_another_configuration_are_no_answer(place: Place, desk: Desk) -> None:
+    """While a new mapping is rolled out, an old worker must not set variables that the flow does not know."""
+    catalog = place.catalog()
+    renamed = place.config().replace('order_id = "id"', 'order_number = "id"').replace('["order_id"]', "[]")
+    renamed = renamed.replace('not_found = { order_id = "none" }', "").replace(
+        '{ order_id = "unknown" }', "{}"
+    )
+    old = _catalog(renamed, place)
+    async with workers(old, old.lanes, grace=1), gateway(catalog) as running:
+        for _ in ("live", "from its record"):
+            heard = await desk.at(running.callbacks).call(node="order", orderId="1")
+            assert (heard.code, heard.variables) == (Code.LOOKUP_FAILED, {"order_id": "unknown"})
