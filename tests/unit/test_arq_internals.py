@@ -22,7 +22,7 @@ def test_method_is_the_one_that_was_read(name: str) -> None:
     """PushWorker answers the first pipeline of run_job itself: to another question it would lie."""
     source = inspect.getsource(getattr(Worker, name)).encode()
     assert blake2b(source, digest_size=8).hexdigest() == READ[name], (
-        f"arq.Worker.{name} has changed: read it, see whether workers/push.py still fits, then note its digest"
+        f"arq.Worker.{name} has changed: read it, see whether workers/push.py still fits, note its digest"
     )
 
 
