@@ -40,6 +40,10 @@ claim: ContextVar[Claim] = ContextVar("claim")
 """The claim of the running job; unset under arq's own worker."""
 
 
+PYTHON_CONCURRENCY = 20
+"""Python lookups that a worker process runs at a time."""
+
+
 class Lane:
     """A backend's side of the queue in one worker process: what its jobs need. Durations are seconds."""
 
@@ -52,7 +56,7 @@ class Lane:
         declared = catalog.settings.backends.get(name)
         self.backend: HttpBackend | PythonBackend
         if declared is None or name == PYTHON_LANE:
-            self.concurrency = 20
+            self.concurrency = PYTHON_CONCURRENCY
             self.policy = RetryPolicy(attempts=1, attempt_timeout=PYTHON_LATE)
             self.backend = PythonBackend(catalog.lookups)
         else:

@@ -14,7 +14,7 @@ from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
 from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
-from workers.jobs import Lane, run_lookup
+from workers.jobs import PYTHON_CONCURRENCY, Lane, run_lookup
 from workers.main import HEALTH_EVERY, MAX_TRIES, REDIS_TIMEOUT
 
 POLL_EVERY = 0.1
@@ -55,7 +55,7 @@ def worker_settings() -> dict[str, Any]:
         "on_startup": start,
         "on_shutdown": stop,
         "poll_delay": POLL_EVERY,
-        "max_jobs": declared.concurrency if declared else 20,
+        "max_jobs": declared.concurrency if declared else PYTHON_CONCURRENCY,
         "job_timeout": catalog.settings.gateway.budget + JOB_KEPT,
         "job_completion_wait": 5,
         "keep_result": 0,

@@ -7,6 +7,8 @@ from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from gateway.core.errors import DeskgateError
+
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
@@ -52,7 +54,7 @@ class Fault(msgspec.Struct, frozen=True, order=True):
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
-class ConfigFaults(Exception):
+class ConfigFaults(DeskgateError):
     """The configuration cannot be used; ``faults`` says everything that is wrong with it."""
 
     def __init__(self, faults: list[Fault]) -> None:
