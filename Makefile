@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 UV := build/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench lock clean
+.PHONY: help demo test check fmt bench storm soak lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,6 +28,12 @@ fmt: $(INSTALLED) ## Format the code and mend what ruff can
 
 bench: $(INSTALLED) ## Measure
 	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+storm: $(INSTALLED) ## See what callbacks are worth under faults, and what others make of them
+	@exec $(BIN)/python -m tests.storm $(ARGS)
+
+soak: $(INSTALLED) ## Push 100,000 jobs through workers that are killed at random
+	@exec $(BIN)/python -m tests.soak $(ARGS)
 
 lock: | $(BIN)/python ## Pin the packages anew; ARGS=--upgrade takes the newest versions
 	@$(BIN)/python -m venv $(UV)

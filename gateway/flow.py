@@ -49,10 +49,12 @@ class Flow:
         self._hand_off = hand_off
         self._inflight = 0
 
-    @property
-    def degraded(self) -> list[str]:
-        """What this gateway has to do without at the moment."""
-        return ["redis"] if self._hand_off.link.lost else []
+    async def degraded(self) -> list[str]:
+        """Return what this gateway has to do without: ``redis``, or ``lane:NAME`` where no worker is."""
+        try:
+            return [f"lane:{lane}" for lane in await self._hand_off.unattended(self.catalog.lanes)]
+        except QueueUnavailable:
+            return ["redis"]
 
     async def answer(self, callback: Callback, deadline: float, trace_id: str) -> Answered:
         """Return the reply to ``callback`` before ``deadline``, on the monotonic clock; raise NoRoute."""
@@ -101,7 +103,7 @@ class Flow:
         except QueueUnavailable as error:
             now = time.monotonic()
             return {q.lookup.name: ladder.degraded(q.lookup, error.code, q.known, now) for q in questions}
-        await self._hand_off.wait(asked, deadline)
+        await self._hand_off.wait([one for one in asked if one.state is not State.UNATTENDED], deadline)
         now = time.monotonic()
         return {
             q.lookup.name: self._outcome(q.lookup, one, now) for q, one in zip(questions, asked, strict=True)
@@ -116,6 +118,8 @@ class Flow:
             code = Code.LOOKUP_FAILED
         elif asked.state is State.REFUSED:
             code = Code.OVERLOADED
+        elif asked.state is State.UNATTENDED:
+            code = Code.NO_WORKERS
         elif answer is None or asked.job is None:
             code = Code.QUEUE_UNAVAILABLE if self._hand_off.link.lost else Code.TIMEOUT
         elif answer.code == Code.OK and ladder.whole(lookup, answer.variables):

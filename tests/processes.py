@@ -9,6 +9,7 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Self
 
+from gateway.local.processes import die_with_parent
 from tests.desk import Place
 
 
@@ -30,6 +31,7 @@ class Process:
             env=self._environ,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            preexec_fn=die_with_parent(),
         )
         self._reader = asyncio.create_task(self._read())
         return self
@@ -65,6 +67,11 @@ class Process:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
     async def _read(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
@@ -81,9 +88,9 @@ class Process:
 class GatewayProcess(Process):
     """``deskgate gateway`` on the test configuration."""
 
-    def __init__(self, config: Path, place: Place) -> None:
-        """Take the configuration file and where its parts live."""
-        super().__init__("-m", "gateway", "gateway", "-c", str(config), environ=place.environ)
+    def __init__(self, config: Path, place: Place, **environ: str) -> None:
+        """Take the configuration file, where its parts live, and what else to add to the environment."""
+        super().__init__("-m", "gateway", "gateway", "-c", str(config), environ={**place.environ, **environ})
 
     async def address(self) -> tuple[str, int]:
         """Return where it takes callbacks, once it does."""
@@ -94,9 +101,9 @@ class GatewayProcess(Process):
 class WorkerProcess(Process):
     """``deskgate worker`` on the test configuration; ``async with`` returns when it takes jobs."""
 
-    def __init__(self, config: Path, place: Place) -> None:
-        """Take the configuration file and where its parts live."""
-        super().__init__("-m", "gateway", "worker", "-c", str(config), environ=place.environ)
+    def __init__(self, config: Path, place: Place, **environ: str) -> None:
+        """Take the configuration file, where its parts live, and what else to add to the environment."""
+        super().__init__("-m", "gateway", "worker", "-c", str(config), environ={**place.environ, **environ})
 
     async def __aenter__(self) -> Self:
         """Start it and wait until it is there."""

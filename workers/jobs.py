@@ -1,9 +1,8 @@
 """Jobs: a lookup taken from its lane, asked under the policies, its answer recorded and pushed."""
 
 import time
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -14,33 +13,24 @@ from gateway.core.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, Lookup
 from gateway.core.errors import Code, LookupFailed, NoAnswer, QueueUnavailable
 from gateway.core.messages import Answer, Ask, Job
 from gateway.resilience.retry import RetryPolicy
+from gateway.store.finish import Finish, Finished
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
-from gateway.store.queue import JOB_KEPT, Envelope, finish
+from gateway.store.queue import JOB_KEPT, Envelope, Taken
 
 log = structlog.get_logger("deskgate.worker")
 
 
-@dataclass(slots=True)
-class Claim:
-    """What a PushWorker knows of the job that it claimed: its body, its try, and the time on two clocks.
+MAX_TRIES = 3
+"""Starts of one job; one that was handed over and not begun counts, too."""
 
-    ``server_ms`` was read at ``at`` on this process's monotonic clock; ``finished`` tells that the job has
-    come to its own end.
-    """
+MAX_ANSWER = 1024 * 1024
+"""Most bytes of the variables of an answer, names included."""
 
-    body: bytes
-    job_try: int
-    server_ms: float
-    at: float
-    finished: bool = False
+_LONGEST_INFO = 200
+_WORN = f"given up: its worker died {MAX_TRIES} times"
 
-
-claim: ContextVar[Claim] = ContextVar("claim")
-"""The claim of the running job; unset under arq's own worker."""
-
-
-PYTHON_CONCURRENCY = 20
+PYTHON_CONCURRENCY = 100
 """Python lookups that a worker process runs at a time."""
 
 
@@ -53,6 +43,7 @@ class Lane:
         self.catalog = catalog
         self.link = link
         self.keys = Keys(catalog.settings.redis.prefix)
+        self.channel = self.keys.jobs(uuid4().hex)
         declared = catalog.settings.backends.get(name)
         self.backend: HttpBackend | PythonBackend
         if declared is None or name == PYTHON_LANE:
@@ -63,11 +54,17 @@ class Lane:
             self.concurrency = declared.concurrency
             self.policy = RetryPolicy(declared.attempts, declared.attempt_timeout)
             self.backend = HttpBackend(declared)
+        self.give_back = Finish(link, self.keys, name, self.channel, self.longest_job)
+
+    @property
+    def late(self) -> float:
+        """Seconds that a job may run past its deadline: one attempt."""
+        return self.policy.attempt_timeout
 
     @property
     def longest_job(self) -> float:
         """Seconds that a job may run: to its deadline, and one attempt beyond."""
-        return self.catalog.settings.gateway.budget + self.policy.attempt_timeout
+        return self.catalog.settings.gateway.budget + self.late
 
     def lookup(self, job: Job) -> Lookup:
         """Return the lookup that ``job`` names; raise LookupFailed when this worker does not know it."""
@@ -77,19 +74,13 @@ class Lane:
             raise LookupFailed(msg)
         return lookup
 
-    async def server_ms(self) -> float:
-        """Return the time on the Redis server's clock, the only one that deadlines are told on."""
-        if (claimed := claim.get(None)) is not None:
-            return claimed.server_ms + (time.monotonic() - claimed.at) * 1000
-        seconds, microseconds = await self.link.execute("TIME")
-        return int(seconds) * 1000 + int(microseconds) / 1000
+    async def finish(self, finished: Finished) -> Taken | None:
+        """Record and push an answer, outlasting an outage of Redis; raise QueueUnavailable at last.
 
-    async def finish(self, envelope: Envelope, answer: Answer) -> None:
-        """Record and push ``answer``, outlasting an outage of Redis; raise QueueUnavailable at last."""
-        lookup = self.catalog.lookups.get(envelope.job.lookup)
-        kept = lookup.kept if lookup else 0.0
+        Return the slot's next job, if it wants any.
+        """
         try:
-            await finish(self.link, self.keys, self.name, envelope, answer, kept=kept)
+            return await self.give_back(finished)
         except QueueUnavailable:
             again = AsyncRetrying(
                 retry=retry_if_exception_type(QueueUnavailable),
@@ -97,31 +88,36 @@ class Lane:
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 reraise=True,
             )
-            await again(finish, self.link, self.keys, self.name, envelope, answer, kept=kept)
-        if (claimed := claim.get(None)) is not None:
-            claimed.finished = True
+            return await again(self.give_back, finished._replace(wants=False))
 
 
 async def run_lookup(ctx: dict[str, Any], envelope: Envelope) -> None:
-    """Run one job of ``ctx["lane"]``: the function that arq calls."""
+    """Run one job of ``ctx["lane"]``: the function that arq's own worker calls."""
     lane: Lane = ctx["lane"]
-    job, job_id = envelope.job, ctx["job_id"]
-    now = await lane.server_ms()
-    left = (envelope.deadline_ms - now) / 1000 if envelope.deadline_ms else lane.longest_job
-    if left <= 0:
-        log.warning(
-            "job.dropped",
-            lookup=job.lookup,
-            lane=lane.name,
-            reason="past its deadline",
-            trace_id=job.trace_id,
-        )
-        answer, attempts, took = Answer(job_id, Code.TIMEOUT, "past its deadline in the queue"), 0, 0.0
+    seconds, microseconds = await lane.link.execute("TIME")
+    ahead_ms = int(seconds) * 1000 + int(microseconds) / 1000 - time.monotonic() * 1000
+    await run(lane, envelope, Taken(ctx["job_id"], ctx["job_try"], envelope, ahead_ms), wants=False)
+
+
+async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> Taken | None:
+    """Run one job and give its answer back; return its slot's next one, if it ``wants`` any.
+
+    A job past its deadline is asked for its record's sake, with the time of one attempt. Raise
+    QueueUnavailable when the answer could not be given back.
+    """
+    job, begun = envelope.job, time.monotonic()
+    now_ms = taken.ahead_ms + begun * 1000
+    left = (envelope.deadline_ms - now_ms) / 1000 if envelope.deadline_ms else lane.longest_job
+    if taken.job_try > MAX_TRIES:
+        log.warning("job.dropped", lookup=job.lookup, lane=lane.name, reason=_WORN, trace_id=job.trace_id)
+        answer, attempts = Answer(taken.job_id, Code.LOOKUP_FAILED, _WORN), 0
     else:
-        begun = time.monotonic()
-        answer, attempts = await _ask(lane, job, job_id, left)
-        took = time.monotonic() - begun
-    await lane.finish(envelope, answer)
+        answer, attempts = await _ask(lane, job, taken.job_id, left if left > 0 else lane.late)
+    at = time.monotonic()
+    took = at - begun
+    lookup = lane.catalog.lookups.get(job.lookup)
+    kept = lookup.kept if lookup else 0.0
+    following = await lane.finish(Finished(envelope, answer, kept, at, taken.ahead_ms, wants))
     log.info(
         "lookup.finished",
         lookup=job.lookup,
@@ -130,12 +126,13 @@ async def run_lookup(ctx: dict[str, Any], envelope: Envelope) -> None:
         outcome=answer.code.name,
         reason=answer.info,
         attempts=attempts,
-        queue_ms=round(now - envelope.enqueued_ms, 2),
+        queue_ms=round(now_ms - envelope.enqueued_ms, 2),
         backend_ms=round(took * 1000, 2),
         left_ms=round((left - took) * 1000, 2),
         session=job.session,
         trace_id=job.trace_id,
     )
+    return following
 
 
 async def _ask(lane: Lane, job: Job, job_id: str, left: float) -> tuple[Answer, int]:
@@ -163,8 +160,17 @@ async def _ask(lane: Lane, job: Job, job_id: str, left: float) -> tuple[Answer, 
         ask = Ask(job.lookup, job.inputs, job.app, job.session, job.trace_id, left)
         variables = await lane.policy.run(attempt, left, on_retry)
     except NoAnswer as error:
-        return Answer(job_id, error.code, str(error)), attempts
+        return Answer(job_id, error.code, _said(error)), attempts
     except Exception:
         log.exception("lookup.failed", lookup=job.lookup, lane=lane.name, trace_id=job.trace_id)
         return Answer(job_id, Code.LOOKUP_FAILED, "internal error"), attempts
+    size = sum(len(name) + len(value) for name, value in variables.items())
+    if size > MAX_ANSWER:
+        log.warning("lookup.oversized", lookup=job.lookup, lane=lane.name, size=size, trace_id=job.trace_id)
+        return Answer(job_id, Code.BAD_BACKEND_REPLY, "the variables are too large"), attempts
     return Answer(job_id, Code.OK, "", variables), attempts
+
+
+def _said(error: NoAnswer) -> str:
+    """Return what an error says, as it can travel: a lookup of the user's own may raise one with any text."""
+    return str(error)[:_LONGEST_INFO].encode(errors="replace").decode()

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from arq.connections import ArqRedis
@@ -11,8 +11,8 @@ from arq.worker import func
 
 from gateway.core.catalog import Catalog
 from gateway.store.link import RedisLink
-from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
-from workers.jobs import Lane, run_lookup
+from gateway.store.queue import CLAIM_MARGIN, JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
+from workers.jobs import MAX_TRIES, Lane, run_lookup
 from workers.push import PushWorker
 
 log = structlog.get_logger("deskgate.worker")
@@ -20,12 +20,8 @@ log = structlog.get_logger("deskgate.worker")
 REDIS_TIMEOUT = 5.0
 """Seconds that a worker gives a Redis call; no callback's budget hangs on it."""
 
-MAX_TRIES = 2
-"""Starts of one job: the second is for the worker that died during the first."""
-
 HEALTH_EVERY = 5.0
-CLAIM_MARGIN = 2.0
-"""Seconds past the longest job after which its worker is taken for dead."""
+_PATIENCE = 2.0
 
 
 def push_worker(lane: Lane) -> PushWorker:
@@ -46,7 +42,7 @@ def push_worker(lane: Lane) -> PushWorker:
         log_results=False,
     )
     worker.in_progress_timeout_s = lane.longest_job + CLAIM_MARGIN
-    worker.lane = lane
+    worker.prepare(lane)
     return worker
 
 
@@ -62,6 +58,9 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
     running = [push_worker(lane) for lane in lanes]
     for worker in running:
         worker.main_task = asyncio.create_task(worker.main())
+    with suppress(TimeoutError):  # without Redis it is there, too, and goes on trying
+        async with asyncio.timeout(_PATIENCE):
+            await asyncio.gather(*(worker.registered.wait() for worker in running))
     log.info("worker.started", lanes=list(names), concurrency={lane.name: lane.concurrency for lane in lanes})
     try:
         yield running

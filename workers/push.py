@@ -1,182 +1,144 @@
-"""PushWorker: an arq worker that is woken by tokens in Redis instead of polling for jobs.
+"""PushWorker: an arq worker that is handed its jobs instead of polling for them.
 
-arq's sorted set stays the truth and its ``run_job`` runs the job; only the waiting is replaced, and the round
-trips around it: a claim answers arq's first question beforehand, and a job's own finish leaves arq nothing to
-clear. A token that is lost costs at most :data:`SWEEP_EVERY` seconds: that often the set itself is looked at.
+arq's sorted set stays the truth; only the waiting is replaced. The worker says how many slots it has free,
+begin.lua publishes a job straight to it, and finish.lua gives it the next one that waits. Whatever these two
+miss, the sweep finds.
 """
 
 import asyncio
-import time
-from collections.abc import Iterable, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Self, cast
+from collections import deque
+from contextlib import suppress
 
+import msgspec
 import structlog
 from arq import Worker
-from arq.connections import ArqRedis
-from redis.asyncio.connection import Connection
 
 from gateway.core.errors import QueueUnavailable
-from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection, hang_up
-from gateway.store.link import Script
-from workers.jobs import Claim, Lane, claim
+from gateway.store.connection import OUTAGE, backoff
+from gateway.store.finish import handed
+from gateway.store.queue import Taken
+from gateway.store.subscription import Subscription
+from workers.jobs import Lane, run
 
 log = structlog.get_logger("deskgate.worker")
 
-SWEEP_EVERY = 1.25
-_SCAN = 1000
+SWEEP_EVERY = 2.5
 _PATIENCE = 2.0
 _INSIST_EVERY = 0.1
-_CLAIM = Script("claim")
-
-_unasked: ContextVar[Claim | None] = ContextVar("_unasked", default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class _AnsweredPipeline:
-    """What arq's ``run_job`` asks first (job, try, expiry), answered by the claim."""
-
-    claim: Claim
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        _unasked.set(None)
-
-    def get(self, _: str) -> None:
-        """The job's body."""
-
-    def incr(self, _: str) -> None:
-        """The number of this try."""
-
-    def expire(self, _: str, __: int) -> None:
-        """The claim has set it."""
-
-    async def execute(self) -> tuple[bytes, int, bool]:
-        """Return what the three commands would."""
-        return self.claim.body, self.claim.job_try, True
-
-
-class _ClaimedPool:
-    """Stands for arq's pool during ``run_job``, until its first pipeline has been answered."""
-
-    def __init__(self, claim: Claim) -> None:
-        self._claim = claim
-
-    def pipeline(self, *, transaction: bool) -> _AnsweredPipeline:
-        """Return the pipeline that needs no round trip."""
-        assert transaction  # noqa: S101 - arq's first pipeline is one
-        return _AnsweredPipeline(self._claim)
 
 
 class PushWorker(Worker):
     """Runs the jobs of one lane, at most ``max_jobs`` at a time, from the moment that they are enqueued."""
 
-    lane: Lane
-    """The lane whose jobs it runs; set it before :meth:`main` runs."""
-
-    @property
-    def pool(self) -> ArqRedis:
-        """The pool of arq, or what answers in its place at the beginning of a claimed job."""
-        unasked = _unasked.get()
-        return super().pool if unasked is None else cast("ArqRedis", _ClaimedPool(unasked))
+    def prepare(self, lane: Lane) -> None:
+        """Take the lane whose jobs it runs; :meth:`main` may follow."""
+        self.lane = lane
+        self.registered = asyncio.Event()
+        self._due = asyncio.Event()
+        self._draining = False
+        self._slots: set[asyncio.Task[None]] = set()
+        self._at_work: set[str] = set()
+        self._backlog: deque[Taken] = deque()
+        self._handed = Subscription(lane.link, lane.channel, self._receive, self._due.set)
 
     async def main(self) -> None:
-        """Pick and run jobs until cancelled, through any outage of Redis."""
+        """Take and run jobs until cancelled, through any outage of Redis."""
         self.ctx["redis"] = self.pool
-        self._slot_freed = asyncio.Event()
-        self._swept = 0.0
+        await self._handed.start(_PATIENCE)
         attempt = 0
-        while True:
-            connection = dedicated_connection(self.lane.link.redis)
-            try:
-                await connect(connection, _PATIENCE)
-                while True:
-                    await self._pick(connection)
+        try:
+            while True:
+                await self._handed.present.wait()
+                await self.lane.link.present.wait()
+                self._due.clear()
+                try:
+                    await self._sweep()
+                    self.registered.set()
+                    await self.heart_beat()
                     attempt = 0
-            except (*OUTAGE, QueueUnavailable):
-                await asyncio.sleep(backoff(attempt))  # the link has logged the loss
-                attempt += 1
-            finally:
-                await hang_up(connection)
+                except (*OUTAGE, QueueUnavailable):  # the link has logged the loss
+                    await asyncio.sleep(backoff(attempt))
+                    attempt += 1
+                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SWEEP_EVERY):
+                        await self._due.wait()
+        finally:
+            await self._handed.close()
 
     async def drain(self, grace: float) -> int:
         """Take no new job and wait ``grace`` seconds for those that run; return how many had to be left.
 
         A job that is left stays queued, for another worker.
         """
-        # Once is not enough: redis-py's wait_for() can swallow a cancellation before Python 3.12 (gh-86296).
+        self._draining = True
+        with suppress(QueueUnavailable):
+            await self.lane.give_back.leave()
+        if self._slots:
+            await asyncio.wait(self._slots, timeout=grace)
+        left = [slot for slot in self._slots if not slot.done()]
+        for slot in left:
+            slot.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        # Not before: who does not listen is taken for dead. And once is not enough: redis-py's wait_for() can
+        # swallow a cancellation before Python 3.12 (gh-86296).
         while self.main_task is not None and not self.main_task.done():
             self.main_task.cancel()
             await asyncio.wait([self.main_task], timeout=_INSIST_EVERY)
-        if self.tasks:
-            await asyncio.wait(self.tasks.values(), timeout=grace)
-        left = [task for task in self.tasks.values() if not task.done()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
         return len(left)
 
-    async def finish_job(self, job_id: str, finish: bool, *rest: Any) -> None:  # noqa: ANN401, FBT001 - arq's own
-        """Clear a job that did not come to its own end; one that did has left nothing to clear."""
-        if not finish or not claim.get().finished:
-            await super().finish_job(job_id, finish, *rest)
+    @property
+    def _running(self) -> int:
+        """Jobs that take a slot: not those whose finish is on its way, for which Redis hands out others."""
+        return len(self._slots) - self.lane.give_back.under_way
 
-    async def _pick(self, connection: Connection) -> None:
-        """Start what the next tokens, or a sweep that is due, show."""
-        while self.job_counter >= self.max_jobs:
-            self._slot_freed.clear()
-            try:
-                async with asyncio.timeout(SWEEP_EVERY):
-                    await self._slot_freed.wait()
-            except TimeoutError:
-                await self.heart_beat()  # busy, not dead
-        room = self.max_jobs - self.job_counter
-        until_sweep = self._swept + SWEEP_EVERY - self.loop.time()
-        tokens = await self._tokens(connection, room, until_sweep) if until_sweep > 0 else []
-        if tokens:
-            await self._claim(tokens, room)
+    async def _sweep(self) -> None:
+        if self._draining:
+            return
+        free = max(0, self.max_jobs - self._running - len(self._backlog))
+        for taken in await self.lane.give_back.sweep(free):
+            self._start(taken)
+
+    def _receive(self, message: bytes) -> None:
+        try:
+            jobs = handed(message)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            log.warning("job.unreadable", lane=self.lane.name, error=str(error))
         else:
-            self._swept = self.loop.time()
-            await self._claim([], room)
-            await self.heart_beat()
+            for taken in jobs:
+                self._start(taken)
+            if not jobs:
+                self._due.set()
 
-    async def _tokens(self, connection: Connection, room: int, patience: float) -> Sequence[bytes]:
-        """Return the next tokens, at most ``room``; none after ``patience`` seconds."""
-        timeout = max(patience, 0.001)
-        async with asyncio.timeout(timeout + _PATIENCE):
-            ready = self.lane.keys.ready(self.lane.name)
-            await connection.send_command("BLMPOP", f"{timeout:.3f}", 1, ready, "LEFT", "COUNT", room)
-            popped = await connection.read_response()
-        return popped[1] if popped else ()
+    def _start(self, taken: Taken) -> None:
+        """Run a job in a free slot. There is one, but for a job or two that were on their way in a sweep."""
+        if taken.job_id in self._at_work:
+            return
+        self._at_work.add(taken.job_id)
+        if self._running >= self.max_jobs:
+            self._backlog.append(taken)
+            return
+        slot = self.loop.create_task(self._run(taken))
+        self._slots.add(slot)
+        slot.add_done_callback(self._slots.discard)
 
-    async def _claim(self, tokens: Sequence[bytes], room: int) -> None:
-        """Claim jobs in one round trip and start them."""
-        lapse = int(self.in_progress_timeout_s * 1000)
-        reply = await self.lane.link.run(_CLAIM, [self.queue_name], [room, lapse, _SCAN, *tokens])
-        at = time.monotonic()
-        for job_id, score, body, job_try in _rows(reply[1:]):
-            self._start(job_id.decode(), int(float(score)), Claim(body, job_try, float(reply[0]), at))
+    async def _run(self, taken: Taken) -> None:
+        """Run a job, and those that follow it in its slot."""
+        following: Taken | None = taken
+        while following is not None:
+            job_id = following.job_id
+            following = await self._run_one(following)
+            self._at_work.discard(job_id)
+            if following is None and self._backlog:
+                following = self._backlog.popleft()
 
-    def _start(self, job_id: str, score: int, claimed: Claim) -> None:
-        self.job_counter += 1
-        claim.set(claimed)
-        _unasked.set(claimed)
-        task = self.tasks[job_id] = self.loop.create_task(self.run_job(job_id, score))
-        _unasked.set(None)
-        task.add_done_callback(lambda done: self._ended(job_id, done))
-
-    def _ended(self, job_id: str, task: "asyncio.Task[None]") -> None:
-        """Free the slot; a job whose own end failed is claimed anew when its claim lapses."""
-        self.job_counter -= 1
-        self.tasks.pop(job_id, None)
-        self._slot_freed.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("job.unfinished", job=job_id, error=type(error).__name__)
-
-
-def _rows(flat: Sequence[Any]) -> Iterable[tuple[bytes, bytes, bytes, int]]:
-    """Return the claimed jobs of claim.lua: id, score, body, try."""
-    return zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+    async def _run_one(self, taken: Taken) -> Taken | None:
+        """Run a job; return the next one that Redis gives. A failure leaves it to be put back by a sweep."""
+        try:
+            if taken.envelope is not None:
+                wants = not self._draining and not self._backlog
+                return await run(self.lane, taken.envelope, taken, wants=wants)
+            await self.run_job(taken.job_id, 0)  # not one of ours: as arq would
+        except Exception as error:  # noqa: BLE001 - a job that cannot be given back must not end the slot
+            log.warning("job.unfinished", job=taken.job_id, error=type(error).__name__)
+        return None

@@ -1,5 +1,7 @@
 """Settings for the ``arq`` command: one lane, picked up by arq's own polling."""
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,14 @@ from arq.worker import func
 
 from gateway.core.catalog import Catalog, load
 from gateway.core.config import CONFIG_VARIABLE, LANE_VARIABLE, environment
-from gateway.core.errors import DeskgateError
+from gateway.core.errors import DeskgateError, QueueUnavailable
 from gateway.store.connection import open_redis, sentinel_hosts
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
-from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
+from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
-from workers.jobs import PYTHON_CONCURRENCY, Lane, run_lookup
-from workers.main import HEALTH_EVERY, MAX_TRIES, REDIS_TIMEOUT
+from workers.jobs import MAX_TRIES, PYTHON_CONCURRENCY, Lane, run_lookup
+from workers.main import HEALTH_EVERY, REDIS_TIMEOUT
 
 POLL_EVERY = 0.1
 _RETRIES = 20
@@ -42,8 +44,10 @@ def worker_settings() -> dict[str, Any]:
         link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
         await link.start()
         ctx["lane"] = Lane(catalog, name, link)
+        ctx["presence"] = asyncio.create_task(_tell_presence(ctx["lane"]))
 
     async def stop(ctx: dict[str, Any]) -> None:
+        ctx["presence"].cancel()
         await ctx["lane"].backend.close()
         await ctx["lane"].link.close()
 
@@ -65,6 +69,14 @@ def worker_settings() -> dict[str, Any]:
         "job_deserializer": deserialize_job,
         "log_results": False,
     }
+
+
+async def _tell_presence(lane: Lane) -> None:
+    """Tell the gateways that somebody polls this lane: no job is handed to a stock worker."""
+    while True:
+        with suppress(QueueUnavailable):
+            await lane.link.execute("SET", lane.keys.polled(lane.name), 1, "PX", int(WORKER_SILENT * 1000))
+        await asyncio.sleep(WORKER_SILENT / 3)
 
 
 def redis_settings(url: str) -> RedisSettings:

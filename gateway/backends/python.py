@@ -1,5 +1,6 @@
 """Python lookups: a function of the user's own, asked like a backend."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 
@@ -34,7 +35,10 @@ class PythonBackend:
             reply = dict(await self._functions[lookup.name](ask))
         except (NoAnswer, TimeoutError):
             raise
-        except Exception as error:
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # we are cancelled; a function that raises it of its own accord is not
             msg = f"{lookup.python} raised {type(error).__name__}"
             raise LookupFailed(msg) from error
         return map_reply(lookup, reply)

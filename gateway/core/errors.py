@@ -109,7 +109,7 @@ class WrongMethod(Refusal):
 class NoAnswer(DeskgateError):
     """A lookup has no live answer; ``str()`` says why, without secrets and without a backend's raw body."""
 
-    code: Code
+    code: Code = Code.LOOKUP_FAILED
     transient = False
 
 

@@ -45,12 +45,16 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """What came back for a job: code 0 with ``variables``, or another code with ``info`` for people."""
+    """What came back for a job: code 0 with ``variables``, or another code with ``info`` for people.
+
+    ``age_ms`` is how long ago the backend gave it when it was sent: more than a moment only after an outage.
+    """
 
     job_id: str
     code: Code
     info: str = ""
     variables: dict[str, str] = {}
+    age_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@
                           the body ``{"customer": id}``            400: another body
 ``GET /profile/{user}``   the documented sample's variables
 ========================  =======================================  =========================
+
+With ``?as_of`` in its query, a call is told when it was answered: a field ``as_of``, Unix time in seconds.
 """
 
 import msgspec
@@ -36,6 +38,12 @@ def answer(seed: int, method: str, path: str, body: bytes) -> Answer:
         case "GET" | "POST", _:
             return 404, {"error": "no such page", "path": path}
     return 405, {"error": "GET and POST alone", "path": path}
+
+
+def stamped(answer: Answer, now: float) -> Answer:
+    """Return ``answer`` with ``now`` in it, so that whoever holds a copy later can tell its age."""
+    status, content = answer
+    return status, {**msgspec.to_builtins(content), "as_of": now}
 
 
 def _search(seed: int, body: bytes) -> Answer:

@@ -23,7 +23,7 @@ import click
 import uvloop
 from aiohttp import web
 
-from gateway.crm.api import answer
+from gateway.crm.api import answer, stamped
 from gateway.crm.misbehaviour import reply, send
 from gateway.crm.reading import read_script
 from gateway.crm.script import Fate, ScriptError, decide
@@ -109,7 +109,8 @@ class Crm:
         try:
             fate = self._play.next_fate(path)
             body = await request.read()
-            return await send(request, fate, answer(self.seed, request.method, path, body))
+            said = answer(self.seed, request.method, path, body)
+            return await send(request, fate, stamped(said, time.time()) if "as_of" in request.query else said)
         finally:
             self.stats.end()
 

@@ -21,7 +21,7 @@ def admin_handler(flow: Flow) -> Handler:
         if request.path == "/live":
             return _status(200, {"status": "live"})
         if request.path == "/ready":
-            degraded = flow.degraded
+            degraded = await flow.degraded()
             return _status(200, {"status": "degraded" if degraded else "ready", "degraded": degraded})
         return error_page(404, "known paths: /live /ready")
 

@@ -21,14 +21,22 @@ class Keys:
         """Return the sorted set of a lane's jobs: arq's queue name."""
         return f"{self.prefix}:lane:{lane}"
 
-    def ready(self, lane: str) -> str:
-        """Return the list of a lane's wake tokens, each the id of a job that was enqueued."""
-        return f"{self.prefix}:ready:{lane}"
+    def free(self, lane: str) -> str:
+        """Return the sorted set of a lane's workers, each by its channel, with the slots that it has free."""
+        return f"{self.prefix}:free:{lane}"
+
+    def polled(self, lane: str) -> str:
+        """Return the string key that tells that a stock arq worker polls a lane."""
+        return f"{self.lane(lane)}:polled"
 
     def waiters(self, job_id: str) -> str:
         """Return the set of the reply channels whose gateways wait for a job."""
         return f"{self.prefix}:wait:{job_id}"
 
-    def channel(self, gateway: str) -> str:
+    def replies(self, gateway: str) -> str:
         """Return the channel on which one gateway process is told its answers."""
         return f"{self.prefix}:replies:{gateway}"
+
+    def jobs(self, worker: str) -> str:
+        """Return the channel on which one worker is handed its jobs; it stands for the worker everywhere."""
+        return f"{self.prefix}:jobs:{worker}"

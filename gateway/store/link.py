@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -15,15 +16,14 @@ from gateway.store.wire import Wire
 
 log = structlog.get_logger("deskgate.store")
 
-# ruff: noqa: ANN401 - what a command returns, Redis' documentation says; what a script returns, its first lines
-
 
 class Script:
     """One Lua script of ``store/lua``, sent by its digest, and whole when the server does not know it."""
 
-    def __init__(self, name: str) -> None:
-        """Load ``lua/NAME.lua``, which says what its KEYS and ARGV are."""
-        self.text = resources.files("gateway.store").joinpath(f"lua/{name}.lua").read_text()
+    def __init__(self, name: str, *preludes: str) -> None:
+        """Load ``lua/NAME.lua``, which says what its KEYS and ARGV are, after the files that it leans on."""
+        lua = resources.files("gateway.store").joinpath("lua")
+        self.text = "".join(lua.joinpath(f"{part}.lua").read_text() for part in (*preludes, name))
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -54,28 +54,42 @@ class RedisLink:
         self._task = asyncio.create_task(self._stay_connected())
         await self._tried.wait()
 
-    async def execute(self, *command: bytes | str | float) -> Any:
-        """Return the answer to a command; raise QueueUnavailable when there is none within the cap."""
-        try:
-            return await self._send(command)
-        except OUTAGE as error:
-            msg = f"Redis did not answer: {type(error).__name__}"
-            raise QueueUnavailable(msg) from error
+    def execute(self, *command: bytes | str | float) -> "asyncio.Future[Any]":
+        """Send a command; the future gets the answer, or QueueUnavailable without one within the cap."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._send(command, partial(_settle, future))
+        return future
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | float]) -> Any:
-        """Return what a script returns; raise QueueUnavailable.
+    def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | float]
+    ) -> "asyncio.Future[Any]":
+        """Run a script; the future gets what it returns, or QueueUnavailable."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.submit(script, keys, arguments, partial(_settle, future))
+        return future
+
+    def submit(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[bytes | str | float],
+        told: Callable[[Any], None],
+    ) -> None:
+        """Run a script at once; ``told`` gets what it returns, or QueueUnavailable in its place.
 
         The server that answers ``NOSCRIPT``, as after a restart, ran nothing: sending the whole is safe.
         """
         tail = (len(keys), *keys, *arguments)
-        try:
-            try:
-                return await self._send(("EVALSHA", script.digest, *tail))
-            except NoScriptError:
-                return await self._send(("EVAL", script.text, *tail))
-        except OUTAGE as error:
-            msg = f"Redis did not answer: {type(error).__name__}"
-            raise QueueUnavailable(msg) from error
+
+        def ran(answer: object) -> None:
+            if isinstance(answer, NoScriptError):
+                self._send(("EVAL", script.text, *tail), told)
+            else:
+                told(_checked(answer))
+
+        self._send(("EVALSHA", script.digest, *tail), ran)
+        if self._wire is not None:
+            self._wire.flush()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -84,11 +98,11 @@ class RedisLink:
             await asyncio.gather(self._task, return_exceptions=True)
         await self.redis.aclose(close_connection_pool=True)
 
-    def _send(self, command: Sequence[bytes | str | float]) -> "asyncio.Future[Any]":
+    def _send(self, command: Sequence[bytes | str | float], told: Callable[[Any], None]) -> None:
         if self._wire is None or self._wire.broken:
-            msg = "Redis is lost"
-            raise QueueUnavailable(msg)
-        return self._wire.execute(command)
+            told(QueueUnavailable("Redis is lost"))
+        else:
+            self._wire.send(command, told)
 
     async def _stay_connected(self) -> None:
         attempt = 0
@@ -121,3 +135,23 @@ class RedisLink:
         if not self._lost:
             self._lost = True
             log.warning("redis.lost", error=type(error).__name__, detail=str(error))
+
+
+def _checked(answer: object) -> object:
+    """Return an answer, or QueueUnavailable in place of an error."""
+    if not isinstance(answer, Exception) or isinstance(answer, QueueUnavailable):
+        return answer
+    error = QueueUnavailable(f"Redis did not answer: {type(answer).__name__}")
+    error.__cause__ = answer
+    return error
+
+
+def _settle(future: "asyncio.Future[Any]", answer: object) -> None:
+    answer = _checked(answer)
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+        future.exception()  # a caller that has gone must not be reported as one that forgot
+    else:
+        future.set_result(answer)

@@ -1,4 +1,4 @@
-"""The queue: a callback's lookups begun in one round trip, a worker's answer given back in another.
+"""The queue: what both of its sides know of it.
 
 One arq queue per backend, called its lane. Jobs and answers are msgpack; nothing is ever unpickled. arq's
 function name, keys and job layout are known here and in ``workers`` alone.
@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 
-from gateway.core.messages import Answer, Job
-from gateway.store.keys import Keys
-from gateway.store.link import RedisLink, Script
+from gateway.core.messages import Job
 
 RUN_LOOKUP = "run_lookup"
 """The name under which workers register the one function that runs jobs."""
@@ -25,42 +23,41 @@ JOB_KEPT = 30.0
 LANE_LIMIT = 10_000
 """Most jobs that a lane holds; one more is refused."""
 
-_BEGIN = Script("begin")
-_FINISH = Script("finish")
+CLAIM_MARGIN = 2.0
+"""Seconds past the longest run of a job after which its worker is taken for dead."""
+
+WORKER_SILENT = 6.0
+"""Seconds after which a lane's workers count as gone when none of them has been heard of."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class State(IntEnum):
-    """What :func:`begin` did for a lookup."""
+    """What begin.lua did for a lookup."""
 
     FRESH = 0
     JOINED = 1
     BEGUN = 2
     REFUSED = 3
+    REVALIDATING = 4
+    UNATTENDED = 5
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(NamedTuple):
     """A lookup to begin: its job, and how it may be answered. Durations are seconds."""
 
     job: Job
     lane: str
     fresh: float
     late: float
-
-
-class Begun(NamedTuple):
-    """What became of it: the record as Redis holds it (``b""`` for none) and the job to wait for."""
-
-    state: State
-    record: bytes
-    job_id: str
+    revalidate: float = 0.0
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
     """A job on the wire: deadline and enqueue time in ms on the Redis server's clock, then the job itself.
 
-    ``reply_to`` is the channel of the gateway that began it. A job of another client has a deadline of 0,
-    none, and nobody to tell.
+    ``reply_to`` is the channel of the gateway that began it. A refresh, or a job of another client, has a
+    deadline of 0: none.
     """
 
     deadline_ms: float
@@ -69,61 +66,30 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     reply_to: str = ""
 
 
+class Taken(NamedTuple):
+    """A job in a worker's hands: its id, the number of this try from 1, and what it is.
+
+    ``envelope`` is None for anything but a job of this project; ``ahead_ms`` is how far the Redis server's
+    clock is ahead of this process's monotonic clock.
+    """
+
+    job_id: str
+    job_try: int
+    envelope: Envelope | None
+    ahead_ms: float
+
+
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 
 
-async def begin(
-    link: RedisLink, keys: Keys, channel: str, wanted: Sequence[Wanted], left: float
-) -> tuple[float, list[Begun]]:
-    """Begin lookups with ``left`` seconds to their deadline, in one round trip.
-
-    Return the server's time in ms and what became of each, in order. Raise QueueUnavailable.
-    """
-    names: list[str] = []
-    arguments: list[bytes | str | float] = [
-        channel,
-        keys.waiters(""),
-        left * 1000,
-        JOB_KEPT * 1000,
-        LANE_LIMIT,
-    ]
-    reply_to = _encode(channel)
-    for want in wanted:
-        job = want.job
-        names += (
-            keys.record(job.record),
-            keys.flight(job.record),
-            keys.lane(want.lane),
-            keys.ready(want.lane),
-        )
-        job_id = f"{keys.prefix}:{job.trace_id}:{job.lookup}"
-        arguments += (want.fresh * 1000, want.late * 1000, job_id, _encode(job) + reply_to)
-    reply = await link.run(_BEGIN, names, arguments)
-    begun = [Begun(State(reply[i]), reply[i + 1], reply[i + 2].decode()) for i in range(1, len(reply), 3)]
-    return float(reply[0]), begun
+def arq_keys(job_id: str) -> tuple[str, str, str]:
+    """Return arq's keys of a job: the job, its tries, its claim."""
+    return f"{job_key_prefix}{job_id}", f"{retry_key_prefix}{job_id}", f"{in_progress_key_prefix}{job_id}"
 
 
-async def finish(  # noqa: PLR0913 - where, what, and for how long
-    link: RedisLink, keys: Keys, lane: str, envelope: Envelope, answer: Answer, *, kept: float
-) -> int:
-    """Keep the answer's record for ``kept`` seconds, push it to every gateway that waits, clear the job.
-
-    A failed answer leaves the record as it is. Safe to repeat. Return the number of gateways that were told;
-    raise QueueUnavailable.
-    """
-    job_id = answer.job_id
-    names = (
-        keys.record(envelope.job.record),
-        keys.lane(lane),
-        keys.waiters(job_id),
-        job_key_prefix + job_id,
-        retry_key_prefix + job_id,
-        in_progress_key_prefix + job_id,
-    )
-    variables = b"" if answer.code else _encode(answer.variables)
-    arguments = (job_id, _encode(answer), variables, max(1, int(kept * 1000)), envelope.reply_to)
-    told: int = await link.run(_FINISH, names, arguments)
-    return told
+def server_ms(time_reply: Sequence[Any]) -> float:
+    """Return the ms that Redis' ``TIME`` says: seconds, then microseconds."""
+    return int(time_reply[0]) * 1000 + int(time_reply[1]) / 1000
 
 
 def serialize_job(fields: Mapping[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Replies: one subscription per gateway process, on which workers push the answers of its jobs."""
+"""Replies: the answers that workers push to a gateway process, each handed to whoever waits for it."""
 
 import asyncio
 import time
@@ -9,18 +9,15 @@ from uuid import uuid4
 
 import msgspec
 import structlog
-from redis.asyncio.connection import Connection
 
 from gateway.core.messages import Answer
-from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection, hang_up
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
+from gateway.store.subscription import Subscription
 
 log = structlog.get_logger("deskgate.store")
-_decoder = msgspec.msgpack.Decoder(Answer)
+_decoder = msgspec.msgpack.Decoder(list[Answer])
 
-_PING_EVERY = 2.0
-_SILENCE = 5.0
 _MOST_EARLY = 1000
 
 
@@ -46,13 +43,15 @@ class Replies:
 
     def __init__(self, link: RedisLink, keys: Keys, keep: Callable[[Pending, Answer], None]) -> None:
         """Take the link whose server pushes, and ``keep``, called once with every answer that comes."""
-        self.channel = keys.channel(uuid4().hex)
-        self.subscribed = asyncio.Event()
-        self._link = link
+        self.subscription = Subscription(link, keys.replies(uuid4().hex), self._receive)
         self._keep = keep
         self._pending: dict[str, Pending] = {}
         self._early: OrderedDict[str, Answer] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def channel(self) -> str:
+        """The channel that answers come by."""
+        return self.subscription.channel
 
     def expect(self, job_id: str, lookup: str, record: str, patience: float) -> Pending:
         """Return the pending job, the same for all who wait for it; forget it after ``patience`` seconds."""
@@ -84,64 +83,18 @@ class Replies:
             pending.future.set_result(answer)
 
     async def start(self, patience: float) -> None:
-        """Subscribe, and keep subscribed; wait at most ``patience`` seconds for the first success."""
-        self._task = asyncio.create_task(self._listen())
-        try:
-            async with asyncio.timeout(patience):
-                await self.subscribed.wait()
-        except TimeoutError:
-            return
+        """Begin to listen; wait at most ``patience`` seconds until answers can come."""
+        await self.subscription.start(patience)
 
     async def close(self) -> None:
-        """Unsubscribe."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _listen(self) -> None:
-        attempt = 0
-        while True:
-            connection = dedicated_connection(self._link.redis)
-            try:
-                await self._subscribe(connection)
-                attempt = 0
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._read(connection))
-                    group.create_task(self._keep_alive(connection))
-            except* OUTAGE:
-                self.subscribed.clear()
-            finally:
-                await hang_up(connection)
-            await asyncio.sleep(backoff(attempt))
-            attempt += 1
-
-    async def _subscribe(self, connection: Connection) -> None:
-        patience = max(1.0, self._link.timeout)
-        await connect(connection, patience)
-        async with asyncio.timeout(patience):
-            await connection.send_command("SUBSCRIBE", self.channel)
-            await connection.read_response()
-        self.subscribed.set()
-
-    async def _read(self, connection: Connection) -> None:
-        while True:
-            message = await connection.read_response()
-            self._heard = time.monotonic()
-            if message[0] == b"message":
-                self._receive(message[2])
-
-    async def _keep_alive(self, connection: Connection) -> None:
-        """Make a silent death of the connection show itself: raise TimeoutError when no ping is answered."""
-        self._heard = time.monotonic()
-        while time.monotonic() - self._heard < _SILENCE:
-            await asyncio.sleep(_PING_EVERY)
-            await connection.send_command("PING", check_health=False)
-        raise TimeoutError
+        """Listen no longer."""
+        await self.subscription.close()
 
     def _receive(self, data: bytes) -> None:
         try:
-            answer = _decoder.decode(data)
-        except msgspec.MsgspecError as error:
+            answers = _decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             log.warning("answer.unreadable", error=str(error))
         else:
-            self.resolve(answer)
+            for answer in answers:
+                self.resolve(answer)

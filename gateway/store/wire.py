@@ -6,14 +6,18 @@ order of the commands (RESP has no identifiers). redis-py opens the connection a
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
 from redis.asyncio.connection import Connection
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ReadOnlyError
+
+from gateway.store.connection import Inbox
 
 Command = Sequence[bytes | str | int | float]
+Told = Callable[[Any], None]
+"""Takes an answer, or an exception in its place; must not raise."""
 
 
 class Wire:
@@ -23,9 +27,11 @@ class Wire:
         """Take a connection that is open, and the seconds that any one command may take."""
         self._connection = connection
         self._timeout = timeout
+        if connection._writer is not None:  # noqa: SLF001 - redis-py has no word for it
+            connection._writer.transport.set_write_buffer_limits(high=0)  # noqa: SLF001 - uvloop sends at once
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._waiting: deque[tuple[Told, float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._broken: BaseException | None = None
 
@@ -34,34 +40,33 @@ class Wire:
         """Whether no answer can come any more."""
         return self._broken is not None
 
-    def execute(self, command: Command) -> "asyncio.Future[Any]":
-        """Send a command; the future gets its answer, or the error of the server or of the wire."""
-        future: asyncio.Future[Any] = self._loop.create_future()
+    def send(self, command: Command, told: Told) -> None:
+        """Send a command at the end of the turn; ``told`` gets its answer, or what went wrong."""
         if self._broken is not None:
-            future.set_exception(self._broken)
-            return future
+            told(_copied(self._broken))
+            return
         if not self._unsent:
-            self._loop.call_soon(self._flush)
-        packed = hiredis.pack_command(tuple(command))  # type: ignore[arg-type] # stubs: a 1-tuple
-        self._unsent.append(packed)
+            self._loop.call_soon(self.flush)
+        self._unsent.append(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type] # stubs: a 1-tuple
         deadline = self._loop.time() + self._timeout
-        self._waiting.append((future, deadline))
+        self._waiting.append((told, deadline))
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._check)
-        return future
+
+    def flush(self) -> None:
+        """Send what has been held back until now."""
+        writer = self._connection._writer  # noqa: SLF001 - redis-py writes one command at a time
+        if self._unsent and writer is not None:
+            data = b"".join(self._unsent)
+            self._unsent.clear()
+            writer.write(data)
 
     async def read(self) -> None:
         """Hand answers to their callers until the connection breaks; raise why."""
-        read_response = self._connection.read_response
+        inbox = Inbox(self._connection)
         try:
             while True:
-                try:
-                    answer = await read_response(disconnect_on_error=False)
-                except ReadOnlyError:  # this server is the master no longer: find out who is
-                    raise
-                except ResponseError as error:
-                    self._take(error)
-                else:
+                for answer in await inbox.read():
                     self._take(answer)
         except asyncio.CancelledError as error:
             self.fail(error)
@@ -77,27 +82,16 @@ class Wire:
             self._watch.cancel()
         self._unsent.clear()
         while self._waiting:
-            future, _ = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(_copied(error))
+            told, _ = self._waiting.popleft()
+            told(_copied(error))
         if self._connection._writer is not None:  # noqa: SLF001 - redis-py has no word for it
             self._connection._writer.transport.abort()  # noqa: SLF001
 
     def _take(self, answer: object) -> None:
-        future, _ = self._waiting.popleft()
-        if future.done():
-            return
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
-
-    def _flush(self) -> None:
-        writer = self._connection._writer  # noqa: SLF001 - redis-py writes one command at a time
-        if self._unsent and writer is not None:
-            data = b"".join(self._unsent)
-            self._unsent.clear()
-            writer.write(data)
+        if isinstance(answer, ReadOnlyError):  # the master no longer: find out who is
+            raise answer
+        told, _ = self._waiting.popleft()
+        told(answer)
 
     def _check(self) -> None:
         """Break the wire when its oldest command has waited too long; one timer watches them all."""
@@ -111,9 +105,9 @@ class Wire:
             self.fail(TimeoutError(f"no answer within {self._timeout * 1000:.0f} ms"))
 
 
-def _copied(error: BaseException) -> BaseException:
+def _copied(error: BaseException) -> Exception:
     """Return an error like ``error``: each caller's traceback is its own."""
-    if isinstance(error, asyncio.CancelledError):
+    if not isinstance(error, Exception):
         return ConnectionError("the connection was closed")
     try:
         return type(error)(*error.args)

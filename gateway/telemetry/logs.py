@@ -1,8 +1,11 @@
 """structlog, set up once per process: JSON lines on standard output, colours on a terminal."""
 
+import asyncio
+import atexit
 import logging
 import sys
-from typing import Any
+import time
+from typing import Any, BinaryIO
 
 import msgspec
 import structlog
@@ -16,17 +19,15 @@ def configure_logs(process: str, *, terminal: bool | None = None) -> None:
     filtered here.
     """
     readable = sys.stdout.isatty() if terminal is None else terminal
-    shared: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _named(process),
-    ]
+    shared: list[Processor] = [structlog.processors.add_log_level, _Stamp(process)]
     if readable:
         shared.append(structlog.dev.ConsoleRenderer())
         factory: Any = structlog.PrintLoggerFactory(sys.stdout)
     else:
         shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
-        factory = structlog.BytesLoggerFactory(sys.stdout.buffer)
+        lines = _Lines(sys.stdout.buffer)
+        atexit.register(lines.flush)
+        factory = lambda *_: lines  # noqa: E731
     structlog.configure(
         processors=shared,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -51,12 +52,48 @@ class _Bridge(logging.Handler):
         logger.log(level, "library.logged", logger=record.name, message=message, **exception)
 
 
-def _named(process: str) -> Processor:
-    def add(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event["process"] = process
+class _Stamp:
+    """Adds the kind of process and the time, as RFC 3339 in UTC, to every event."""
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+        self._second = 0
+        self._prefix = ""
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second, self._prefix = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        event["timestamp"] = f"{self._prefix}.{nanoseconds // 1000:06d}Z"
+        event["process"] = self._process
         return event
 
-    return add
+
+class _Lines:
+    """Writes the lines of one turn of the loop at once; without a loop, each as it comes."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._lines: list[bytes] = []
+
+    def msg(self, line: bytes) -> None:
+        """Take a line."""
+        self._lines.append(line)
+        if len(self._lines) > 1:
+            return
+        try:
+            asyncio.get_running_loop().call_soon(self.flush)
+        except RuntimeError:
+            self.flush()
+
+    log = debug = info = warning = error = critical = exception = msg
+
+    def flush(self) -> None:
+        """Write what has been held back."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._out.write(b"\n".join((*lines, b"")))
+            self._out.flush()
 
 
 def _dumps(event: EventDict, **_: object) -> bytes:

@@ -18,6 +18,13 @@ from tests.bench.stage import ROOT
 Installed = Mapping[str, Path | str]
 Part = tuple[Callable[[Pace, Installed], int], Callable[[Pace, Installed, Step], Section]]
 
+_INTRODUCTION = """\
+# Benchmark
+
+Figures, not promises: they were taken in one run on one machine, whose other tenants nobody knows. Take \
+the ratios, and run `make bench` on yours.
+"""
+
 PARTS: Mapping[str, Part] = {
     "hand-off": (hand_off.steps, hand_off.measure),
     "callbacks": (lambda pace, _: callbacks.steps(pace), lambda pace, _, step: callbacks.measure(pace, step)),
@@ -35,7 +42,7 @@ PARTS: Mapping[str, Part] = {
 def main(*, quick: bool, parts: tuple[str, ...], peers: bool) -> None:
     """Measure the hand-off and callbacks, and print the results; a whole run writes docs/bench.md, too."""
     console = Console()
-    facts = machine.describe(sys.argv[1:])
+    facts = machine.describe("tests.bench", sys.argv[1:])
     for name, value in facts.items():
         console.print(f"[dim]{name}: {value}", highlight=False)
     installed = _peers(console) if peers and (not parts or "hand-off" in parts) else {}
@@ -45,7 +52,7 @@ def main(*, quick: bool, parts: tuple[str, ...], peers: bool) -> None:
     report.show_targets(console, sections)
     console.print(f"[dim]{time.monotonic() - begun:.0f} s", highlight=False)
     if not quick and not parts and peers:
-        report.write(ROOT / "docs", facts, sections)
+        report.write(ROOT / "docs" / "bench.md", _INTRODUCTION, facts, sections)
         console.print("written: docs/bench.md, docs/bench.svg")
 
 

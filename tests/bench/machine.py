@@ -19,13 +19,13 @@ Machine = Mapping[str, str]
 _PACKAGES = ("aiohttp", "arq", "redis", "hiredis", "msgspec", "structlog", "uvloop")
 
 
-def describe(arguments: Sequence[str]) -> Machine:
-    """Return what there is to know of this machine and of a run with these command line arguments."""
+def describe(command: str, arguments: Sequence[str]) -> Machine:
+    """Return what there is to know of this machine and of a run of ``python -m`` with this command line."""
     said = subprocess.run([_binary(), "--version"], check=True, capture_output=True, text=True).stdout
     server = dict(word.partition("=")[::2] for word in said.split())
     return {
         "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Command": shlex.join(["python", "-m", "tests.bench", *arguments]),
+        "Command": shlex.join(["python", "-m", command, *arguments]),
         "Machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "Load before the run": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
         "Code": _commit(),

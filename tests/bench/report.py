@@ -13,15 +13,6 @@ from tests.bench.machine import Machine
 from tests.bench.picture import draw
 from tests.bench.section import Section, Table
 
-_INTRODUCTION = """\
-# Benchmark
-
-Figures, not promises: they were taken in one run on one machine, whose other tenants nobody knows. Take \
-the ratios, and run `make bench` on yours.
-
-![Bar charts of the tables below](bench.svg)
-"""
-
 
 def show(console: Console, section: Section) -> None:
     """Print a section."""
@@ -48,16 +39,18 @@ def show_targets(console: Console, sections: Sequence[Section]) -> None:
     console.print(grid)
 
 
-def write(place: Path, machine: Machine, sections: Sequence[Section]) -> None:
-    """Write ``bench.md`` and ``bench.svg`` to a directory."""
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "bench.md").write_text(_markdown(machine, sections), encoding="utf-8")
+def write(document: Path, introduction: str, machine: Machine, sections: Sequence[Section]) -> None:
+    """Write a Markdown document, and its picture beside it."""
+    picture = document.with_suffix(".svg")
+    document.parent.mkdir(parents=True, exist_ok=True)
+    head = f"{introduction}\n![Bar charts of the tables below]({picture.name})\n"
+    document.write_text(_markdown(head, machine, sections), encoding="utf-8")
     charts = [chart for section in sections for chart in section.charts]
-    (place / "bench.svg").write_text(draw(charts), encoding="utf-8")
+    picture.write_text(draw(charts), encoding="utf-8")
 
 
-def _markdown(machine: Machine, sections: Sequence[Section]) -> str:
-    parts = [_INTRODUCTION, _lines(machine)]
+def _markdown(head: str, machine: Machine, sections: Sequence[Section]) -> str:
+    parts = [head, _lines(machine)]
     rows = [_target(target) for target in _targets(sections)]
     parts += ["## Targets\n", _table(Table(("target", "limit", "here", ""), rows))]
     for section in sections:

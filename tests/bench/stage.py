@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection, socket
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -114,17 +114,31 @@ class Caller:
 
     def turn(self, *, seconds: float, **order: object) -> Turn:
         """Have it call for ``seconds``; raise CannotStart when it says nothing, with its last words."""
-        stdin, stdout = self._process.stdin, self._process.stdout
+        self.tell(seconds=seconds, **order)
+        return Turn.read(self.hear(seconds + PATIENCE))
+
+    def tell(self, **order: object) -> None:
+        """Give it an order; it is at work when this returns."""
+        stdin = self._process.stdin
         assert stdin is not None
-        assert stdout is not None
         with suppress(BrokenPipeError):
-            stdin.write(json.dumps({"seconds": seconds, **order}).encode() + b"\n")
+            stdin.write(json.dumps(order).encode() + b"\n")
             stdin.flush()
-        ready, _, _ = select.select([stdout], [], [], seconds + PATIENCE)
-        line = stdout.readline() if ready else b""
+
+    def has_answered(self, within: float) -> bool:
+        """Tell whether it has answered the last order, or ended, within so many seconds."""
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], within)
+        return bool(ready)
+
+    def hear(self, within: float) -> Any:  # noqa: ANN401 - whatever a caller tells
+        """Return its answer to the last order; raise CannotStart when there is none, with its last words."""
+        stdout = self._process.stdout
+        assert stdout is not None
+        line = stdout.readline() if self.has_answered(within) else b""
         if not line:
             raise CannotStart(last_words(self._log))
-        return Turn.read(json.loads(line))
+        return json.loads(line)
 
     def warm_up(self) -> None:
         """Return once a call has been answered; raise CannotStart when none ever is."""

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ async def test_stats_count_calls_by_path_and_keep_the_last_headers() -> None:
     assert stats["calls"] == {"/orders/1": 2, "/nowhere": 1}
     assert (stats["total"], stats["in_flight"], stats["max_in_flight"]) == (3, 0, 1)
     assert stats["last_headers"]["/orders/1"]["Authorization"] == "Bearer new"
+
+
+async def test_an_answer_says_when_it_was_made_to_those_who_ask() -> None:
+    """Whoever is served a copy can tell its age; the answer is otherwise the same."""
+    async with Crm() as crm, aiohttp.ClientSession(crm.url) as session:
+        before = time.time()
+        plain, stamped = await get_json(session, "/orders/1"), await get_json(session, "/orders/1?as_of=1")
+    assert before <= stamped.pop("as_of") <= time.time()
+    assert stamped == plain
 
 
 async def test_a_hang_takes_the_call_and_says_nothing() -> None:

@@ -259,7 +259,7 @@ async def test_admin_port_tells_live_and_ready_and_answers_json_everywhere(
         async with desk.http.get(base + path) as response:
             seen[path] = (response.status, await response.json())
     assert seen["/live"] == (200, {"status": "live"})
-    assert seen["/ready"] == (200, {"status": "ready", "degraded": []})
+    assert seen["/ready"] == (200, {"status": "degraded", "degraded": ["lane:crm"]})
     assert seen["/nothing"][0] == 404
 
 

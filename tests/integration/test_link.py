@@ -68,8 +68,8 @@ async def test_error_of_one_command_is_its_callers_alone(shared_valkey: Valkey) 
 async def test_cancelled_caller_leaves_the_others_answers_in_place(shared_valkey: Valkey) -> None:
     """A callback that gives up must not shift everyone else's answers by one."""
     async with linked(shared_valkey) as link:
-        gone = asyncio.create_task(link.execute("ECHO", "gone"))
-        kept = asyncio.create_task(link.execute("ECHO", "kept"))
+        gone = asyncio.ensure_future(link.execute("ECHO", "gone"))
+        kept = asyncio.ensure_future(link.execute("ECHO", "kept"))
         await asyncio.sleep(0)
         gone.cancel()
         assert await kept == b"kept"
@@ -93,8 +93,8 @@ async def test_hanging_server_costs_one_cap_and_then_nothing(valkey: Valkey) -> 
 async def test_broken_connection_fails_every_call_that_was_under_way(valkey: Valkey) -> None:
     """Whether the server ran them, nobody knows: nothing is sent twice."""
     async with linked(valkey) as link, Redis.from_url(valkey.url) as redis:
-        blocked = asyncio.create_task(link.execute("BLPOP", "never", 0))
-        behind = asyncio.create_task(link.execute("INCR", "count"))
+        blocked = asyncio.ensure_future(link.execute("BLPOP", "never", 0))
+        behind = asyncio.ensure_future(link.execute("INCR", "count"))
         await when(lambda: link._wire is not None and len(link._wire._waiting) > 1)
         await redis.client_kill_filter(_type="normal", skipme=True)
         for call in (blocked, behind):
@@ -106,8 +106,9 @@ async def test_broken_connection_fails_every_call_that_was_under_way(valkey: Val
 
 async def test_script_that_the_server_has_forgotten_is_sent_whole(valkey: Valkey) -> None:
     """After a restart no script is known; callers notice nothing."""
-    script = Script("claim")
+    script = Script("sweep", "take")
+    arguments: list[str | float] = ["worker", 1, 1000, 1000, 1000, 10, 0]
     async with linked(valkey) as link:
-        assert await link.run(script, ["lane"], [1, 1000, 10]) == []
+        assert await link.run(script, ["lane", "free"], arguments) == []
         await link.execute("SCRIPT", "FLUSH")
-        assert await link.run(script, ["lane"], [1, 1000, 10]) == []
+        assert await link.run(script, ["lane", "free"], arguments) == []

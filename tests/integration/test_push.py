@@ -1,17 +1,19 @@
-"""The wake-up: tokens are hints, the sorted set is the truth, and nothing runs twice at once."""
+"""The hand-over: a job goes straight to a worker, the sorted set is the truth, nothing runs twice at once."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from structlog.testing import capture_logs
 
 from gateway.core.catalog import Catalog
 from gateway.core.errors import Code
 from gateway.core.messages import Job
-from gateway.core.records import record_name
+from gateway.core.records import Record, record_name
 from gateway.crm.server import Crm
 from gateway.store.hand_off import Asked, HandOff
 from gateway.store.keys import Keys
@@ -19,6 +21,7 @@ from gateway.store.link import RedisLink
 from gateway.store.queue import LANE_LIMIT, State, Wanted
 from gateway.store.sessions import Sessions
 from tests.desk import Place
+from workers.jobs import Lane
 from workers.main import workers
 
 FAR = 60.0
@@ -46,41 +49,113 @@ async def hand_off(catalog: Catalog) -> AsyncIterator[HandOff]:
         await link.close()
 
 
-async def begin(side: HandOff, *numbers: int, trace: str = "t") -> tuple[list[Asked], float]:
-    """Begin lookups with a far deadline."""
-    deadline = asyncio.get_running_loop().time() + FAR
+async def begin(
+    side: HandOff, *numbers: int, trace: str = "t", left: float = FAR
+) -> tuple[list[Asked], float]:
+    """Begin lookups with a deadline that is far unless told otherwise."""
+    deadline = asyncio.get_running_loop().time() + left
     return await side.begin([wanted(n, trace) for n in numbers], deadline), deadline
 
 
-async def test_lost_token_costs_no_more_than_a_sweep(place: Place) -> None:
-    """A worker that dies between token and claim must not lose the job."""
+@asynccontextmanager
+async def stranger(place: Place, slots: int = 1) -> AsyncIterator[PubSub]:
+    """A worker that says that it has slots free, and listens, but runs nothing."""
+    channel = Keys(place.prefix).jobs("stranger")
+    async with Redis.from_url(place.redis_url) as redis, redis.pubsub() as pubsub:
+        await pubsub.subscribe(channel)
+        await pubsub.get_message(timeout=5.0)
+        await redis.zadd(Keys(place.prefix).free("crm"), {channel: slots})
+        yield pubsub
+
+
+async def test_job_of_a_worker_that_is_gone_costs_no_more_than_a_sweep(place: Place) -> None:
+    """What was handed to a worker that died over it must reach another before the callback is given up."""
     catalog = place.catalog()
-    keys = Keys(place.prefix)
-    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
-        asked, deadline = await begin(side, 1)
-        assert await redis.delete(keys.ready("crm")) == 1
+    async with hand_off(catalog) as side:
+        async with stranger(place) as pubsub:
+            asked, deadline = await begin(side, 1)
+            message = await pubsub.get_message(timeout=5.0)
+            assert message is not None, "the stranger was handed nothing"
         async with workers(catalog, catalog.lanes, grace=1):
             await side.wait(asked, deadline)
         assert asked[0].answer is not None
         assert asked[0].answer.code == Code.OK
 
 
-async def test_doubled_and_stale_tokens_run_nothing_twice(place: Place, crm: Crm) -> None:
-    """Tokens for jobs that run, have run, or never were do nothing."""
+async def test_worker_that_is_gone_is_handed_nothing(place: Place) -> None:
+    """It still stands in the set with slots free; nobody listens, so the job goes to one that does."""
     catalog = place.catalog()
-    keys = Keys(place.prefix)
     async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
-        asked, deadline = await begin(side, *range(10))
-        tokens = await redis.lrange(keys.ready("crm"), 0, -1)
-        await redis.rpush(keys.ready("crm"), *tokens, *tokens, "never-was")
-        async with workers(catalog, catalog.lanes, grace=1), workers(catalog, catalog.lanes, grace=1):
+        async with stranger(place, slots=1000):
+            pass
+        async with workers(catalog, catalog.lanes, grace=1) as running:
+            asked, deadline = await begin(side, 1)
             await side.wait(asked, deadline)
-            await redis.rpush(keys.ready("crm"), *tokens)
-            again, deadline = await begin(side, 99)
-            await side.wait(again, deadline)
-    calls = crm.stats.calls
-    assert set(calls.values()) == {1}
-    assert len(calls) == 11
+            known = await redis.zrange(Keys(place.prefix).free("crm"), 0, -1)
+            assert known == [running[0].lane.channel.encode()]
+        assert asked[0].answer is not None
+
+
+async def test_callback_that_joins_a_dead_workers_job_brings_it_to_another(place: Place) -> None:
+    """Whoever waits for a job whose worker was killed need not wait until somebody sweeps."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, hand_off(catalog) as other:
+        async with stranger(place, slots=1000) as pubsub:
+            asked, deadline = await begin(side, 1)
+            assert await pubsub.get_message(timeout=5.0)
+            async with workers(catalog, catalog.lanes, grace=1) as running:
+                await pubsub.aclose()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+                running[0]._draining = True  # it must not sweep the job up before it is joined
+                joined, deadline = await begin(other, 1)
+                assert joined[0].state is State.JOINED
+                await other.wait(joined, deadline)
+                await side.wait(asked, deadline)
+        assert joined[0].answer == asked[0].answer
+        assert joined[0].answer is not None
+
+
+async def test_job_handed_over_twice_runs_once(place: Place, crm: Crm) -> None:
+    """A worker that is handed what it is at work on has been taken for dead for a moment."""
+    catalog = place.catalog()
+    crm.put('seed = 1\n[[rules]]\nlatency = { fixed = "100ms" }\nshares = { ok = 1 }\n')
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as running:
+        async with Redis.from_url(place.redis_url) as redis, redis.pubsub() as pubsub:
+            await pubsub.subscribe(running[0].lane.channel)
+            await pubsub.get_message(timeout=5.0)
+            asked, deadline = await begin(side, 1)
+            message = await pubsub.get_message(timeout=5.0)
+            assert message is not None
+            await redis.publish(running[0].lane.channel, message["data"])
+        await side.wait(asked, deadline)
+        again, deadline = await begin(side, 2)
+        await side.wait(again, deadline)
+    assert set(crm.stats.calls.values()) == {1}
+
+
+async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(place: Place) -> None:
+    """Under overload, work that nobody can use any more must not delay what somebody waits for."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        async with stranger(place, slots=0):
+            await begin(side, 1, left=0.001)
+            refresh = wanted(2)._replace(fresh=0.0, revalidate=FAR)
+            record = msgspec.msgpack.encode(Record(0.0, {}))
+            await redis.set(Keys(place.prefix).record(refresh.job.record), await now(redis, record))
+            (stale,) = await side.begin([refresh], asyncio.get_running_loop().time() + FAR)
+            assert stale.state is State.REVALIDATING
+            await begin(side, 3)
+        lane = Lane(catalog, "crm", side.link)
+        await asyncio.sleep(0.02)  # the dead one's deadline is 1 ms away, and told in steps of 10
+        taken = await lane.give_back.sweep(3)
+        await lane.backend.close()
+    assert [one.job_id.split(":")[1] for one in taken] == ["t3", "t2", "t1"]
+
+
+async def now(redis: Redis, record: bytes) -> bytes:
+    """Return a record as if it had been written now."""
+    seconds, microseconds = await redis.time()
+    written = msgspec.msgpack.encode(seconds * 1000 + microseconds / 1000)
+    return record[:1] + written + record[10:]
 
 
 async def test_every_job_runs_once_with_several_workers_and_leaves_no_key(place: Place, crm: Crm) -> None:
@@ -102,7 +177,7 @@ async def test_every_job_runs_once_with_several_workers_and_leaves_no_key(place:
         )
         arq_keys = [key async for key in redis.scan_iter(f"arq:*{place.prefix}*")]
     assert set(crm.stats.calls.values()) == {1}
-    assert left.keys() <= {"string"}  # the records, and arq's heartbeat
+    assert left.keys() <= {"string"}  # the records, the flights until they lapse, and arq's heartbeat
     assert arq_keys == []
 
 
@@ -110,17 +185,15 @@ async def test_full_lane_refuses_one_job_more(place: Place) -> None:
     """Without workers a lane must not grow for ever."""
     catalog = place.catalog()
     async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
-        lane, ready = Keys(place.prefix).lane("crm"), Keys(place.prefix).ready("crm")
+        lane = Keys(place.prefix).lane("crm")
         seconds, _ = await redis.time()
-        await redis.zadd(lane, {f"job-{n}": seconds for n in range(LANE_LIMIT)})
-        await redis.rpush(ready, *(f"job-{n}" for n in range(LANE_LIMIT)))
+        await redis.zadd(lane, {f"job-{n}": (seconds + 60) * 100 for n in range(LANE_LIMIT)})
         (asked,), _ = await begin(side, 1)
         assert (asked.state, asked.job) == (State.REFUSED, None)
-        lapsed = {f"job-{n}": seconds - 3600 for n in range(LANE_LIMIT)}
-        await redis.zadd(lane, lapsed)
+        await redis.zadd(lane, {f"job-{n}": (seconds - 3600) * 100 for n in range(LANE_LIMIT)})
         (asked,), _ = await begin(side, 1)
-        assert asked.state is State.BEGUN
-        assert (await redis.zcard(lane), await redis.llen(ready)) == (1, LANE_LIMIT)
+        assert asked.state is State.UNATTENDED
+        assert await redis.zcard(lane) == 1
 
 
 async def test_push_that_overtakes_its_question_is_heard(place: Place) -> None:

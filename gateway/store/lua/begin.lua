@@ -1,58 +1,146 @@
--- Begin the lookups of one callback: per lookup, its record if fresh, or the job in flight joined, or a new job.
+-- Begin lookups, of one callback or of several: per lookup, its record if it will do, or the job in flight
+-- joined, or a new job, handed to an idle worker if there is one and left on the lane if there is none.
 --
--- KEYS, four per lookup: record, flight, lane, ready
+-- KEYS, four per lookup: record, flight, lane, free
 -- ARGV[1] reply channel of the gateway     ARGV[2] prefix of waiters keys
--- ARGV[3] ms left until the deadline       ARGV[4] ms for which a job that nobody finishes is kept
--- ARGV[5] most jobs that a lane holds
--- then four per lookup: fresh (ms), late (ms that a job may run past its deadline), id and body of the new job
--- Returns {now (ms, as text), then three per lookup: state, record or '', job id}
--- States: 0 fresh, 1 joined, 2 begun, 3 refused because the lane is full
+-- ARGV[3] ms for which a job that nobody finishes is kept   ARGV[4] most jobs on a lane
+-- ARGV[5] ms past its longest run until a job's worker is taken for dead
+-- then six per lookup: ms left until its deadline, fresh (ms), revalidate (ms that a record may be served beyond,
+-- and is refreshed behind), late (ms that a job may run past its deadline), id and body of the new job
+-- Returns {seconds, microseconds, then three per lookup: state, record or '', job id or ''}
+-- States: 0 fresh, 1 joined, 2 begun, 3 refused because the lane is full, 4 revalidating, 5 begun, but nobody is
+-- there to run it
 --
 -- A job is a msgpack array [deadline, enqueued, job, reply channel]; its two float64 are written here, from this
--- server's clock, so that no other clock takes part. Scores are in seconds where arq compares milliseconds:
--- always due, in order. Every redis.call() costs some microseconds of everyone's time: there is none to spare.
+-- server's clock, so that no other clock takes part. A deadline of 0 is none: nobody waits for a refresh. A
+-- worker is published [now, [[id, try, job], ...]]; with no job in it, that it shall sweep, since another worker
+-- was found gone. take.lua says what scores mean.
+--
+-- Every redis.call() costs some microseconds of everyone's time, and so does every fraction that is written or
+-- read as text: there is none to spare.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local channel, waiters, left, kept, limit = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local head = '\148\203' .. struct.pack('>d', now + left) .. '\203' .. struct.pack('>d', now)
+local channel, waiters, kept, limit, margin = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
--- Tell whether a lane with more wake tokens than it may hold jobs is full, and take the newest token back if so.
--- Without a worker nobody takes off the jobs that have lapsed, nor their tokens.
-local function full(lane, ready)
-  redis.call('ZREMRANGEBYSCORE', lane, 1, (now - kept - left) / 1000)
-  if redis.call('ZCARD', lane) >= limit then
-    redis.call('RPOP', ready)
-    return true
-  end
-  redis.call('LTRIM', ready, -limit, -1)
-  return false
+local function whole(number) return string.format('%d', number) end
+
+local function float(value) return '\203' .. struct.pack('>d', value) end
+
+-- Tell whether a worker listens; one that was killed does no longer, before anyone has noticed.
+local function listens(worker)
+  return redis.call('PUBSUB', 'NUMSUB', worker)[2] > 0
 end
 
-local replies = {string.format('%.3f', now)}
+local boxes = {}  -- by lane's free key: the worker with the most free slots, and the jobs that it gets
 
+local function send(free)
+  local box = boxes[free]
+  if box and #box.jobs > 0 then
+    local head = '\146' .. float(now) .. '\220' .. struct.pack('>H', #box.jobs)
+    redis.call('PUBLISH', box.worker, head .. table.concat(box.jobs))
+    redis.call('ZINCRBY', free, -#box.jobs, box.worker)
+  end
+  boxes[free] = nil
+end
+
+-- Return a box with room for a job, or one without a worker, that tells whether there are any.
+local function open(free)
+  local box = boxes[free]
+  if box and (box.room > 0 or not box.worker) then return box end
+  send(free)
+  box = {room = 0, attended = false, jobs = {}}
+  local struck = false
+  while true do
+    local best = redis.call('ZREVRANGE', free, 0, 0, 'WITHSCORES')
+    if not best[1] then break end
+    if listens(best[1]) then
+      if struck then redis.call('PUBLISH', best[1], '\146' .. float(now) .. '\144') end
+      box.attended, box.room = true, tonumber(best[2])
+      if box.room > 0 then box.worker = best[1] end
+      break
+    end
+    redis.call('ZREM', free, best[1])
+    struck = true
+  end
+  boxes[free] = box
+  return box
+end
+
+-- Hand a job to a worker if one has a slot free; tell whether that was so, and whether there are workers at all.
+local function hand_over(lane, free, job, try, body, lapse)
+  local box = open(free)
+  if not box.worker then return false, box.attended end
+  box.room = box.room - 1
+  box.jobs[#box.jobs + 1] = '\147\218' .. struct.pack('>H', #job) .. job .. string.char(try) .. body
+  redis.call('SET', 'arq:in-progress:' .. job, box.worker, 'PX', whole(lapse))
+  redis.call('ZADD', lane, whole(now + lapse), job)
+  return true, true
+end
+
+-- Tell whether no more may wait on a lane. Without a worker nobody takes off the jobs that have lapsed.
+local function full(lane, left)
+  if redis.call('ZCARD', lane) < limit then return false end
+  redis.call('ZREMRANGEBYSCORE', lane, '-inf', whole((now - kept) / 10))
+  redis.call('ZREMRANGEBYSCORE', lane, '5e11', whole(5e11 + (now - kept - left) / 10))
+  return redis.call('ZCARD', lane) >= limit
+end
+
+-- Tell whether the job in flight is still under way. One whose worker is gone is handed to another worker; one
+-- that could wait, because nobody waited for it, no longer can.
+local function flies(lane, free, job, left, late)
+  local body = redis.call('GET', 'arq:job:' .. job)
+  if not body then return false end
+  local owner = redis.call('GET', 'arq:in-progress:' .. job)
+  local waits = not owner and tonumber(redis.call('ZSCORE', lane, job) or 0) or 0
+  if owner and owner ~= '1' and not listens(owner) then  -- a stock arq worker writes '1', and is never asked
+    local try = redis.call('INCR', 'arq:retry:' .. job) + 1
+    redis.call('PEXPIRE', 'arq:retry:' .. job, whole(left + kept))
+    if hand_over(lane, free, job, try, body, left + late + margin) then return true end
+    redis.call('DEL', 'arq:in-progress:' .. job)
+    waits = 5e11
+  end
+  if waits >= 5e11 and waits < 1e12 then redis.call('ZADD', lane, whole((now + left) / 10), job) end
+  return true
+end
+
+local replies = {time[1], time[2]}
 for i = 0, #KEYS / 4 - 1 do
-  local record, flight, lane, ready = KEYS[i * 4 + 1], KEYS[i * 4 + 2], KEYS[i * 4 + 3], KEYS[i * 4 + 4]
-  local fresh, late = tonumber(ARGV[i * 4 + 6]), tonumber(ARGV[i * 4 + 7])
-  local job, body = ARGV[i * 4 + 8], ARGV[i * 4 + 9]
+  local record, flight, lane, free = KEYS[i * 4 + 1], KEYS[i * 4 + 2], KEYS[i * 4 + 3], KEYS[i * 4 + 4]
+  local k = i * 6 + 6
+  local left, fresh, late = tonumber(ARGV[k]), tonumber(ARGV[k + 1]), tonumber(ARGV[k + 3])
+  local job, body = ARGV[k + 4], ARGV[k + 5]
   local found = redis.call('MGET', record, flight)
   local known, flying = found[1], found[2]
-  local written = known and #known > 10 and struct.unpack('>d', known, 3)
+  local age = known and known:sub(1, 2) == '\146\203' and #known > 10
+    and math.max(0, now - struct.unpack('>d', known, 3))
+  local behind = age and age < fresh + ARGV[k + 2]
   local state = 2
-  if written and now - written < fresh then
+  if age and age < fresh then
     state, job = 0, ''
-  elseif flying and redis.call('EXISTS', 'arq:job:' .. flying) == 1 then
+  elseif behind and flying and redis.call('EXISTS', 'arq:job:' .. flying) == 1 then
+    state, job = 4, ''
+  elseif not behind and flying and flies(lane, free, flying, left, late) then
     state, job = 1, flying
     redis.call('SADD', waiters .. job, channel)
-    redis.call('PEXPIRE', waiters .. job, math.ceil(left + kept))
-  elseif redis.call('RPUSH', ready, job) > limit and full(lane, ready) then
-    state, job = 3, ''
+    redis.call('PEXPIRE', waiters .. job, whole(left + kept))
   else
-    redis.call('SET', 'arq:job:' .. job, head .. body, 'PX', math.ceil(left + kept))
-    redis.call('ZADD', lane, now / 1000, job)
-    redis.call('SET', flight, job, 'PX', math.ceil(left + late))
+    body = '\148' .. float(behind and 0 or now + left) .. float(now) .. body
+    local handed, attended = hand_over(lane, free, job, 1, body, left + late + margin)
+    if not handed and full(lane, left) then
+      state, job = behind and 4 or 3, ''
+    else
+      redis.call('SET', 'arq:job:' .. job, body, 'PX', whole(left + kept))
+      redis.call('SET', flight, job, 'PX', whole(behind and kept or left + late))
+      if not handed then
+        redis.call('ZADD', lane, whole(behind and 5e11 + now / 10 or (now + left) / 10), job)
+        if not attended and redis.call('EXISTS', lane .. ':polled') == 0 then state = 5 end
+      end
+      if behind then state, job = 4, '' end
+    end
   end
   replies[#replies + 1] = state
   replies[#replies + 1] = known or ''
   replies[#replies + 1] = job
 end
+for free in pairs(boxes) do send(free) end
 return replies

@@ -1,26 +1,45 @@
--- Finish a job: keep its record, tell every gateway that waits, and clear what arq and begin.lua left.
+-- Finish jobs of one lane: keep their records, tell every gateway that waits, clear what arq and begin.lua left,
+-- and give the worker its next jobs, or note that it has slots free.
 --
--- KEYS: record, lane, waiters (channels that joined), arq job, arq retry, arq in-progress
--- ARGV[1] job id   ARGV[2] answer   ARGV[3] variables of the record as msgpack, '' to leave the record as it is
--- ARGV[4] ms for which the record is kept   ARGV[5] channel of the gateway that began the job, '' for none
--- Returns the number of gateways that were told
+-- KEYS[1] lane   KEYS[2] free   then five per job: record, waiters (channels that joined), arq job, arq retry,
+-- arq in-progress
+-- ARGV[1] worker   ARGV[2] jobs that it wants next   ARGV[3] now, ms on this server's clock as the worker reckons
+-- it   ARGV[4] ms until its next claims lapse   then five per job: id, answer, record as msgpack, or '' to leave
+-- it as it is, ms for which the record is kept, channel of the gateway that began the job, or ''
+-- Returns the next jobs: three per job, id, try, body
 --
--- A record is a msgpack array [written, variables]; the time is this server's, like that of begin.lua. The
--- flight is left to lapse: one that points to a job that is gone counts for nothing.
-if ARGV[3] ~= '' then
-  local time = redis.call('TIME')
-  local written = struct.pack('>d', time[1] * 1000 + time[2] / 1000)
-  redis.call('SET', KEYS[1], '\146\203' .. written .. ARGV[3], 'PX', ARGV[4])
+-- A gateway is published an array of the answers. The flight is left to lapse: one that points to a job that is
+-- gone counts for nothing.
+local lane, free, worker, wanted = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
+local answers, gone, ids = {}, {}, {}
+
+local function tell(channel, answer)
+  local list = answers[channel] or {}
+  list[#list + 1] = answer
+  answers[channel] = list
 end
-local told = 0
-if ARGV[5] ~= '' then
-  told = redis.call('PUBLISH', ARGV[5], ARGV[2])
-end
-for _, channel in ipairs(redis.call('SMEMBERS', KEYS[3])) do
-  if channel ~= ARGV[5] then
-    told = told + redis.call('PUBLISH', channel, ARGV[2])
+
+for i = 0, (#KEYS - 2) / 5 - 1 do
+  local k, a = i * 5 + 3, i * 5 + 5
+  local answer, channel = ARGV[a + 1], ARGV[a + 4]
+  ids[i + 1] = ARGV[a]
+  if ARGV[a + 2] ~= '' then redis.call('SET', KEYS[k], ARGV[a + 2], 'PX', ARGV[a + 3]) end
+  if channel ~= '' then tell(channel, answer) end
+  for _, joined in ipairs(redis.call('SMEMBERS', KEYS[k + 1])) do
+    if joined ~= channel then tell(joined, answer) end
   end
+  for j = 1, 4 do gone[#gone + 1] = KEYS[k + j] end
 end
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('DEL', KEYS[3], KEYS[4], KEYS[5], KEYS[6])
-return told
+redis.call('ZREM', lane, unpack(ids))
+redis.call('DEL', unpack(gone))
+for channel, list in pairs(answers) do
+  redis.call('PUBLISH', channel, '\220' .. struct.pack('>H', #list) .. table.concat(list))
+end
+local taken = {}
+if wanted > 0 then
+  if redis.call('ZRANGEBYSCORE', lane, '-inf', '(1e12', 'LIMIT', '0', '1')[1] then
+    taken = take(lane, worker, tonumber(ARGV[3]), tonumber(ARGV[4]), wanted)
+  end
+  if #taken / 3 < wanted then redis.call('ZINCRBY', free, wanted - #taken / 3, worker) end
+end
+return taken

@@ -1,0 +1,53 @@
+-- What a worker does every now and then: say how many slots it has free, put back the jobs whose workers are
+-- gone, and take what waits. What begin.lua and finish.lua hand out is never missed for longer than this.
+--
+-- KEYS: lane, free
+-- ARGV[1] worker   ARGV[2] slots it has free   ARGV[3] ms for which a silent worker counts as there
+-- ARGV[4] ms until its claims lapse   ARGV[5] ms for which a job that nobody finishes is kept
+-- ARGV[6] most claims to look at   ARGV[7] '1' when the worker is in the midst of finishing jobs, and the slots
+-- that are noted already count more than those that it says
+-- Returns {} when the lane is empty, else {seconds, microseconds, then three per job taken: id, try, body}
+if ARGV[7] == '1' then
+  redis.call('ZADD', KEYS[2], 'NX', ARGV[2], ARGV[1])
+else
+  redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+end
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local lane, lapse, kept = KEYS[1], tonumber(ARGV[4]), tonumber(ARGV[5])
+redis.call('ZREMRANGEBYSCORE', lane, '-inf', string.format('%d', (now - kept) / 10))
+
+local listening = {}
+-- Tell whether a claim counts for nothing: it has lapsed, or its worker is gone. Without an owner it lapsed when
+-- its score says so. A stock arq worker writes '1'; only time can tell that it is gone.
+local function void(owner, due)
+  if not owner then return due <= now end
+  if owner == '1' then return false end
+  if listening[owner] == nil then listening[owner] = redis.call('PUBSUB', 'NUMSUB', owner)[2] > 0 end
+  return not listening[owner]
+end
+
+local claims = redis.call('ZRANGEBYSCORE', lane, '1e12', '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[6])
+for i = 1, #claims, 2 do
+  local id = claims[i]
+  if void(redis.call('GET', 'arq:in-progress:' .. id), tonumber(claims[i + 1])) then
+    local body = redis.call('GET', 'arq:job:' .. id)
+    redis.call('DEL', 'arq:in-progress:' .. id)
+    if not body then
+      redis.call('ZREM', lane, id)
+      redis.call('DEL', 'arq:retry:' .. id)
+    else
+      redis.call('INCR', 'arq:retry:' .. id)
+      redis.call('PEXPIRE', 'arq:retry:' .. id, kept + lapse)
+      local deadline = body:byte(1) == 148 and struct.unpack('>d', body, 3) or 0
+      redis.call('ZADD', lane, string.format('%d', (deadline > 0 and deadline or 5e12 + now) / 10), id)
+    end
+  end
+end
+local taken = take(lane, ARGV[1], now, lapse, tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1])))
+if #taken > 0 then redis.call('ZINCRBY', KEYS[2], -#taken / 3, ARGV[1]) end
+table.insert(taken, 1, time[2])
+table.insert(taken, 1, time[1])
+return taken

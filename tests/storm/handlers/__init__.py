@@ -1,0 +1,1 @@
+"""What people would write without deskgate: the other contestants."""

@@ -1,0 +1,71 @@
+"""What the verdicts of one contestant in one scenario come to. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import floor, nan
+from typing import Self
+
+from tests.bench.figures import percentile
+from tests.storm.judging import PATIENCE, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Counts of callbacks; ``took`` has the seconds of every callback, those given up with Desk's patience.
+
+    ``known`` were asked before, ``known_right`` of them were answered right; ``calls`` is the CRM's count.
+    ``late`` is the most by which the generator sent a callback too late, in seconds; ``restarts`` counts
+    processes that had ended.
+    """
+
+    took: Sequence[float]
+    answered: int
+    right: int
+    good: int
+    known: int
+    known_right: int
+    foreign: int
+    calls: int
+    late: float
+    restarts: int
+
+    @classmethod
+    def of(cls, verdicts: Iterable[Verdict], calls: int, late: float, restarts: int) -> Self:
+        """Count."""
+        told = list(verdicts)
+        known = [one for one in told if one.asked_before]
+        return cls(
+            took=[PATIENCE if one.took is None else one.took for one in told],
+            answered=sum(one.answered for one in told),
+            right=sum(one.right for one in told),
+            good=sum(one.good for one in told),
+            known=len(known),
+            known_right=sum(one.right for one in known),
+            foreign=sum(one.foreign for one in told),
+            calls=calls,
+            late=late,
+            restarts=restarts,
+        )
+
+    def share(self, count: int) -> float:
+        """Return a count as a share of all callbacks; NaN when there were none."""
+        return count / len(self.took) if self.took else nan
+
+    @property
+    def known_share(self) -> float:
+        """The share answered right of those callbacks whose lookups had been answered before."""
+        return self.known_right / self.known if self.known else nan
+
+    @property
+    def calls_each(self) -> float:
+        """CRM calls per callback."""
+        return self.share(self.calls)
+
+    def ms(self, share: float) -> float:
+        """Return a percentile of the reply times in ms; ``share`` 1 is the worst."""
+        return percentile(self.took, share) * 1000
+
+
+def percent(share: float) -> str:
+    """Return a share for people; never rounded up, so that 100 % means all."""
+    return "-" if share != share else f"{floor(share * 1e4 + 1e-6) / 100:g} %"  # noqa: PLR0124 - NaN

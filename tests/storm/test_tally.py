@@ -1,0 +1,83 @@
+"""The figures of a storm are what they are called."""
+
+from math import isnan, nan
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.storm.judging import PATIENCE, Verdict
+from tests.storm.results import targets
+from tests.storm.tally import Tally, percent
+
+verdicts = st.lists(
+    st.builds(
+        Verdict,
+        at=st.floats(0, 100),
+        took=st.none() | st.floats(0, PATIENCE),
+        answered=st.booleans(),
+        right=st.booleans(),
+        good=st.booleans(),
+        foreign=st.booleans(),
+        asked_before=st.booleans(),
+    ),
+    min_size=1,
+)
+
+
+@given(verdicts)
+def test_every_callback_counts(told: list[Verdict]) -> None:
+    """A share of those that were answered would flatter whoever answers few."""
+    tally = Tally.of(told, calls=10, late=0.0, restarts=0)
+    assert len(tally.took) == len(told)
+    assert tally.share(tally.right) == sum(one.right for one in told) / len(told)
+    assert tally.known_right <= tally.known <= len(told)
+    assert tally.calls_each == 10 / len(told)
+
+
+@given(verdicts)
+def test_a_callback_that_desk_gave_up_took_all_of_its_patience(told: list[Verdict]) -> None:
+    """Left out, it would make the percentiles better."""
+    tally = Tally.of(told, calls=0, late=0.0, restarts=0)
+    assert tally.ms(0.0) <= tally.ms(0.5) <= tally.ms(1.0) <= PATIENCE * 1000
+    if any(one.took is None for one in told):
+        assert tally.ms(1.0) == PATIENCE * 1000
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6))
+def test_a_hundred_percent_means_all(some: int, more: int) -> None:
+    """One callback in a hundred thousand that went wrong must show."""
+    assert (percent(some / (some + more)) == "100 %") is False
+    assert percent(1.0) == "100 %"
+    assert percent(nan) == "-"
+
+
+def tally(**changes: object) -> Tally:
+    """Return a tally of a hundred good callbacks, changed."""
+    counts = {"answered": 100, "right": 100, "good": 100, "known": 50, "known_right": 50}
+    rest = {"took": [0.1] * 100, "foreign": 0, "calls": 50, "late": 0.0, "restarts": 0}
+    return Tally(**{**counts, **rest, **changes})  # type: ignore[arg-type]
+
+
+def test_targets_name_the_worst_scenario() -> None:
+    """A mean over scenarios would hide the one that failed."""
+    others = {"direct": tally(calls=80), "arq-plain": tally(calls=60)}
+    storm = {
+        "healthy": {"deskgate": tally(), **others},
+        "outage": {"deskgate": tally(answered=99, calls=70, took=[0.1] * 99 + [1.7]), **others},
+    }
+    found = targets(storm)
+    assert [target.reached for target in found] == [False, False, True, False, True]
+    assert all("(outage)" in target.promise for target in (found[0], found[1], found[3]))
+
+
+def test_one_foreign_variable_of_anybody_fails_the_storm() -> None:
+    """It is the one fault that no fallback mends."""
+    found = targets({"healthy": {"deskgate": tally(), "direct": tally(foreign=1)}})
+    assert not found[-1].reached
+
+
+def test_targets_of_contestants_that_did_not_run_are_not_reached() -> None:
+    """Nothing is proved by leaving something out."""
+    found = targets({"healthy": {"direct": tally()}})
+    assert not any(target.reached for target in found[:-1])
+    assert isnan(targets({"healthy": {"deskgate": tally()}})[3].value)
