@@ -1,4 +1,4 @@
-"""A batch: what different callers ask in one turn of the loop, asked in one call."""
+"""A batch: what many callers ask, asked in few calls."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,7 +12,11 @@ Answered = Callable[[Sequence[A] | Exception], None]
 
 
 class Batch(Generic[Q, A]):
-    """Questions that leave together at the end of the turn, or as soon as there are ``most``."""
+    """Questions that leave together while others are on their way, as Nagle's algorithm has it (RFC 896).
+
+    Alone a question leaves at once; else it waits for the answer to those before it, or until there are
+    ``most``. A crowd shares its round trips, and nobody waits longer than one.
+    """
 
     def __init__(self, ask: Callable[[list[Q], Answered[A]], None], most: int) -> None:
         """Take what asks a list of questions and calls back with the answers."""
@@ -20,23 +24,28 @@ class Batch(Generic[Q, A]):
         self._most = most
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
+        self._under_way = 0
 
     def add(self, question: Q) -> "asyncio.Future[A]":
         """Ask; the future gets the answer."""
         future: asyncio.Future[A] = self._loop.create_future()
-        if not self._waiting:
-            self._loop.call_soon(self._send)
         self._waiting.append((question, future))
-        if len(self._waiting) >= self._most:
+        if not self._under_way or len(self._waiting) >= self._most:
             self._send()
         return future
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
         if waiting:
-            self._ask(
-                [question for question, _ in waiting], partial(_answer, [future for _, future in waiting])
-            )
+            self._under_way += 1
+            questions, futures = [question for question, _ in waiting], [future for _, future in waiting]
+            self._ask(questions, partial(self._answered, futures))
+
+    def _answered(self, futures: Sequence["asyncio.Future[A]"], answers: Sequence[A] | Exception) -> None:
+        self._under_way -= 1
+        if self._waiting and not self._under_way:
+            self._loop.call_soon(self._send)
+        _answer(futures, answers)
 
 
 def _answer(futures: Sequence["asyncio.Future[A]"], answers: Sequence[A] | Exception) -> None:

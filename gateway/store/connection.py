@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import hiredis
@@ -18,7 +19,6 @@ OUTAGE = (RedisError, OSError, TimeoutError)
 """What a Redis that is gone, hanging, loading or read-only raises."""
 
 _LONGEST_PAUSE = 1.0
-_CHUNK = 65_536
 
 
 def backoff(attempt: int) -> float:
@@ -79,37 +79,51 @@ async def connect(connection: Connection, patience: float) -> None:
         await connection.connect()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
 
 
-class Inbox:
+class Inbox(asyncio.Protocol):
     """What comes over a connection, whose own ``read_response`` must not be used any more.
 
-    It takes whatever has arrived at once: redis-py's own reading costs some 20 µs an answer, parsing 1.
+    It takes whatever has arrived at once, straight from the transport: redis-py's own reading costs some
+    20 µs an answer, parsing 1.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        """Take a connection that is open, and over which nothing is on its way."""
-        stream = connection._reader  # noqa: SLF001 - redis-py has no word for it
-        assert stream is not None  # noqa: S101 - for the type checker; it is open
-        self._stream = stream
-        self._parser = hiredis.Reader(replyError=connection._parser.parse_error)  # noqa: SLF001
+    def __init__(self, connection: Connection, take: Callable[[Any], None]) -> None:
+        """Read a connection that is open, and over which nothing is on its way.
 
-    async def read(self) -> list[Any]:
-        """Return the next answers, at least one, the server's errors among them as exceptions.
-
-        Raise what :data:`OUTAGE` names when the connection is good for nothing any more.
+        ``take`` gets each answer, the server's errors among them as exceptions; what it raises ends it all.
         """
-        while True:
-            data = await self._stream.read(_CHUNK)
-            if not data:
-                msg = "Redis closed the connection"
-                raise RedisConnectionError(msg)
+        self._take = take
+        self._parser = hiredis.Reader(replyError=connection._parser.parse_error)  # noqa: SLF001
+        self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        assert connection._writer is not None  # noqa: S101, SLF001 - for the type checker; it is open
+        connection._writer.transport.set_protocol(self)  # noqa: SLF001 - redis-py has no word for it
+
+    async def read(self) -> NoReturn:
+        """Read until the connection is good for nothing any more; raise why, as :data:`OUTAGE` names it."""
+        await self._end
+        raise AssertionError
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on the answers that are whole."""
+        if self._end.done():
+            return
+        try:
             self._parser.feed(data)
-            answers = []
             while (answer := self._parser.gets()) is not False:
                 if isinstance(answer, RedisConnectionError):
-                    raise answer
-                answers.append(answer)
-            if answers:
-                return answers
+                    self._fail(answer)
+                    return
+                self._take(answer)
+        except Exception as error:  # noqa: BLE001 - a parser that has lost its way, an answer that ends it all
+            self._fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the reading."""
+        self._fail(exc or RedisConnectionError("Redis closed the connection"))
+
+    def _fail(self, error: Exception) -> None:
+        if not self._end.done():
+            self._end.set_exception(error)
+            self._end.exception()  # nobody may be reading any more
 
 
 async def hang_up(connection: Connection) -> None:

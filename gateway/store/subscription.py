@@ -53,9 +53,10 @@ class Subscription:
             connection = dedicated_connection(self._link.redis)
             try:
                 await connect(connection, max(_PATIENCE, self._link.timeout))
+                inbox = Inbox(connection, self._take)
                 await connection.send_command("SUBSCRIBE", self.channel)
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._read(connection))
+                    group.create_task(inbox.read())
                     group.create_task(self._keep_alive(connection))
             except* OUTAGE:  # the link logs the loss of Redis
                 attempt = 0 if self.present.is_set() else attempt + 1
@@ -64,20 +65,16 @@ class Subscription:
                 await hang_up(connection)
             await asyncio.sleep(backoff(attempt))
 
-    async def _read(self, connection: Connection) -> None:
-        inbox = Inbox(connection)
-        while True:
-            answers = await inbox.read()
-            self._heard = time.monotonic()
-            for answer in answers:
-                if not isinstance(answer, list):
-                    continue
-                if answer[0] == b"message":
-                    self._receive(answer[2])
-                elif answer[0] == b"subscribe":
-                    self.present.set()
-                    if self._begun is not None:
-                        self._begun()
+    def _take(self, answer: object) -> None:
+        self._heard = time.monotonic()
+        if not isinstance(answer, list):
+            return
+        if answer[0] == b"message":
+            self._receive(answer[2])
+        elif answer[0] == b"subscribe":
+            self.present.set()
+            if self._begun is not None:
+                self._begun()
 
     async def _keep_alive(self, connection: Connection) -> None:
         """Make a silent death of the connection show itself: raise TimeoutError when no ping is answered."""

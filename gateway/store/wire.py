@@ -63,11 +63,8 @@ class Wire:
 
     async def read(self) -> None:
         """Hand answers to their callers until the connection breaks; raise why."""
-        inbox = Inbox(self._connection)
         try:
-            while True:
-                for answer in await inbox.read():
-                    self._take(answer)
+            await Inbox(self._connection, self._take).read()
         except asyncio.CancelledError as error:
             self.fail(error)
             raise

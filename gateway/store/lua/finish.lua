@@ -35,11 +35,10 @@ redis.call('DEL', unpack(gone))
 for channel, list in pairs(answers) do
   redis.call('PUBLISH', channel, '\220' .. struct.pack('>H', #list) .. table.concat(list))
 end
-local taken = {}
-if wanted > 0 then
-  if redis.call('ZRANGEBYSCORE', lane, '-inf', '(1e12', 'LIMIT', '0', '1')[1] then
-    taken = take(lane, worker, tonumber(ARGV[3]), tonumber(ARGV[4]), wanted)
-  end
-  if #taken / 3 < wanted then redis.call('ZINCRBY', free, wanted - #taken / 3, worker) end
-end
+if wanted == 0 then return {} end
+-- Nothing waits while a worker has slots free; but for what a sweep has put back, which the next sweep finds.
+if tonumber(redis.call('ZINCRBY', free, ARGV[2], worker)) > wanted then return {} end
+if not redis.call('ZRANGEBYSCORE', lane, '-inf', '(1e12', 'LIMIT', '0', '1')[1] then return {} end
+local taken = take(lane, worker, tonumber(ARGV[3]), tonumber(ARGV[4]), wanted)
+if #taken > 0 then redis.call('ZINCRBY', free, -#taken / 3, worker) end
 return taken
