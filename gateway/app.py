@@ -1,6 +1,7 @@
 """Composition root: a gateway process, built from its catalog and run until it is told to stop."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -66,6 +67,8 @@ async def run(catalog: Catalog, *, shared: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with gateway(catalog, shared=shared):
+        gc.collect()
+        gc.freeze()  # what is here to stay need not be looked through again and again
         await stop.wait()
     log.info("gateway.drained")
 

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 import msgspec
 
+_encode = msgspec.msgpack.Encoder().encode
 _PLAIN = re.compile(r"[A-Za-z0-9_.@-]{1,64}", re.ASCII)
 
 
@@ -34,7 +35,7 @@ def record_name(app: int, session: str, lookup: str, version: str, inputs: Mappi
     session stays readable for whoever looks into Redis; one that a key cannot show plainly is replaced by its
     digest.
     """
-    digest = blake2b(msgspec.msgpack.encode([version, sorted(inputs.items())]), digest_size=16).hexdigest()
+    digest = blake2b(_encode((version, sorted(inputs.items()))), digest_size=16).hexdigest()
     return f"{app}:{_plain(session)}:{lookup}:{digest}"
 
 

@@ -9,7 +9,7 @@ from gateway.edge.http import Handler, json_response
 from gateway.flow import Flow
 
 
-def error_page(status: int, message: str) -> web.Response:
+def error_page(status: int, message: str) -> web.StreamResponse:
     """Return an error of the admin port as JSON."""
     return json_response(msgspec.json.encode({"error": message}), status)
 
@@ -17,7 +17,7 @@ def error_page(status: int, message: str) -> web.Response:
 def admin_handler(flow: Flow) -> Handler:
     """Return the handler of the admin port: ``/live`` and ``/ready``."""
 
-    async def handle(request: web.BaseRequest) -> web.Response:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/live":
             return _status(200, {"status": "live"})
         if request.path == "/ready":
@@ -28,5 +28,5 @@ def admin_handler(flow: Flow) -> Handler:
     return handle
 
 
-def _status(status: int, body: dict[str, Any]) -> web.Response:
+def _status(status: int, body: dict[str, Any]) -> web.StreamResponse:
     return json_response(msgspec.json.encode(body), status)

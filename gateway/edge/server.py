@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import structlog
 from aiohttp import web
+from structlog.typing import FilteringBoundLogger
 
 from gateway.core.catalog import App
 from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
@@ -22,7 +23,7 @@ log = structlog.get_logger("deskgate.edge")
 _CODES = {404: Code.BAD_REQUEST, 405: Code.WRONG_METHOD, 413: Code.TOO_LARGE}
 
 
-def error_page(status: int, message: str) -> web.Response:
+def error_page(status: int, message: str) -> web.StreamResponse:
     """Return the envelope for what never became a callback."""
     code = (
         Code.INTERNAL
@@ -37,8 +38,9 @@ def callback_handler(flow: Flow) -> Handler:
     """Return the handler of the callback port: bytes in, the envelope out, whatever happens."""
     settings = flow.catalog.settings.gateway
     budget = float(settings.budget)
+    lines = log.bind()  # what a lazy logger finds out at each call is found out once
 
-    async def handle(request: web.BaseRequest) -> web.Response:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
         arrival = time.monotonic()
         trace_id = os.urandom(8).hex()
         try:
@@ -58,7 +60,7 @@ def callback_handler(flow: Flow) -> Handler:
             log.exception("callback.failed", code=int(Code.INTERNAL), trace_id=trace_id)
             return json_response(desk.encode_refusal(Code.INTERNAL, "internal error"), 500)
         response = json_response(desk.encode(answered.reply))
-        _log(answered, budget, time.monotonic() - arrival, trace_id)
+        _log(lines, answered, budget, time.monotonic() - arrival, trace_id)
         return response
 
     return handle
@@ -71,17 +73,22 @@ async def _receive(
     if request.method != "POST":
         msg = "callbacks are POSTed"
         raise WrongMethod(msg)
-    verified = desk.verify(request.rel_url.raw_query_string, apps, time.time())
-    body = await _read(request, limit, deadline)
-    return desk.decode(body, verified, request.path)
+    path, _, query = request.raw_path.partition("?")
+    if "%" in path or path[:1] != "/":  # encoded, or in absolute form: seldom, and yarl's business
+        path, query = request.path, request.rel_url.raw_query_string
+    verified = desk.verify(query, apps, time.time())
+    content = request.content
+    if content.is_eof() and "Expect" not in request.headers:  # it came with its head, as nearly all do
+        body = _within(content.read_nowait(), limit)
+    else:
+        body = await _read(request, limit, deadline)
+    return desk.decode(body, verified, path)
 
 
 async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
     """Return the body; raise TooLarge as soon as it is, BadRequest when it does not come in time."""
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
-    if request.content.is_eof():  # it came with its head, as nearly every callback does
-        return _within(request.content.read_nowait(), limit)
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) is not the response
@@ -110,10 +117,10 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body is over max_body ({limit} bytes)")
 
 
-def _log(answered: Answered, budget: float, took: float, trace_id: str) -> None:
+def _log(lines: FilteringBoundLogger, answered: Answered, budget: float, took: float, trace_id: str) -> None:
     """Write the canonical line of a callback. Names only: no variable's value is ever logged."""
     callback = answered.callback
-    log.info(
+    lines.info(
         "callback.answered",
         app=callback.app,
         session=callback.session,
@@ -124,7 +131,7 @@ def _log(answered: Answered, budget: float, took: float, trace_id: str) -> None:
         budget_ms=round(budget * 1000),
         lookups={
             outcome.lookup: {
-                "source": str(outcome.source),
+                "source": outcome.source.value,
                 "age_ms": None if outcome.age is None else round(outcome.age * 1000),
                 "took_ms": round(outcome.took * 1000, 2),
                 "code": int(outcome.code),

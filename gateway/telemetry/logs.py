@@ -24,7 +24,7 @@ def configure_logs(process: str, *, terminal: bool | None = None) -> None:
         shared.append(structlog.dev.ConsoleRenderer())
         factory: Any = structlog.PrintLoggerFactory(sys.stdout)
     else:
-        shared += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_dumps)]
+        shared = [_Line(process)]
         lines = _Lines(sys.stdout.buffer)
         atexit.register(lines.flush)
         factory = lambda *_: lines  # noqa: E731
@@ -69,6 +69,17 @@ class _Stamp:
         return event
 
 
+class _Line(_Stamp):
+    """Does all that a JSON line takes in one step: what is written for every callback has to be cheap."""
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> bytes:  # type: ignore[override]
+        event["level"] = name
+        super().__call__(logger, name, event)
+        if "exc_info" in event:
+            event = structlog.processors.format_exc_info(logger, name, event)
+        return _dumps(event)
+
+
 class _Lines:
     """Writes the lines of one turn of the loop at once; without a loop, each as it comes."""
 
@@ -96,8 +107,11 @@ class _Lines:
             self._out.flush()
 
 
-def _dumps(event: EventDict, **_: object) -> bytes:
+_encoder = msgspec.json.Encoder(enc_hook=repr)
+
+
+def _dumps(event: EventDict) -> bytes:
     try:
-        return msgspec.json.encode(event, enc_hook=repr)
+        return _encoder.encode(event)
     except (TypeError, ValueError, RecursionError):  # a lone surrogate, a key that is no text
         return msgspec.json.encode({str(key): ascii(value) for key, value in event.items()})
