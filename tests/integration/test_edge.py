@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import aiohttp
@@ -204,6 +205,37 @@ async def test_one_connection_serves_callback_after_callback(running: Gateway) -
     writer.close()
     await writer.wait_closed()
     assert statuses == [200, 405, 413, 403, 200]
+
+
+@pytest.mark.parametrize(
+    ("version", "header", "closes"),
+    [
+        ("1.1", "", False),
+        ("1.1", "Connection: close\r\n", True),
+        ("1.0", "", True),
+        ("1.0", "Connection: keep-alive\r\n", False),
+    ],
+)
+async def test_response_keeps_to_http(version: str, header: str, closes: bool, running: Gateway) -> None:  # noqa: FBT001
+    """What is written by hand must say what aiohttp would: length, date (RFC 9110, 6.6.1), what comes next."""
+    reader, writer = await asyncio.open_connection(*running.callbacks)
+    request = (
+        f"POST /?SdkAppid={APP} HTTP/{version}\r\nHost: x\r\n{header}Content-Length: {len(BODY)}\r\n\r\n"
+    )
+    writer.write(request.encode() + BODY)
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2])
+    assert head.startswith(f"HTTP/{version} 200 OK\r\n")
+    assert fields["Content-Type"] == "application/json"
+    assert abs(parsedate_to_datetime(fields["Date"]).timestamp() - time.time()) < 60
+    envelope = json.loads(await reader.readexactly(int(fields["Content-Length"])))
+    assert envelope["ErrorCode"] == Code.NO_ROUTE
+    if closes:
+        assert await reader.read() == b""
+    else:
+        writer.write(request.encode() + BODY)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/")
+    writer.close()
 
 
 async def test_bug_is_answered_with_the_envelope_and_logged_with_its_trace(
