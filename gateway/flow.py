@@ -11,7 +11,7 @@ from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.ladder import Outcome
 from gateway.core.messages import Callback, Job, Reply
 from gateway.core.records import Known, record_name
-from gateway.store.hand_off import Asked, HandOff
+from gateway.store.hand_off import NOT_AWAITED, Asked, HandOff
 from gateway.store.queue import State, Wanted
 
 REPLY_SHARE = 0.03
@@ -103,7 +103,7 @@ class Flow:
         except QueueUnavailable as error:
             now = time.monotonic()
             return {q.lookup.name: ladder.degraded(q.lookup, error.code, q.known, now) for q in questions}
-        await self._hand_off.wait([one for one in asked if one.state is not State.UNATTENDED], deadline)
+        await self._hand_off.wait([one for one in asked if one.state not in NOT_AWAITED], deadline)
         now = time.monotonic()
         return {
             q.lookup.name: self._outcome(q.lookup, one, now) for q, one in zip(questions, asked, strict=True)
@@ -116,7 +116,7 @@ class Flow:
             if known is not None and ladder.whole(lookup, known.variables):
                 return ladder.fresh(lookup, known, now)
             code = Code.LOOKUP_FAILED
-        elif asked.state is State.REFUSED:
+        elif asked.state in {State.REFUSED, State.SHED}:
             code = Code.OVERLOADED
         elif asked.state is State.UNATTENDED:
             code = Code.NO_WORKERS

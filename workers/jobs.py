@@ -115,6 +115,7 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
         answer, attempts = await _ask(lane, job, taken.job_id, left if left > 0 else lane.late)
     at = time.monotonic()
     took = at - begun
+    lane.give_back.took(took)
     lookup = lane.catalog.lookups.get(job.lookup)
     kept = lookup.kept if lookup else 0.0
     following = await lane.finish(Finished(envelope, answer, kept, at, taken.ahead_ms, wants))

@@ -96,7 +96,7 @@ class PushWorker(Worker):
         if self._draining:
             return
         free = max(0, self.max_jobs - self._running - len(self._backlog))
-        for taken in await self.lane.give_back.sweep(free):
+        for taken in await self.lane.give_back.sweep(free, self.max_jobs):
             self._start(taken)
 
     def _receive(self, message: bytes) -> None:

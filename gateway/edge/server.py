@@ -38,7 +38,7 @@ def callback_handler(flow: Flow) -> Handler:
     """Return the handler of the callback port: bytes in, the envelope out, whatever happens."""
     settings = flow.catalog.settings.gateway
     budget = float(settings.budget)
-    lines = log.bind()  # what a lazy logger finds out at each call is found out once
+    logger = log.bind()  # what a lazy logger finds out at each call is found out once
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         arrival = time.monotonic()
@@ -60,7 +60,7 @@ def callback_handler(flow: Flow) -> Handler:
             log.exception("callback.failed", code=int(Code.INTERNAL), trace_id=trace_id)
             return json_response(desk.encode_refusal(Code.INTERNAL, "internal error"), 500)
         response = json_response(desk.encode(answered.reply))
-        _log(lines, answered, budget, time.monotonic() - arrival, trace_id)
+        _log(logger, answered, budget, time.monotonic() - arrival, trace_id)
         return response
 
     return handle
@@ -117,10 +117,10 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body is over max_body ({limit} bytes)")
 
 
-def _log(lines: FilteringBoundLogger, answered: Answered, budget: float, took: float, trace_id: str) -> None:
+def _log(logger: FilteringBoundLogger, answered: Answered, budget: float, took: float, trace_id: str) -> None:
     """Write the canonical line of a callback. Names only: no variable's value is ever logged."""
     callback = answered.callback
-    lines.info(
+    logger.info(
         "callback.answered",
         app=callback.app,
         session=callback.session,

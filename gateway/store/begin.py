@@ -54,7 +54,13 @@ class Begin:
         names: list[str] = []
         arguments: list[bytes | str | float] = []
         for job, lane, fresh, late, revalidate in wanted:
-            names += (keys.record(job.record), keys.flight(job.record), keys.lane(lane), keys.free(lane))
+            names += (
+                keys.record(job.record),
+                keys.flight(job.record),
+                keys.lane(lane),
+                keys.free(lane),
+                keys.pace(lane),
+            )
             arguments += (
                 left_ms,
                 int(fresh * 1000),

@@ -23,6 +23,12 @@ from gateway.store.queue import (
 
 _MOST = 8
 _MOST_CLAIMS = 1000
+_WEIGHT = 0.1
+"""Weight of the last job in the average of what a job takes."""
+
+_WORTH = 1.25
+"""Times that average a job must have left, or it goes behind those that nobody waits for."""
+
 _FINISH = Script("finish", "take")
 _SWEEP = Script("sweep", "take")
 _encode = msgspec.msgpack.Encoder().encode
@@ -62,6 +68,9 @@ class Finish:
         """Take the lane, and the seconds that its longest job runs."""
         self._link = link
         self._names = (keys.lane(lane), keys.free(lane))
+        self._pace = keys.pace(lane)
+        self._takes = 0.0
+        self._lately = 0
         self._keys = keys
         self._worker = worker
         self._lapse = int((longest + CLAIM_MARGIN) * 1000)
@@ -81,15 +90,23 @@ class Finish:
         finally:
             self.under_way -= 1
 
-    async def sweep(self, free: int) -> list[Taken]:
-        """Register the worker with ``free`` slots, put back what dead workers held, and take what waits.
+    def took(self, seconds: float) -> None:
+        """Note what a job took: by the average is told what can still be done in time."""
+        self._lately += 1
+        self._takes = self._takes + (seconds - self._takes) * _WEIGHT if self._takes else seconds
+
+    async def sweep(self, free: int, slots: int) -> list[Taken]:
+        """Register the worker with ``free`` of ``slots``, put back what dead workers held, take what waits.
 
         Return the jobs taken, at most ``free``; raise QueueUnavailable.
         """
         silent, kept = int(WORKER_SILENT * 1000), int(JOB_KEPT * 1000)
         busy = int(self.under_way > 0)
-        arguments = (self._worker, free, silent, self._lapse, kept, _MOST_CLAIMS, busy)
-        reply = await self._link.run(_SWEEP, self._names, arguments)
+        takes = self._takes * 1000 if self._lately else 0.0
+        pace = (int(takes) + 1, round(slots * 1000 / takes, 1)) if takes else ("", "")
+        self._lately = 0
+        arguments = (self._worker, free, silent, self._lapse, kept, _MOST_CLAIMS, busy, *pace)
+        reply = await self._link.run(_SWEEP, (*self._names, self._pace), arguments)
         if not reply:
             return []
         ahead_ms = server_ms(reply) - time.monotonic() * 1000
@@ -105,6 +122,7 @@ class Finish:
         wanted = sum(one.wants for one, _ in batch)
         names = [*self._names]
         arguments: list[bytes | str | float] = [self._worker, wanted, int(now_ms), self._lapse]
+        arguments.append(int(self._takes * 1000 * _WORTH))
         for finished, encoded in batch:
             job_id = finished.answer.job_id
             names += (

@@ -23,6 +23,9 @@ log = structlog.get_logger("deskgate.store")
 _WORTH_ANOTHER = 0.05
 """Least seconds left for which a lookup is begun again after the job that it had joined failed."""
 
+NOT_AWAITED = {State.UNATTENDED, State.SHED}
+"""States of lookups whose jobs may run some time, and are not worth waiting for."""
+
 _SERVED = {State.FRESH, State.REVALIDATING}
 _RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
 
@@ -86,7 +89,7 @@ class HandOff:
             job = None
             if job_id:
                 job = self.replies.expect(job_id, want.job.lookup, record, left + want.late + JOB_KEPT)
-                job.late = job.late or state is State.UNATTENDED
+                job.late = job.late or state in NOT_AWAITED
             asked.append(Asked(want, state, known, job, since, server_ms))
         return asked
 

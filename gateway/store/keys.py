@@ -25,6 +25,10 @@ class Keys:
         """Return the sorted set of a lane's workers, each by its channel, with the slots that it has free."""
         return f"{self.prefix}:free:{lane}"
 
+    def pace(self, lane: str) -> str:
+        """Return the hash of a lane's workers, each with the ms that a job takes and its jobs per second."""
+        return f"{self.prefix}:pace:{lane}"
+
     def polled(self, lane: str) -> str:
         """Return the string key that tells that a stock arq worker polls a lane."""
         return f"{self.lane(lane)}:polled"

@@ -41,6 +41,7 @@ class State(IntEnum):
     REFUSED = 3
     REVALIDATING = 4
     UNATTENDED = 5
+    SHED = 6
 
 
 class Wanted(NamedTuple):

@@ -217,7 +217,7 @@ async def test_one_connection_serves_callback_after_callback(running: Gateway) -
     ],
 )
 async def test_response_keeps_to_http(version: str, header: str, closes: bool, running: Gateway) -> None:  # noqa: FBT001
-    """What is written by hand must say what aiohttp would: length, date (RFC 9110, 6.6.1), what comes next."""
+    """What is written by hand says what aiohttp would: length, date (RFC 9110, 6.6.1), what comes next."""
     reader, writer = await asyncio.open_connection(*running.callbacks)
     request = (
         f"POST /?SdkAppid={APP} HTTP/{version}\r\nHost: x\r\n{header}Content-Length: {len(BODY)}\r\n\r\n"

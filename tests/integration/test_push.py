@@ -146,7 +146,7 @@ async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(p
             await begin(side, 3)
         lane = Lane(catalog, "crm", side.link)
         await asyncio.sleep(0.02)  # the dead one's deadline is 1 ms away, and told in steps of 10
-        taken = await lane.give_back.sweep(3)
+        taken = await lane.give_back.sweep(3, 3)
         await lane.backend.close()
     assert [one.job_id.split(":")[1] for one in taken] == ["t3", "t2", "t1"]
 

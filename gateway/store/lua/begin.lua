@@ -1,7 +1,7 @@
 -- Begin lookups, of one callback or of several: per lookup, its record if it will do, or the job in flight
 -- joined, or a new job, handed to an idle worker if there is one and left on the lane if there is none.
 --
--- KEYS, four per lookup: record, flight, lane, free
+-- KEYS, five per lookup: record, flight, lane, free, pace
 -- ARGV[1] reply channel of the gateway     ARGV[2] prefix of waiters keys
 -- ARGV[3] ms for which a job that nobody finishes is kept   ARGV[4] most jobs on a lane
 -- ARGV[5] ms past its longest run until a job's worker is taken for dead
@@ -9,7 +9,7 @@
 -- and is refreshed behind), late (ms that a job may run past its deadline), id and body of the new job
 -- Returns {seconds, microseconds, then three per lookup: state, record or '', job id or ''}
 -- States: 0 fresh, 1 joined, 2 begun, 3 refused because the lane is full, 4 revalidating, 5 begun, but nobody is
--- there to run it
+-- there to run it, 6 begun as a refresh, because it could not have been done in time
 --
 -- A job is a msgpack array [deadline, enqueued, job, reply channel]; its two float64 are written here, from this
 -- server's clock, so that no other clock takes part. A deadline of 0 is none: nobody waits for a refresh. A
@@ -85,6 +85,19 @@ local function full(lane, left)
   return redis.call('ZCARD', lane) >= limit
 end
 
+-- Tell whether a job that waits for its turn could be done in time, as the lane's workers have told their pace: the
+-- ms that a job takes, and jobs per second. After some idle seconds none is known: then it could.
+local function in_time(lane, pace, left)
+  local rate, takes = 0, 0
+  for _, told in ipairs(redis.call('HVALS', pace)) do
+    local one, per_second = told:match('(%S+) (%S+)')
+    takes, rate = math.max(takes, tonumber(one)), rate + per_second
+  end
+  if rate == 0 then return true end
+  local before = redis.call('ZCOUNT', lane, whole(now / 10), '(5e11')
+  return (before + 1) / rate * 1000 + takes <= left
+end
+
 -- Tell whether the job in flight is still under way. One whose worker is gone is handed to another worker; one
 -- that could wait, because nobody waited for it, no longer can.
 local function flies(lane, free, job, left, late)
@@ -104,8 +117,8 @@ local function flies(lane, free, job, left, late)
 end
 
 local replies = {time[1], time[2]}
-for i = 0, #KEYS / 4 - 1 do
-  local record, flight, lane, free = KEYS[i * 4 + 1], KEYS[i * 4 + 2], KEYS[i * 4 + 3], KEYS[i * 4 + 4]
+for i = 0, #KEYS / 5 - 1 do
+  local record, flight, lane, free, pace = unpack(KEYS, i * 5 + 1, i * 5 + 5)
   local k = i * 6 + 6
   local left, fresh, late = tonumber(ARGV[k]), tonumber(ARGV[k + 1]), tonumber(ARGV[k + 3])
   local job, body = ARGV[k + 4], ARGV[k + 5]
@@ -130,9 +143,13 @@ for i = 0, #KEYS / 4 - 1 do
       state, job = behind and 4 or 3, ''
     else
       redis.call('SET', 'arq:job:' .. job, body, 'PX', whole(left + kept))
-      redis.call('SET', flight, job, 'PX', whole(behind and kept or left + late))
+      local refresh = behind
+      if not handed and attended and not behind and not in_time(lane, pace, left) then
+        state, refresh = 6, true
+      end
+      redis.call('SET', flight, job, 'PX', whole(refresh and kept or left + late))
       if not handed then
-        redis.call('ZADD', lane, whole(behind and 5e11 + now / 10 or (now + left) / 10), job)
+        redis.call('ZADD', lane, whole(refresh and 5e11 + now / 10 or (now + left) / 10), job)
         if not attended and redis.call('EXISTS', lane .. ':polled') == 0 then state = 5 end
       end
       if behind then state, job = 4, '' end

@@ -4,7 +4,7 @@
 -- KEYS[1] lane   KEYS[2] free   then five per job: record, waiters (channels that joined), arq job, arq retry,
 -- arq in-progress
 -- ARGV[1] worker   ARGV[2] jobs that it wants next   ARGV[3] now, ms on this server's clock as the worker reckons
--- it   ARGV[4] ms until its next claims lapse   then five per job: id, answer, record as msgpack, or '' to leave
+-- it   ARGV[4] ms until its next claims lapse   ARGV[5] least ms left that a job is worth taking with   then five per job: id, answer, record as msgpack, or '' to leave
 -- it as it is, ms for which the record is kept, channel of the gateway that began the job, or ''
 -- Returns the next jobs: three per job, id, try, body
 --
@@ -20,7 +20,7 @@ local function tell(channel, answer)
 end
 
 for i = 0, (#KEYS - 2) / 5 - 1 do
-  local k, a = i * 5 + 3, i * 5 + 5
+  local k, a = i * 5 + 3, i * 5 + 6
   local answer, channel = ARGV[a + 1], ARGV[a + 4]
   ids[i + 1] = ARGV[a]
   if ARGV[a + 2] ~= '' then redis.call('SET', KEYS[k], ARGV[a + 2], 'PX', ARGV[a + 3]) end
@@ -39,6 +39,6 @@ if wanted == 0 then return {} end
 -- Nothing waits while a worker has slots free; but for what a sweep has put back, which the next sweep finds.
 if tonumber(redis.call('ZINCRBY', free, ARGV[2], worker)) > wanted then return {} end
 if not redis.call('ZRANGEBYSCORE', lane, '-inf', '(1e12', 'LIMIT', '0', '1')[1] then return {} end
-local taken = take(lane, worker, tonumber(ARGV[3]), tonumber(ARGV[4]), wanted)
+local taken = take(lane, worker, tonumber(ARGV[3]), tonumber(ARGV[4]), wanted, tonumber(ARGV[5]))
 if #taken > 0 then redis.call('ZINCRBY', free, -#taken / 3, worker) end
 return taken

@@ -1,11 +1,12 @@
 -- What a worker does every now and then: say how many slots it has free, put back the jobs whose workers are
 -- gone, and take what waits. What begin.lua and finish.lua hand out is never missed for longer than this.
 --
--- KEYS: lane, free
+-- KEYS: lane, free, pace
 -- ARGV[1] worker   ARGV[2] slots it has free   ARGV[3] ms for which a silent worker counts as there
 -- ARGV[4] ms until its claims lapse   ARGV[5] ms for which a job that nobody finishes is kept
 -- ARGV[6] most claims to look at   ARGV[7] '1' when the worker is in the midst of finishing jobs, and the slots
 -- that are noted already count more than those that it says
+-- ARGV[8] ms that its jobs take, on average, '' when it has run none lately   ARGV[9] jobs that it does per second
 -- Returns {} when the lane is empty, else {seconds, microseconds, then three per job taken: id, try, body}
 if ARGV[7] == '1' then
   redis.call('ZADD', KEYS[2], 'NX', ARGV[2], ARGV[1])
@@ -13,6 +14,10 @@ else
   redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 end
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
+if ARGV[8] ~= '' then
+  redis.call('HSET', KEYS[3], ARGV[1], ARGV[8] .. ' ' .. ARGV[9])
+  redis.call('PEXPIRE', KEYS[3], ARGV[3])
+end
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
@@ -46,7 +51,7 @@ for i = 1, #claims, 2 do
     end
   end
 end
-local taken = take(lane, ARGV[1], now, lapse, tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1])))
+local taken = take(lane, ARGV[1], now, lapse, tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1])), tonumber(ARGV[8]) or 0)
 if #taken > 0 then redis.call('ZINCRBY', KEYS[2], -#taken / 3, ARGV[1]) end
 table.insert(taken, 1, time[2])
 table.insert(taken, 1, time[1])

@@ -6,10 +6,10 @@
 --   1e12 and above, ms             a worker has it until then (or a stock arq client has deferred it until then)
 -- arq's own worker compares with milliseconds: to it, whatever waits is due.
 
--- Take at most `room` jobs for a worker: those with time left by deadline, then refreshes, then those past their
--- deadline, so that dead work never delays live work. Return {id, try, body, ...}.
-local function take(lane, worker, now, lapse, room)
-  local soonest, until_ms = string.format('%d', now / 10), string.format('%d', now + lapse)
+-- Take at most `room` jobs for a worker: by deadline those that have `least` ms left, enough to be done; then
+-- refreshes; then those whose time is up, so that dead work never delays live work. Return {id, try, body, ...}.
+local function take(lane, worker, now, lapse, room, least)
+  local soonest, until_ms = string.format('%d', (now + least) / 10), string.format('%d', now + lapse)
   local bands = {{soonest, '(5e11'}, {'5e11', '(1e12'}, {'-inf', '(' .. soonest}}
   local taken = {}
   for _, band in ipairs(bands) do
