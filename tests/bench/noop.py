@@ -5,6 +5,8 @@ import asyncio
 from gateway.core.messages import Ask
 
 NAP = 0.02
+BEDS = 20
+_beds = asyncio.Semaphore(BEDS)
 
 
 async def noop(_: Ask) -> dict[str, str]:
@@ -13,6 +15,7 @@ async def noop(_: Ask) -> dict[str, str]:
 
 
 async def nap(_: Ask) -> dict[str, str]:
-    """Answer after 20 ms, spent waiting."""
-    await asyncio.sleep(NAP)
+    """Answer after 20 ms, spent waiting, as a backend does that takes so many at a time."""
+    async with _beds:
+        await asyncio.sleep(NAP)
     return {"answer": "42"}
