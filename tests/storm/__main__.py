@@ -15,7 +15,7 @@ from tests.bench.section import Section
 from tests.bench.stage import ROOT
 from tests.storm import results
 from tests.storm.contestants import CONTESTANTS
-from tests.storm.introduction import INTRODUCTION
+from tests.storm.introduction import introduction
 from tests.storm.pace import PACES
 from tests.storm.run import run
 from tests.storm.scenarios import SCENARIOS, Scenario
@@ -39,11 +39,15 @@ from tests.storm.scenarios import SCENARIOS, Scenario
     type=click.Choice(CONTESTANTS),
     help="Only this; may be repeated.",
 )
+@click.option("--keep", is_flag=True, help="Write docs/storm.md from a quick run, too.")
 @click.option(
     "--logs", type=click.Path(path_type=Path, file_okay=False), help="Keep what processes write here."
 )
-def main(*, quick: bool, scenarios: tuple[str, ...], contestants: tuple[str, ...], logs: Path | None) -> None:
+def main(
+    *, quick: bool, keep: bool, scenarios: tuple[str, ...], contestants: tuple[str, ...], logs: Path | None
+) -> None:
     """Play the scenarios and print the results; a whole run writes docs/storm.md, too."""
+    pace = "quick" if quick else "whole"
     console = Console()
     facts = machine.describe("tests.storm", sys.argv[1:])
     for name, value in facts.items():
@@ -54,14 +58,14 @@ def main(*, quick: bool, scenarios: tuple[str, ...], contestants: tuple[str, ...
     storm: dict[str, results.Tallies] = {}
     sections = []
     for scenario in chosen:
-        storm[scenario.name] = _play(console, scenario, names, "quick" if quick else "whole", logs)
+        storm[scenario.name] = _play(console, scenario, names, pace, logs)
         sections.append(results.section(scenario, storm[scenario.name]))
         report.show(console, sections[-1])
     sections[0] = replace(sections[0], targets=results.targets(storm))
     report.show_targets(console, sections)
     console.print(f"[dim]{time.monotonic() - begun:.0f} s", highlight=False)
-    if not quick and not scenarios and not contestants:
-        _write(facts, sections, console)
+    if (keep or not quick) and not scenarios and not contestants:
+        _write(pace, facts, sections, console)
 
 
 def _play(
@@ -86,8 +90,8 @@ def _play(
     return tallies
 
 
-def _write(facts: machine.Machine, sections: list[Section], console: Console) -> None:
-    report.write(ROOT / "docs" / "storm.md", INTRODUCTION, facts, sections)
+def _write(pace: str, facts: machine.Machine, sections: list[Section], console: Console) -> None:
+    report.write(ROOT / "docs" / "storm.md", introduction(PACES[pace]), facts, sections)
     console.print("written: docs/storm.md, docs/storm.svg")
 
 

@@ -1,22 +1,25 @@
 """What the document of a storm says before its figures."""
 
-from tests.storm.pace import WHOLE
+from tests.storm.pace import Pace
 from tests.storm.workload import FEWEST, MOST
 
-INTRODUCTION = f"""\
+
+def introduction(pace: Pace) -> str:
+    """Return what a reader has to know about a run of this pace."""
+    return f"""\
 # Storm
 
 What callbacks are worth when the CRM, the workers or Redis fail: deskgate beside what people would build \
 instead. Figures of one run on one machine; `make storm` plays it on yours.
 
-**The workload** is made from a seed: {WHOLE.sessions:,} sessions of {FEWEST} to {MOST} callbacks, each with \
+**The workload** is made from a seed: {pace.sessions:,} sessions of {FEWEST} to {MOST} callbacks, each with \
 two or three lookups, of which about 70 % repeat inputs that the session has asked for already. A session's \
-callbacks are {WHOLE.think_least:g} s and more apart (on top of it an exponential of mean \
-{WHOLE.think_more:g} s); sessions begin at any time of the {WHOLE.length:g} s that a scenario takes, which \
+callbacks are {pace.think_least:g} s and more apart (on top of it an exponential of mean \
+{pace.think_more:g} s); sessions begin at any time of the {pace.length:g} s that a scenario takes, which \
 makes about 110 callbacks a second. Each callback is sent at its time, whatever became of the others, and \
-its reply time counts from then. Troubles of the CRM last from {WHOLE.trouble_from:g} s to \
-{WHOLE.trouble_until:g} s; a worker is killed every {WHOLE.kill_every:g} s; Redis is away for \
-{WHOLE.redis_away:g} s, from {WHOLE.trouble_from:g} s on.
+its reply time counts from then. Troubles of the CRM last from {pace.trouble_from:g} s to \
+{pace.trouble_until:g} s; a worker is killed every {pace.kill_every:g} s; Redis is away for \
+{pace.redis_away:g} s, from {pace.trouble_from:g} s on.
 
 **The contestants** get the same callbacks one after the other, each with a CRM and a Redis of its own; the \
 CRM draws the fate of the n-th call of a path from the same seed. Whatever ends is started again at once.
