@@ -1,11 +1,13 @@
 """Every reply of a backend has its meaning: from the flaky CRM, and from servers that are worse."""
 
 import gzip
+import itertools
 import json
 import socket
 import time
 import tracemalloc
 import zlib
+from collections.abc import Mapping
 
 import pytest
 from aiohttp import web
@@ -202,13 +204,19 @@ async def test_a_compressed_bomb_is_a_bad_reply_before_it_fills_the_memory() -> 
 async def test_a_backend_that_takes_too_long_is_a_timeout(kind: str, crm: Crm) -> None:
     """Whether nothing comes or a byte a second: the attempt timeout is the limit of it all."""
     crm.put(only(kind))
+    attempts = itertools.count()
     began = time.monotonic()
     async with backend(crm.url, ORDER) as ask:
+
+        async def attempt() -> Mapping[str, str]:
+            next(attempts)
+            return await ask(id="1")
+
         with pytest.raises(TimedOut) as caught:
-            await RetryPolicy(2, 0.05).run(lambda: ask(id="1"), 5.0, lambda *_: None)
+            await RetryPolicy(2, 0.05).run(attempt, 60.0, lambda *_: None)
     assert caught.value.code == Code.TIMEOUT
-    assert time.monotonic() - began < 2.0
-    assert crm.stats.report()["total"] == 2
+    assert time.monotonic() - began < 10.0
+    assert next(attempts) == 2
 
 
 async def test_no_failure_shows_a_credential_or_the_reply() -> None:

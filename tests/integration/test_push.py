@@ -1,7 +1,6 @@
 """The hand-over: a job goes straight to a worker, the sorted set is the truth, nothing runs twice at once."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -172,12 +171,12 @@ async def test_every_job_runs_once_with_several_workers_and_leaves_no_key(place:
                     assert [a.variables["order_id"] for a in answers if a] == [
                         str(n) for n in range(batch, batch + 100)
                     ]
-        left = Counter(
-            [(await redis.type(key)).decode() async for key in redis.scan_iter(f"{place.prefix}:*")]
-        )
+        left = {key.decode().split(":")[1] async for key in redis.scan_iter(f"{place.prefix}:*")}
+        on_lane = [key async for key in redis.scan_iter(f"{place.prefix}:lane:*")]
         arq_keys = [key async for key in redis.scan_iter(f"arq:*{place.prefix}*")]
     assert set(crm.stats.calls.values()) == {1}
-    assert left.keys() <= {"string"}  # the records, the flights until they lapse, and arq's heartbeat
+    assert left <= {"record", "flight", "pace", "lane"}  # all but the records lapse within seconds
+    assert all(key.endswith(b":health-check") for key in on_lane)
     assert arq_keys == []
 
 
