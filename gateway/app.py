@@ -13,7 +13,9 @@ from gateway.core.catalog import Catalog
 from gateway.core.config import Address
 from gateway.edge import admin, server
 from gateway.edge.http import Port
+from gateway.events import Events
 from gateway.flow import Flow
+from gateway.store.forget import Forget
 from gateway.store.hand_off import HandOff
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
@@ -39,10 +41,14 @@ async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Ga
     """
     settings = catalog.settings
     link = RedisLink(settings.redis.url, settings.redis.timeout)
-    hand_off = HandOff(link, Keys(settings.redis.prefix), Sessions(settings.gateway.local_records))
+    keys = Keys(settings.redis.prefix)
+    sessions = Sessions(settings.gateway.local_records, settings.gateway.local_bytes)
+    hand_off = HandOff(link, keys, sessions)
+    forget = Forget(link, keys, sessions)
     flow = Flow(catalog, hand_off)
+    events = Events(flow, hand_off, forget)
     callbacks = Port(
-        server.callback_handler(flow),
+        server.callback_handler(flow, events),
         server.error_page,
         settings.gateway.listen,
         tls=settings.gateway.tls,
@@ -52,11 +58,15 @@ async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Ga
     admin_port = Port(admin.admin_handler(flow), admin.error_page, settings.gateway.admin, shared=shared)
     await link.start()
     await hand_off.replies.start(patience=settings.redis.timeout)
+    await forget.start(patience=settings.redis.timeout)
     try:
         async with admin_port, callbacks:
             log.info("gateway.started", listen=_text(callbacks.address), admin=_text(admin_port.address))
             yield Gateway(callbacks.address, admin_port.address, flow)
     finally:
+        await events.close(settings.gateway.budget)
+        await flow.close()
+        await forget.close()
         await hand_off.replies.close()
         await link.close()
 

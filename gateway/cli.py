@@ -1,7 +1,9 @@
 """Every command of ``deskgate``. Each imports what it runs, so that ``--help`` is quick."""
 
+import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,40 @@ def call(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 @main.command()
+@_config
+@click.option("--session", help="SystemSessionID.")
+@click.option("--user", help="SystemClientUserID: every session of this user, and what they share.")
+@click.option("--app", type=int, help="In this SdkAppid alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def forget(
+    path: Path,
+    session: str | None,
+    user: str | None,
+    app: int | None,
+    as_json: bool,  # noqa: FBT001 - click passes it by name
+) -> None:
+    """Erase the records of a session or a user, in Redis and in every gateway; exit 0 even for none."""
+    from gateway.core.errors import QueueUnavailable
+    from gateway.store.erase import Whom, erase
+    from gateway.store.keys import Keys
+
+    if (session is None) == (user is None):
+        msg = "name either a --session or a --user"
+        raise click.UsageError(msg)
+    if not (session or user):
+        msg = "the name is empty: no callback has such a one"
+        raise click.UsageError(msg)
+    catalog = _load(path)
+    redis = catalog.settings.redis
+    whom = Whom(tuple(catalog.apps), app, session, user)
+    try:
+        removed = uvloop.run(erase(redis.url, Keys(redis.prefix), whom, _progress()))
+    except QueueUnavailable as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(json.dumps({"removed": removed}) if as_json else f"removed {removed}")
+
+
+@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=int, default=9000, show_default=True, help="0 lets the kernel choose.")
 @click.option("--script", type=click.Path(path_type=Path), help="The fault script, a TOML file.")
@@ -167,6 +203,17 @@ def _load(path: Path, *, embedded: bool = False) -> Catalog:
         for fault in error.faults:
             click.echo(f"  {fault}", err=True)
         sys.exit(1)
+
+
+def _progress() -> Callable[[float], None]:
+    """Return what shows how far a long run is, on a terminal alone."""
+    begun = time.monotonic()
+
+    def show(share: float) -> None:
+        if sys.stderr.isatty() and time.monotonic() - begun > 1:
+            click.echo(f"\r{share:.0%} looked at ", err=True, nl=False)
+
+    return show
 
 
 def _serve(serve: Callable[[], Any]) -> None:

@@ -8,14 +8,17 @@ import msgspec
 from gateway.core import ladder
 from gateway.core.catalog import Catalog, Lookup, Route
 from gateway.core.errors import Code, QueueUnavailable
-from gateway.core.ladder import Outcome
-from gateway.core.messages import Callback, Job, Reply
-from gateway.core.records import Known, record_name
+from gateway.core.ladder import Outcome, Source
+from gateway.core.messages import Callback, Job, Reply, SessionEvent
+from gateway.core.records import Known, record_name, user_record_name
 from gateway.store.hand_off import NOT_AWAITED, Asked, HandOff
 from gateway.store.queue import State, Wanted
+from gateway.store.refresh import Refreshes
 
 REPLY_SHARE = 0.03
 """Share of the budget kept back for merging, encoding and sending the reply."""
+
+_SERVED = {State.FRESH: ladder.fresh, State.REVALIDATING: ladder.revalidating}
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -28,16 +31,33 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A lookup that a callback asks for: the job that would answer it, and what this process remembers."""
+    """A lookup that a callback asks for: the job that would answer it, and what this process remembers.
+
+    ``known`` is the session's record, ``of_user`` what the user's sessions share, if they do;
+    ``indexed`` are the seconds for which the session's index notes it.
+    """
 
     lookup: Lookup
     job: Job
     known: Known | None
+    of_user: Known | None
+    indexed: float
 
     @property
     def complete(self) -> bool:
         """Whether every input has a value."""
         return all(self.job.inputs.values())
+
+    @property
+    def want(self) -> Wanted:
+        """What to hand to the workers."""
+        lookup = self.lookup
+        revalidate = lookup.stale_while_revalidate
+        return Wanted(self.job, lookup.lane, lookup.fresh, lookup.late, revalidate, indexed=self.indexed)
+
+    def degraded(self, code: Code, now: float) -> Outcome:
+        """Return the best that this process remembers."""
+        return ladder.degraded(self.lookup, code, self.known, now, of_user=self.of_user)
 
 
 class Flow:
@@ -47,7 +67,12 @@ class Flow:
         """Take what is declared and the way to the workers."""
         self.catalog = catalog
         self._hand_off = hand_off
+        self._refreshes = Refreshes(hand_off, catalog.settings.gateway.budget)
         self._inflight = 0
+
+    async def close(self) -> None:
+        """Let go of what goes on behind the callbacks."""
+        await self._refreshes.close()
 
     async def degraded(self) -> list[str]:
         """Return what this gateway has to do without: ``redis``, or ``lane:NAME`` where no worker is."""
@@ -59,7 +84,7 @@ class Flow:
     async def answer(self, callback: Callback, deadline: float, trace_id: str) -> Answered:
         """Return the reply to ``callback`` before ``deadline``, on the monotonic clock; raise NoRoute."""
         route = self.catalog.route(callback)
-        questions = [self._plan(lookup, callback, trace_id) for lookup in route.lookups]
+        questions = [self.plan(lookup, callback, trace_id) for lookup in route.lookups]
         self._inflight += 1
         try:
             outcomes = await self._settle(questions, deadline)
@@ -67,12 +92,17 @@ class Flow:
             self._inflight -= 1
         return Answered(callback, route, outcomes, ladder.merge(self.catalog.apps[callback.app], outcomes))
 
-    def _plan(self, lookup: Lookup, callback: Callback, trace_id: str) -> Question:
+    def plan(self, lookup: Lookup, callback: Callback | SessionEvent, trace_id: str) -> Question:
         """Name the record that answers ``lookup`` for this callback, and the job that would write it."""
         inputs = {name: callback.variables.get(name, "") for name in lookup.inputs}
         record = record_name(callback.app, callback.session, lookup.name, lookup.version, inputs)
-        job = Job(lookup.name, inputs, callback.app, callback.session, record, trace_id)
-        return Question(lookup, job, self._hand_off.remembered(record))
+        known, user_record, of_user = self._hand_off.remembered(record), "", None
+        if lookup.share == "user" and callback.user:
+            user_record = user_record_name(callback.app, callback.user, lookup.name, lookup.version, inputs)
+            of_user = self._hand_off.remembered(user_record)
+        app, session, user = callback.app, callback.session, callback.user
+        job = Job(lookup.name, inputs, app, session, record, trace_id, user_record, user)
+        return Question(lookup, job, known, of_user, self.catalog.apps[app].indexed)
 
     async def _settle(self, questions: Sequence[Question], deadline: float) -> list[Outcome]:
         """Return the outcome of each question: from memory where that will do, else by asking the workers."""
@@ -81,13 +111,15 @@ class Flow:
         outcomes: dict[str, Outcome] = {}
         to_ask = []
         for question in questions:
-            lookup, known = question.lookup, question.known
+            lookup = question.lookup
             if not question.complete:
                 outcomes[lookup.name] = ladder.degraded(lookup, Code.MISSING_INPUT, None, now)
-            elif known is not None and ladder.usable(lookup, known, now, lookup.fresh):
-                outcomes[lookup.name] = ladder.fresh(lookup, known, now)
+            elif served := ladder.served(lookup, question.known, now):
+                outcomes[lookup.name] = served
+                if served.source is Source.REVALIDATING and not overloaded:
+                    self._refreshes.start(question.want)
             elif overloaded:
-                outcomes[lookup.name] = ladder.degraded(lookup, Code.OVERLOADED, known, now)
+                outcomes[lookup.name] = question.degraded(Code.OVERLOADED, now)
             else:
                 to_ask.append(question)
         if to_ask:
@@ -97,12 +129,11 @@ class Flow:
     async def _ask(self, questions: Sequence[Question], deadline: float) -> dict[str, Outcome]:
         """Hand the questions to workers, wait for the answers, and take the best there is by the deadline."""
         deadline -= REPLY_SHARE * self.catalog.settings.gateway.budget
-        wanted = [Wanted(q.job, q.lookup.lane, q.lookup.fresh, q.lookup.late) for q in questions]
         try:
-            asked = await self._hand_off.begin(wanted, deadline)
+            asked = await self._hand_off.begin([question.want for question in questions], deadline)
         except QueueUnavailable as error:
             now = time.monotonic()
-            return {q.lookup.name: ladder.degraded(q.lookup, error.code, q.known, now) for q in questions}
+            return {question.lookup.name: question.degraded(error.code, now) for question in questions}
         await self._hand_off.wait([one for one in asked if one.state not in NOT_AWAITED], deadline)
         now = time.monotonic()
         return {
@@ -112,9 +143,9 @@ class Flow:
     def _outcome(self, lookup: Lookup, asked: Asked, now: float) -> Outcome:
         """Return what became of a lookup that was handed over."""
         answer, known = asked.answer, asked.known
-        if asked.state is State.FRESH:
+        if (stands := _SERVED.get(asked.state)) is not None:
             if known is not None and ladder.whole(lookup, known.variables):
-                return ladder.fresh(lookup, known, now)
+                return stands(lookup, known, now)
             code = Code.LOOKUP_FAILED
         elif asked.state in {State.REFUSED, State.SHED}:
             code = Code.OVERLOADED
@@ -126,4 +157,5 @@ class Flow:
             return ladder.live(lookup, answer.variables, asked.job.heard - asked.since)
         else:
             code = answer.code or Code.LOOKUP_FAILED
-        return ladder.degraded(lookup, code, known, now, now - asked.since)
+        took = now - asked.since
+        return ladder.degraded(lookup, code, known, now, of_user=asked.of_user, took=took)

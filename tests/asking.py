@@ -78,6 +78,17 @@ def answering(body: bytes, status: int = 200, headers: Mapping[str, str] | None 
     return handle
 
 
+def counting(most: int) -> Handler:
+    """Return a handler that answers order 1, 2 and so on, whatever is asked, and 500 after ``most``."""
+    numbers = iter(range(1, most + 1))
+
+    async def handle(_: web.BaseRequest) -> web.Response:
+        number = next(numbers, None)
+        return web.Response(status=500) if number is None else web.json_response({"id": str(number)})
+
+    return handle
+
+
 def only(kind: str, more: str = "") -> str:
     """Return a script that gives every call the same fate."""
     return f"[[rules]]\nshares = {{ {kind} = 1 }}\n{more}"

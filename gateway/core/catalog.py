@@ -29,7 +29,8 @@ class Lookup:
     """A declared question to one backend. Durations are seconds.
 
     ``version`` changes with the question or with what its reply means: an answer kept under another one is
-    not an answer to this lookup. ``late`` is how far past its deadline a running attempt may go on.
+    not an answer to this lookup. ``late`` is how far past its deadline a running attempt may go on. ``share``
+    says whether another session of the same user may fall back on an answer.
     """
 
     name: str
@@ -43,7 +44,9 @@ class Lookup:
     not_found: Mapping[str, str] | None = None
     fallback: Mapping[str, str] = field(default_factory=dict)
     fresh: float = 60.0
+    stale_while_revalidate: float = 0.0
     stale_if_error: float = 86400.0
+    share: Literal["session", "user"] = "session"
     late: float = PYTHON_LATE
 
     def __repr__(self) -> str:
@@ -53,18 +56,26 @@ class Lookup:
     @property
     def kept(self) -> float:
         """Seconds for which an answer is worth keeping."""
-        return max(self.fresh, self.stale_if_error)
+        return max(self.fresh + self.stale_while_revalidate, self.stale_if_error)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class App:
-    """One SdkAppid that may call."""
+    """One SdkAppid that may call.
+
+    On a session's events, the ``prefetch`` lookups are made ahead, and those named in ``forget_on`` erase its
+    records. ``indexed`` is for how many seconds what is begun for a session is noted, so that an event can
+    erase it: 0 where none does.
+    """
 
     id: int
     tokens: tuple[str, ...]
     signature: Literal["required", "optional", "off"]
     on_degraded: Literal["error", "ok"]
     markers: config.Markers
+    prefetch: tuple[Lookup, ...] = ()
+    forget_on: frozenset[str] = frozenset()
+    indexed: float = 0.0
 
     def __repr__(self) -> str:
         """Return the number alone: the tokens are secret."""
@@ -139,7 +150,7 @@ def compile_catalog(settings: config.Config, faults: list[Fault]) -> Catalog:
         raise ConfigFaults(faults)
     return Catalog(
         settings=settings,
-        apps={int(name): _app(int(name), declared) for name, declared in settings.apps.items()},
+        apps={int(name): _app(int(name), declared, lookups) for name, declared in settings.apps.items()},
         routes=tuple(
             Route(f"routes[{i}]", r.app, r.path, r.when, tuple(lookups[name] for name in r.lookups))
             for i, r in enumerate(settings.routes)
@@ -166,9 +177,17 @@ def _functions(node: Mapping[str, Any]) -> Iterator[str]:
             yield from _functions(child)
 
 
-def _app(number: int, declared: config.App) -> App:
-    markers = config.Markers(**plain(msgspec.structs.asdict(declared.markers)))
-    return App(number, declared.token, declared.signature, declared.on_degraded, markers)
+def _app(number: int, declared: config.App, lookups: Mapping[str, Lookup]) -> App:
+    return App(
+        id=number,
+        tokens=declared.token,
+        signature=declared.signature,
+        on_degraded=declared.on_degraded,
+        markers=config.Markers(**plain(msgspec.structs.asdict(declared.markers))),
+        prefetch=tuple(lookups[name] for name in dict.fromkeys(declared.prefetch)),
+        forget_on=frozenset(plain(declared.forget_on)),
+        indexed=max((lookup.kept for lookup in lookups.values()), default=0.0) if declared.forget_on else 0.0,
+    )
 
 
 def _lookup(
@@ -206,6 +225,8 @@ def _lookup(
         not_found=plain(declared.not_found),
         fallback=plain(declared.fallback),
         fresh=declared.fresh,
+        stale_while_revalidate=declared.stale_while_revalidate,
         stale_if_error=declared.stale_if_error,
+        share=declared.share,
         late=backend.attempt_timeout if backend else PYTHON_LATE,
     )

@@ -12,6 +12,9 @@ _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
+EVENT_VARIABLES = ("SystemSessionID", "SystemClientUserID")
+"""The variables that a session event gives: what a lookup may read that is prefetched."""
+
 
 def check(settings: config.Config, inputs: Mapping[str, frozenset[str]], faults: list[Fault]) -> None:
     """Add to ``faults`` all that contradicts itself; ``inputs`` are the variables that each lookup reads."""
@@ -19,6 +22,7 @@ def check(settings: config.Config, inputs: Mapping[str, frozenset[str]], faults:
     faults += _redis(settings.redis)
     for name, app in settings.apps.items():
         faults += _app(f"apps.{name}", name, app)
+        faults += _events(f"apps.{name}", app, settings, inputs)
     for name, backend in present(settings.backends).items():
         faults += _backend(f"backends.{name}", name, backend)
     for name, lookup in present(settings.lookups).items():
@@ -29,7 +33,9 @@ def check(settings: config.Config, inputs: Mapping[str, frozenset[str]], faults:
 
 
 def _gateway(gateway: config.Gateway) -> Iterator[Fault]:
-    yield from _positive("gateway", gateway, ("budget", "max_body", "max_inflight", "local_records"))
+    yield from _positive(
+        "gateway", gateway, ("budget", "max_body", "max_inflight", "local_records", "local_bytes")
+    )
     if gateway.listen == gateway.admin and gateway.listen[1] != 0:
         yield Fault(
             "gateway.admin",
@@ -52,6 +58,26 @@ def _app(path: str, name: str, app: config.App | None) -> Iterator[Fault]:
         yield Fault(path, "a SdkAppid is a number, for example [apps.1400000001]")
     if app and app.signature != "off" and not app.token:
         yield Fault(f"{path}.token", "missing; without a token set signature = 'off'", (f"{path}.signature",))
+
+
+def _events(
+    path: str, app: config.App | None, settings: config.Config, inputs: Mapping[str, frozenset[str]]
+) -> Iterator[Fault]:
+    """Tell what is wrong with what session events shall do."""
+    for i, name in enumerate(app.prefetch if app else ()):
+        if name not in settings.lookups:
+            hint = suggestion(name, settings.lookups)
+            yield Fault(f"{path}.prefetch[{i}]", f"{name!r} is not a lookup{hint}")
+        for variable in sorted(inputs.get(name, frozenset()).difference(EVENT_VARIABLES)):
+            about = (f"lookups.{name}.inputs", f"lookups.{name}.request")
+            yield Fault(
+                f"{path}.prefetch[{i}]",
+                f"{name!r} reads {variable!r}; a session event gives {' and '.join(EVENT_VARIABLES)} alone",
+                about,
+            )
+    for i, name in enumerate(app.forget_on if app else ()):
+        if not name:
+            yield Fault(f"{path}.forget_on[{i}]", "an event's name must not be empty")
 
 
 def _backend(path: str, name: str, backend: config.Backend) -> Iterator[Fault]:
@@ -91,6 +117,9 @@ def _lookup(
         yield Fault(
             f"{path}.stale_if_error", "must not be shorter than fresh + stale_while_revalidate", about
         )
+    if lookup.share == "user" and lookup.stale_if_error <= 0:
+        message = "'user' shares last known answers, and with stale_if_error = '0s' there are none"
+        yield Fault(f"{path}.share", message, (f"{path}.stale_if_error",))
     if "" in inputs:
         yield Fault(f"{path}.inputs", "a variable's name must not be empty")
 

@@ -99,6 +99,7 @@ class Gateway(_Table, frozen=True, kw_only=True):
     max_body: Size = Size(64 * 1024)
     max_inflight: int = 1000
     local_records: int = 50_000
+    local_bytes: Size = Size(64 * 1024 * 1024)
     tls: Tls | None = None
 
 
@@ -125,6 +126,8 @@ class App(_Table, frozen=True, kw_only=True):
     signature: Literal["required", "optional", "off"] = "required"
     on_degraded: Literal["error", "ok"] = "error"
     markers: Markers = Markers()
+    prefetch: tuple[str, ...] = ()
+    forget_on: tuple[str, ...] = ()
 
 
 class Route(_Table, frozen=True, kw_only=True):

@@ -1,7 +1,11 @@
 """The ladder: the best variables there are for each lookup, and what the reply says about them.
 
-``live`` → ``fresh`` → ``stale`` → ``fallback`` → ``none``; the code is 0 only when every lookup stands on
-``live`` or ``fresh``.
+``live`` → ``fresh`` → ``revalidating`` → ``stale`` → ``user`` → ``fallback`` → ``none``; the code is 0 if and
+only if every lookup stands on ``live``, ``fresh`` or ``revalidating``.
+
+Each lookup climbs down for itself, and stands on one answer, whose variables are whole: a record's name
+changes with the variables that its lookup declares, so none lacks one of them, and no variable of an older
+answer slips in beside those of a newer one. Only the fallback may declare some; the others are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +26,9 @@ class Source(StrEnum):
 
     LIVE = "live"
     FRESH = "fresh"
+    REVALIDATING = "revalidating"
     STALE = "stale"
+    USER = "user"
     FALLBACK = "fallback"
     NONE = "none"
 
@@ -62,14 +68,38 @@ def fresh(lookup: Lookup, known: Known, now: float) -> Outcome:
     return Outcome(lookup.name, Source.FRESH, Code.OK, known.variables, known.age(now))
 
 
-def degraded(lookup: Lookup, code: Code, known: Known | None, now: float, took: float = 0.0) -> Outcome:
+def revalidating(lookup: Lookup, known: Known, now: float) -> Outcome:
+    """Return the outcome of a lookup whose record is served once more while it is refreshed."""
+    return Outcome(lookup.name, Source.REVALIDATING, Code.OK, known.variables, known.age(now))
+
+
+def served(lookup: Lookup, known: Known | None, now: float) -> Outcome | None:
+    """Return the outcome of a lookup whose record is the answer without asking, None when it is not."""
+    if known is None or not usable(lookup, known, now, lookup.fresh + lookup.stale_while_revalidate):
+        return None
+    return (fresh if known.age(now) < lookup.fresh else revalidating)(lookup, known, now)
+
+
+def degraded(  # noqa: PLR0913 - as many as there are things to decide by
+    lookup: Lookup,
+    code: Code,
+    known: Known | None,
+    now: float,
+    *,
+    of_user: Known | None = None,
+    took: float = 0.0,
+) -> Outcome:
     """Return the best outcome of a lookup that has no live answer because of ``code``.
 
-    A record within ``stale_if_error`` comes before the declared fallback; a variable that neither gives is
-    left out of the reply.
+    The session's own record comes first, then that of the user's other sessions where the lookup shares it,
+    both within ``stale_if_error``; then the declared fallback. A variable that none gives is left out of the
+    reply.
     """
     if known is not None and usable(lookup, known, now, lookup.stale_if_error):
         return Outcome(lookup.name, Source.STALE, code, known.variables, known.age(now), took)
+    shared = of_user if lookup.share == "user" else None
+    if shared is not None and usable(lookup, shared, now, lookup.stale_if_error):
+        return Outcome(lookup.name, Source.USER, code, shared.variables, shared.age(now), took)
     source = Source.FALLBACK if lookup.fallback else Source.NONE
     return Outcome(lookup.name, source, code, lookup.fallback, None, took)
 
@@ -106,8 +136,14 @@ def _marks(app: App, outcomes: Sequence[Outcome], code: Code) -> dict[str, str]:
 
 def _explain(outcome: Outcome) -> str:
     """Return one failure for people: ``order: TIMEOUT, last known 42 s ago``."""
-    if outcome.source is Source.STALE:
-        rung = f"last known {brief_duration(outcome.age or 0.0)} ago"
-    else:
-        rung = "fallback" if outcome.source is Source.FALLBACK else "nothing known"
+    ago = f"{brief_duration(outcome.age or 0.0)} ago"
+    match outcome.source:
+        case Source.STALE:
+            rung = f"last known {ago}"
+        case Source.USER:
+            rung = f"from the user's last session {ago}"
+        case Source.FALLBACK:
+            rung = "fallback"
+        case _:
+            rung = "nothing known"
     return f"{outcome.lookup}: {outcome.code.name}, {rung}"

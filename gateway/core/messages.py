@@ -18,6 +18,21 @@ class Callback(msgspec.Struct, frozen=True):
     variables: Mapping[str, str]
 
 
+class SessionEvent(msgspec.Struct, frozen=True):
+    """Something that happened in a session, verified and decoded.
+
+    ``user`` is ``""`` when the event does not say, ``variables`` are what lookups can read of it. ``marks``
+    tell it from others: an event that shares one with another is its retry.
+    """
+
+    app: int
+    session: str
+    user: str
+    name: str
+    variables: Mapping[str, str]
+    marks: tuple[str, ...]
+
+
 class Reply(msgspec.Struct, frozen=True):
     """What goes back to Desk: a code, one line for people, and variables for the session."""
 
@@ -29,7 +44,9 @@ class Reply(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True, array_like=True):
     """A lookup on its way to a worker: everything that the worker has to know.
 
-    ``record`` is the key under which the answer is kept, ``trace_id`` joins the two sides' log lines.
+    ``record`` is the name under which the answer is kept, and ``user_record`` the one under which the user's
+    other sessions find it, ``""`` when they do not. ``trace_id`` joins the two sides' log lines,
+    ``user`` is whose session it is, ``""`` when that is not known.
     """
 
     lookup: str
@@ -38,6 +55,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     session: str
     record: str
     trace_id: str
+    user_record: str = ""
+    user: str = ""
 
     def __repr__(self) -> str:
         """Leave the inputs' values out: arq logs the arguments of a job."""

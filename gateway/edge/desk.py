@@ -16,11 +16,13 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from gateway.core.catalog import App
+from gateway.core.checks import EVENT_VARIABLES
 from gateway.core.errors import BadRequest, Code, Unauthenticated, UnknownApp, UnknownCommand
-from gateway.core.messages import Callback, Reply
+from gateway.core.messages import Callback, Reply, SessionEvent
 from gateway.core.variables import as_text
 
 INTERFACE_INVOCATION = "Chatbot.InterfaceInvocation"
+SESSION_EVENT = "Desk.SessionEventNotify"
 SIGNATURE_WINDOW = 60.0
 """Seconds by which ``RequestTime`` may differ from now, either way."""
 
@@ -37,6 +39,15 @@ class _Wire(msgspec.Struct):
     EventTime: int | float | None = None
 
 
+class _EventWire(msgspec.Struct):
+    """A session event's body. Other fields are accepted and ignored."""
+
+    Event: str
+    SessionId: str
+    ClientUserId: str = ""
+    EventTime: int | float | None = None
+
+
 class _Envelope(msgspec.Struct):
     """A reply; the order of the fields is that of the documentation."""
 
@@ -47,7 +58,11 @@ class _Envelope(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Wire)
+_events = msgspec.json.Decoder(_EventWire)
 _encoder = msgspec.json.Encoder()
+
+NOTED = _encoder.encode(_Envelope("OK", "", 0))
+"""The reply to a session event."""
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -55,6 +70,7 @@ class Verified(msgspec.Struct, frozen=True):
 
     app: App
     command: str | None
+    request_id: str = ""
 
 
 def verify(query: str, apps: Mapping[int, App], now: float) -> Verified:
@@ -72,7 +88,7 @@ def verify(query: str, apps: Mapping[int, App], now: float) -> Verified:
     sign, request_time = names.get("sign"), names.get("requesttime")
     if app.signature == "required" or (app.signature == "optional" and (sign or request_time)):
         _check_signature(app.tokens, sign or "", request_time or "", now)
-    return Verified(app, names.get("callbackcommand"))
+    return Verified(app, names.get("callbackcommand"), names.get("requestid", ""))
 
 
 @lru_cache(maxsize=1024)  # it changes once a second: callbacks share it
@@ -81,16 +97,18 @@ def sign(token: str, request_time: str) -> str:
     return hashlib.sha256((token + request_time).encode()).hexdigest()
 
 
-def decode(body: bytes, verified: Verified, path: str) -> Callback:
-    """Return the callback that ``body`` holds; raise BadRequest or UnknownCommand."""
+def decode(body: bytes, verified: Verified, path: str) -> Callback | SessionEvent:
+    """Return the callback or the session event that ``body`` holds; raise BadRequest or UnknownCommand."""
     try:
         wire = _decoder.decode(body)
         command = wire.CallbackCommand
         if verified.command is not None and verified.command != command:
             msg = "CallbackCommand differs between query and body"
             raise BadRequest(msg)
+        if command == SESSION_EVENT:
+            return _event(_events.decode(body), verified)
         if command != INTERFACE_INVOCATION:
-            msg = f"this CallbackCommand is not handled; only {INTERFACE_INVOCATION} is"
+            msg = f"this CallbackCommand is not handled; {INTERFACE_INVOCATION} and {SESSION_EVENT} are"
             raise UnknownCommand(msg)
         if not isinstance(wire.Body, dict):
             msg = "Body is missing or not an object"
@@ -105,6 +123,22 @@ def decode(body: bytes, verified: Verified, path: str) -> Callback:
         raise BadRequest(msg)
     user = variables.get("SystemClientUserID", "")
     return Callback(verified.app.id, session, user, path, variables)
+
+
+def _event(wire: _EventWire, verified: Verified) -> SessionEvent:
+    """Return a session event (1229/68989): its variables are those that a callback of the session would have.
+
+    Its retries have its ``RequestID``, or at least the same session, name and time; raise BadRequest.
+    """
+    if not wire.Event or not wire.SessionId:
+        msg = "Event or SessionId is empty"
+        raise BadRequest(msg)
+    app = verified.app.id
+    marks = [f"{app}/{verified.request_id}"] if verified.request_id else []
+    if wire.EventTime is not None:
+        marks.append(f"{app}/{wire.SessionId}/{wire.Event}/{wire.EventTime}")
+    variables = dict(zip(EVENT_VARIABLES, (wire.SessionId, wire.ClientUserId), strict=True))
+    return SessionEvent(app, wire.SessionId, wire.ClientUserId, wire.Event, variables, tuple(marks))
 
 
 def encode(reply: Reply) -> bytes:

@@ -12,9 +12,10 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway.core.catalog import App
 from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
-from gateway.core.messages import Callback
+from gateway.core.messages import Callback, SessionEvent
 from gateway.edge import desk
 from gateway.edge.http import Handler, json_response
+from gateway.events import Events
 from gateway.flow import Answered, Flow
 
 B = TypeVar("B", bytes, bytearray)
@@ -34,7 +35,7 @@ def error_page(status: int, message: str) -> web.StreamResponse:
     return json_response(desk.encode_refusal(code, message), status)
 
 
-def callback_handler(flow: Flow) -> Handler:
+def callback_handler(flow: Flow, events: Events) -> Handler:
     """Return the handler of the callback port: bytes in, the envelope out, whatever happens."""
     settings = flow.catalog.settings.gateway
     budget = float(settings.budget)
@@ -45,6 +46,9 @@ def callback_handler(flow: Flow) -> Handler:
         trace_id = os.urandom(8).hex()
         try:
             callback = await _receive(request, flow.catalog.apps, settings.max_body, arrival + budget)
+            if isinstance(callback, SessionEvent):
+                events.take(callback, trace_id)
+                return json_response(desk.NOTED)
             answered = await flow.answer(callback, arrival + budget, trace_id)
         except Refusal as refusal:
             log.warning(
@@ -68,8 +72,8 @@ def callback_handler(flow: Flow) -> Handler:
 
 async def _receive(
     request: web.BaseRequest, apps: Mapping[int, App], limit: int, deadline: float
-) -> Callback:
-    """Return the callback that a request holds; nothing of a body is read before its query is verified."""
+) -> Callback | SessionEvent:
+    """Return what a request holds; nothing of a body is read before its query is verified."""
     if request.method != "POST":
         msg = "callbacks are POSTed"
         raise WrongMethod(msg)

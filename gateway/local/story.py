@@ -19,7 +19,15 @@ HEALTHY = '[[rules]]\nlatency = { fixed = "120ms" }\n'
 FAILING = "[[rules]]\nshares = { error = 1 }\nstatus = 503\n"
 HANGING = "[[rules]]\nshares = { hang = 1 }\n"
 
-_STYLES = {"live": "green", "fresh": "green", "stale": "yellow", "fallback": "magenta", "none": "red"}
+_STYLES = {
+    "live": "green",
+    "fresh": "green",
+    "revalidating": "green",
+    "stale": "yellow",
+    "user": "yellow",
+    "fallback": "magenta",
+    "none": "red",
+}
 _INDENT = 3
 _LONG = 100.0
 

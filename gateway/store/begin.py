@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.core.messages import Job
+from gateway.core.records import session_of
 from gateway.store.batch import Answered, Batch
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink, Script
@@ -22,12 +24,13 @@ _encode = msgspec.msgpack.Encoder().encode
 class Begun(NamedTuple):
     """What became of a lookup: the record as Redis holds it (``b""`` for none), and the job, ``""`` for none.
 
-    ``now_ms`` is the time on the Redis server's clock.
+    ``of_user`` is the user's record, ``now_ms`` the time on the Redis server's clock.
     """
 
     state: State
     record: bytes
     job_id: str
+    of_user: bytes
     now_ms: float
 
 
@@ -49,11 +52,15 @@ class Begin:
         """
         return await self._batch.add(self._encoded(wanted, int(left * 1000)))
 
+    def job_id(self, job: Job) -> str:
+        """Return the id that ``job`` gets, when it is begun and no other is joined."""
+        return f"{self._keys.prefix}:{job.trace_id}:{job.lookup}"
+
     def _encoded(self, wanted: Sequence[Wanted], left_ms: int) -> _Question:
         keys = self._keys
         names: list[str] = []
         arguments: list[bytes | str | float] = []
-        for job, lane, fresh, late, revalidate in wanted:
+        for job, lane, fresh, late, revalidate, awaited, indexed in wanted:
             names += (
                 keys.record(job.record),
                 keys.flight(job.record),
@@ -64,10 +71,13 @@ class Begin:
             arguments += (
                 left_ms,
                 int(fresh * 1000),
-                int(revalidate * 1000),
+                int(revalidate * 1000) if awaited else -1,
                 int(late * 1000),
-                f"{keys.prefix}:{job.trace_id}:{job.lookup}",
+                self.job_id(job),
                 _encode(job) + self._reply_to,
+                job.user_record and keys.record(job.user_record),
+                keys.session(session_of(job.record)) if indexed else "",
+                int(indexed * 1000),
             )
         return len(wanted), names, arguments
 
@@ -90,9 +100,12 @@ def _split(reply: Sequence[Any], counts: Sequence[int]) -> list[list[Begun]]:
     now_ms, at = server_ms(reply), 2
     answers = []
     for count in counts:
-        end = at + 3 * count
+        end = at + 4 * count
         answers.append(
-            [Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2].decode(), now_ms) for i in range(at, end, 3)]
+            [
+                Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2].decode(), reply[i + 3], now_ms)
+                for i in range(at, end, 4)
+            ]
         )
         at = end
     return answers

@@ -57,7 +57,7 @@ class Finished(NamedTuple):
         answer = msgspec.structs.replace(self.answer, age_ms=age_ms)
         record = b""
         if not answer.code:
-            record = _encode(Record(self.ahead_ms + self.at * 1000, answer.variables))
+            record = _encode(Record(self.ahead_ms + self.at * 1000, answer.variables, self.envelope.job.user))
         return answer.job_id, _encode(answer), record, max(1, int(self.kept * 1000)), self.envelope.reply_to
 
 
@@ -130,7 +130,8 @@ class Finish:
                 self._keys.waiters(job_id),
                 *arq_keys(job_id),
             )
-            arguments += encoded
+            of_user = finished.envelope.job.user_record
+            arguments += (*encoded, of_user and self._keys.record(of_user))
 
         def told(reply: Sequence[Any] | Exception) -> None:
             if isinstance(reply, Exception):

@@ -23,9 +23,10 @@ log = structlog.get_logger("deskgate.store")
 _WORTH_ANOTHER = 0.05
 """Least seconds left for which a lookup is begun again after the job that it had joined failed."""
 
-NOT_AWAITED = {State.UNATTENDED, State.SHED}
-"""States of lookups whose jobs may run some time, and are not worth waiting for."""
+NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
+"""States of lookups whose jobs may run some time, and are not waited for."""
 
+_LATE = {State.UNATTENDED, State.SHED}
 _SERVED = {State.FRESH, State.REVALIDATING}
 _RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
 
@@ -34,12 +35,14 @@ _RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
 class Asked:
     """A lookup that was begun: the record that Redis or memory holds, and the job that may better it.
 
-    ``job`` is None when nothing is to be waited for; ``since`` is when it was begun, on the monotonic clock.
+    ``of_user`` is the user's record. ``job`` is None when there is none; ``since`` is when it was begun, on
+    the monotonic clock.
     """
 
     want: Wanted
     state: State
     known: Known | None
+    of_user: Known | None
     job: Pending | None
     since: float
     server_ms: float
@@ -80,17 +83,22 @@ class HandOff:
         begun = await self._begin(wanted, left)
         now = time.monotonic()
         asked = []
-        for want, (state, data, job_id, server_ms) in zip(wanted, begun, strict=True):
-            record = want.job.record
+        for want, (state, data, job_id, of_user, server_ms) in zip(wanted, begun, strict=True):
+            record, user_record = want.job.record, want.job.user_record
             known = self._sessions.read(record, data, server_ms, now)
-            if known is None and state in _SERVED:  # a record that cannot be read must not stand in the way
+            if known is None and state in _SERVED and want.awaited:  # unreadable, it must not be in the way
                 asked += await self.begin([want._replace(fresh=0.0, revalidate=0.0)], deadline)
                 continue
             job = None
             if job_id:
-                job = self.replies.expect(job_id, want.job.lookup, record, left + want.late + JOB_KEPT)
-                job.late = job.late or state in NOT_AWAITED
-            asked.append(Asked(want, state, known, job, since, server_ms))
+                patience = left + want.late + JOB_KEPT
+                whose = user_record if user_record and job_id == self._begin.job_id(want.job) else ""
+                job = self.replies.expect(
+                    job_id, want.job.lookup, record, patience, whose, server_ms, want.job.user
+                )
+                job.late = job.late or state in _LATE
+            shared = self._sessions.read(user_record, of_user, server_ms, now) if user_record else None
+            asked.append(Asked(want, state, known, shared, job, since, server_ms))
         return asked
 
     async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
@@ -110,7 +118,7 @@ class HandOff:
         for wait, one in waits:
             if isinstance(wait, asyncio.Task) and not wait.done():
                 wait.cancel()
-            if one.job is not None and not one.job.future.done():
+            if one.job is not None and not one.job.future.done() and one.state not in NOT_AWAITED:
                 one.job.late = True
 
     def _wait(self, one: Asked, deadline: float) -> "asyncio.Future[Answer] | asyncio.Task[None]":
@@ -130,12 +138,10 @@ class HandOff:
                 (again,) = await self.begin([one.want], deadline)
             except QueueUnavailable:
                 return
-            one.state, one.known, one.job, one.server_ms = (
-                again.state,
-                again.known,
-                again.job,
-                again.server_ms,
-            )
+            one.state, one.known, one.of_user = again.state, again.known, again.of_user
+            one.job, one.server_ms = again.job, again.server_ms
+            if one.state in NOT_AWAITED:
+                return
 
     async def _look_again(self, asked: Sequence[Asked]) -> None:
         """Resolve the jobs whose record has been written since they were begun."""
@@ -151,7 +157,10 @@ class HandOff:
 
     def _keep(self, job: Pending, answer: Answer) -> None:
         if answer.code == Code.OK:
-            self._sessions.put(job.record, answer.variables, job.heard - max(0.0, answer.age_ms) / 1000)
+            born = job.heard - max(0.0, answer.age_ms) / 1000
+            self._sessions.put(job.record, answer.variables, born, job.asked_ms, job.user)
+            if job.user_record:
+                self._sessions.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
             if job.late:
                 log.info("answer.late", lookup=job.lookup, job=job.job_id)
 

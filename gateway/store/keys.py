@@ -17,6 +17,13 @@ class Keys:
         """Return the string key that holds the id of the job in flight for a record: single-flight."""
         return f"{self.prefix}:flight:{name}"
 
+    def session(self, session: str) -> str:
+        """Return the hash of a session's record keys, each with the last job begun for it: its index.
+
+        ``session`` is as :func:`gateway.core.records.session_of` returns it.
+        """
+        return f"{self.prefix}:session:{session}"
+
     def lane(self, lane: str) -> str:
         """Return the sorted set of a lane's jobs: arq's queue name."""
         return f"{self.prefix}:lane:{lane}"
@@ -40,6 +47,14 @@ class Keys:
     def replies(self, gateway: str) -> str:
         """Return the channel on which one gateway process is told its answers."""
         return f"{self.prefix}:replies:{gateway}"
+
+    def forget(self, _: str = "") -> str:
+        """Return the channel on which all gateways are told whom to forget."""
+        return f"{self.prefix}:forget"
+
+    def forgotten(self, _: str = "") -> str:
+        """Return the sorted set of what was told there lately, each with the ms at which it was."""
+        return f"{self.prefix}:forgotten"
 
     def jobs(self, worker: str) -> str:
         """Return the channel on which one worker is handed its jobs; it stands for the worker everywhere."""

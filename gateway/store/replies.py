@@ -1,6 +1,7 @@
 """Replies: the answers that workers push to a gateway process, each handed to whoever waits for it."""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,7 +27,8 @@ class Pending:
     """A job that this process waits for.
 
     ``future`` gets the answer and ``heard`` when it came, on the monotonic clock; ``late`` says that nobody
-    waits for it any more.
+    waits for it any more. ``user_record`` is that of the user whose callback began it here, else ``""``.
+    ``asked_ms`` is when it was begun or joined, on the Redis server's clock, ``user`` for whom.
     """
 
     job_id: str
@@ -34,6 +36,9 @@ class Pending:
     record: str
     future: asyncio.Future[Answer]
     forget: asyncio.TimerHandle
+    user_record: str
+    asked_ms: float
+    user: str
     late: bool = False
     heard: float = field(default=0.0)
 
@@ -53,13 +58,23 @@ class Replies:
         """The channel that answers come by."""
         return self.subscription.channel
 
-    def expect(self, job_id: str, lookup: str, record: str, patience: float) -> Pending:
+    def expect(  # noqa: PLR0913, PLR0917 - what a pending job is made of
+        self,
+        job_id: str,
+        lookup: str,
+        record: str,
+        patience: float,
+        user_record: str = "",
+        asked_ms: float = math.inf,
+        user: str = "",
+    ) -> Pending:
         """Return the pending job, the same for all who wait for it; forget it after ``patience`` seconds."""
         pending = self._pending.get(job_id)
         if pending is None:
             loop = asyncio.get_running_loop()
             forget = loop.call_later(patience, self._pending.pop, job_id, None)
-            pending = Pending(job_id, lookup, record, loop.create_future(), forget)
+            future: asyncio.Future[Answer] = loop.create_future()
+            pending = Pending(job_id, lookup, record, future, forget, user_record, asked_ms, user)
             self._pending[job_id] = pending
             if (early := self._early.pop(job_id, None)) is not None:
                 self.resolve(early)

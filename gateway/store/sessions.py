@@ -1,17 +1,23 @@
 """The records that this process has seen, held in memory: what answers when Redis cannot."""
 
+import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
-from gateway.core.records import Known, Record
+from gateway.core.records import Known, Record, session_of, user_name
 
 log = structlog.get_logger("deskgate.store")
 _decoder = msgspec.msgpack.Decoder(Record)
 _MOST_WARNINGS = 20
+_MOST_FORGOTTEN = 10_000
 
+_RECORD_BYTES = 900
+_VARIABLE_BYTES = 100
+"""What a record and each of its variables take beside their text, in CPython 3.11: measured, rounded up."""
 
 _warned: set[str] = set()
 
@@ -30,13 +36,30 @@ def decode_record(data: bytes | None) -> Record | None:
         return None
 
 
-class Sessions:
-    """Records by key, the least recently used out when there are more than ``limit``."""
+@dataclass(slots=True)
+class _Session:
+    """The names of the records held for a session, and whose it is."""
 
-    def __init__(self, limit: int) -> None:
+    records: set[str]
+    user: str
+
+
+class Sessions:
+    """Records by name, the least recently used out when there are more than ``limit`` or too many bytes.
+
+    ``limit_bytes`` is about what they may take of the process's memory. Times that end in ``_ms`` are on the
+    Redis server's clock.
+    """
+
+    def __init__(self, limit: int, limit_bytes: float = math.inf) -> None:
         """Begin empty."""
         self._limit = limit
+        self._limit_bytes = limit_bytes
         self._known: OrderedDict[str, Known] = OrderedDict()
+        self._sizes: dict[str, int] = {}
+        self._sessions: dict[str, _Session] = {}
+        self._forgotten: OrderedDict[str, float] = OrderedDict()
+        self.bytes = 0
 
     def get(self, key: str) -> Known | None:
         """Return the record under ``key`` and note its use."""
@@ -45,14 +68,31 @@ class Sessions:
             self._known.move_to_end(key)
         return known
 
-    def put(self, key: str, variables: Mapping[str, str], born: float) -> Known:
-        """Keep an answer, unless a younger one is held, and return what is held now."""
+    def put(
+        self,
+        key: str,
+        variables: Mapping[str, str],
+        born: float,
+        asked_ms: float = math.inf,
+        user: str = "",
+    ) -> Known:
+        """Keep an answer, unless a younger one is held, and return what is held now.
+
+        What was asked for (``asked_ms``) before its session was forgotten is returned, and not kept.
+        """
+        if self._forgotten and asked_ms <= self._forgotten.get(session_of(key), -math.inf):
+            return Known(variables, born)
         held = self._known.get(key)
         if held is None or held.born <= born:
+            if held is None:
+                self._note(key, user)
+            size = _size(key, variables)
+            self.bytes += size - self._sizes.get(key, 0)
+            self._sizes[key] = size
             held = self._known[key] = Known(variables, born)
         self._known.move_to_end(key)
-        if len(self._known) > self._limit:
-            self._known.popitem(last=False)
+        while len(self._known) > self._limit or self.bytes > self._limit_bytes:
+            self._drop(next(iter(self._known)))
         return held
 
     def read(self, key: str, data: bytes, server_ms: float, now: float) -> Known | None:
@@ -65,8 +105,50 @@ class Sessions:
         if record is None:
             return self.get(key)
         age = max(0.0, server_ms - record.written_ms) / 1000
-        return self.put(key, record.variables, now - age)
+        return self.put(key, record.variables, now - age, server_ms, record.user)
+
+    def erase(self, names: Iterable[str], at_ms: float = -math.inf) -> int:
+        """Forget sessions and users, by the names of ``session_of``; return how many records went.
+
+        A user's sessions go with the user. Whatever was asked for before ``at_ms`` is not taken in any more.
+        """
+        gone = set(names)
+        users = {name for name in gone if ":user=" in name}
+        if users:
+            gone |= {name for name, session in self._sessions.items() if session.user in users}
+        before = len(self._known)
+        for name in gone:
+            self._forgotten[name] = max(at_ms, self._forgotten.pop(name, -math.inf))
+            for key in list(session.records if (session := self._sessions.get(name)) else ()):
+                self._drop(key)
+        while len(self._forgotten) > _MOST_FORGOTTEN:
+            self._forgotten.popitem(last=False)
+        return before - len(self._known)
 
     def __len__(self) -> int:
         """Return the number of records held."""
         return len(self._known)
+
+    def _note(self, key: str, user: str) -> None:
+        name = session_of(key)
+        session = self._sessions.get(name)
+        if session is None:
+            session = self._sessions[name] = _Session(set(), "")
+        session.records.add(key)
+        if user and not session.user:
+            session.user = user_name(name.partition(":")[0], user)
+
+    def _drop(self, key: str) -> None:
+        del self._known[key]
+        self.bytes -= self._sizes.pop(key)
+        name = session_of(key)
+        session = self._sessions[name]
+        session.records.discard(key)
+        if not session.records:
+            del self._sessions[name]
+
+
+def _size(key: str, variables: Mapping[str, str]) -> int:
+    """Return about what a record takes, in bytes; text counts as ASCII."""
+    text = sum(map(len, variables)) + sum(map(len, variables.values()))
+    return _RECORD_BYTES + len(key) + _VARIABLE_BYTES * len(variables) + text

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from gateway.core.catalog import App
 from gateway.core.config import Markers
 from gateway.core.errors import Refusal
-from gateway.core.messages import Callback
+from gateway.core.messages import Callback, SessionEvent
 from gateway.core.variables import as_text
-from gateway.edge.desk import INTERFACE_INVOCATION, Verified, decode
+from gateway.edge.desk import INTERFACE_INVOCATION, SESSION_EVENT, Verified, decode
 
 OPEN = App(1, (), "off", "error", Markers())
 
@@ -31,7 +31,7 @@ surrogates = st.text(st.characters(), max_size=6) | st.sampled_from(["\ud800", "
 commands = st.none() | st.just(INTERFACE_INVOCATION) | st.text()
 
 
-def sound(callback: Callback) -> Callback:
+def sound(callback: Callback | SessionEvent) -> Callback | SessionEvent:
     """Return a callback that can be answered: it has a session, and its variables can be encoded."""
     assert callback.session
     assert all(type(text) is str for pair in callback.variables.items() for text in pair)
@@ -39,7 +39,7 @@ def sound(callback: Callback) -> Callback:
     return callback
 
 
-def decoded(body: bytes, command: str | None = None) -> Callback | Refusal:
+def decoded(body: bytes, command: str | None = None) -> Callback | SessionEvent | Refusal:
     """Return what a body comes to; any other exception is the test's failure."""
     try:
         callback = decode(body, Verified(OPEN, command), "/")
@@ -94,6 +94,24 @@ def test_any_json_is_a_callback_or_a_refusal(value: object, command: str | None)
 def test_any_envelope_is_a_callback_or_a_refusal(envelope: dict[str, object], command: str | None) -> None:
     """Fields may be missing, of other types, and more than documented."""
     decoded(json.dumps(envelope).encode(), command)
+
+
+@settings(deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"CallbackCommand": st.just(SESSION_EVENT)},
+        optional={
+            name: st.text() | json_values for name in ("Event", "SessionId", "ClientUserId", "EventTime")
+        },
+    ),
+    st.none() | st.just(SESSION_EVENT),
+)
+def test_any_session_event_is_one_or_a_refusal(event: dict[str, object], command: str | None) -> None:
+    """Its fields stand beside the command, not in a Body."""
+    found = decoded(json.dumps(event).encode(), command)
+    if isinstance(found, SessionEvent):
+        assert (found.session, found.name) == (event["SessionId"], event["Event"])
+        assert found.variables == {"SystemSessionID": found.session, "SystemClientUserID": found.user}
 
 
 @settings(deadline=None)

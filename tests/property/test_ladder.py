@@ -1,6 +1,8 @@
 """The ladder under every combination: nothing too old, nothing mixed, and a code that tells the truth."""
 
 import json
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import jmespath
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.core.catalog import App, Lookup
 from gateway.core.config import Markers
 from gateway.core.errors import Code
-from gateway.core.ladder import Outcome, Source, degraded, fresh, live, merge
+from gateway.core.ladder import Outcome, Source, degraded, live, merge, served
 from gateway.core.records import Known
 from gateway.edge.desk import encode
 
@@ -18,7 +20,8 @@ FAILURES = [code for code in Code if Code.OK < code < Code.BAD_REQUEST]
 MARKERS = Markers(status="MarkStatus", age="MarkAge", reason="MarkReason")
 
 # Values in letters that ErrorInfo has none of, and spans on both sides of one another.
-HELD, TOLD, DECLARED = "¶ held", "漢 told", "§ declared"
+HELD, OF_USER, TOLD, DECLARED = "¶ held", "ß of the user", "漢 told", "§ declared"
+SOUND = {Source.LIVE, Source.FRESH, Source.REVALIDATING}
 spans = st.sampled_from([0.0, 0.5, 1.0, 59.9, 60.0, 86_400.0]) | st.floats(0, 1e5)
 apps = st.builds(
     App,
@@ -38,57 +41,125 @@ def lookups(name: str) -> st.SearchStrategy[Lookup]:
         st.just(name),
         *map(st.just, ("crm", "1", (), variables)),
         fresh=spans,
+        stale_while_revalidate=spans,
         stale_if_error=spans,
+        share=st.sampled_from(["session", "user"]),
         fallback=st.sampled_from([{}, {f"{name}_a": DECLARED}, dict.fromkeys(variables, DECLARED)]),
     )
 
 
-def record(lookup: Lookup, age: float, *, whole: bool) -> Known:
-    """Return a record of the lookup, or of another version of it that had a variable more."""
-    return Known(dict.fromkeys([*lookup.variables, *([] if whole else ["other"])], HELD), NOW - age)
+class Case(NamedTuple):
+    """What there is for a lookup: its records as kind and age, and what came of asking."""
+
+    lookup: Lookup
+    own: tuple[str, float]
+    of_user: tuple[str, float]
+    asked: Code
+
+    def record(self, whose: tuple[str, float], value: str) -> Known | None:
+        """Return a record, or one of another version of the lookup that had a variable more, or none."""
+        kind, age = whose
+        names = [*self.lookup.variables, *(["other"] if kind == "changed" else [])]
+        return None if kind == "absent" else Known(dict.fromkeys(names, value), NOW - age)
+
+    def outcome(self) -> Outcome:
+        """Return what the lookup contributes, by the way that the flow takes."""
+        known, of_user = self.record(self.own, HELD), self.record(self.of_user, OF_USER)
+        if found := served(self.lookup, known, NOW):
+            return found
+        if self.asked == Code.OK:
+            return live(self.lookup, dict.fromkeys(self.lookup.variables, TOLD), 0.1)
+        return degraded(self.lookup, self.asked, known, NOW, of_user=of_user)
+
+    def rungs(self) -> list[tuple[Source, Mapping[str, str], float | None]]:
+        """Return what could be served, best first: a plain list of the ladder's rungs."""
+        lookup, rungs = self.lookup, list[tuple[Source, Mapping[str, str], float | None]]()
+        own, of_user = dict.fromkeys(lookup.variables, HELD), dict.fromkeys(lookup.variables, OF_USER)
+        served_for = lookup.fresh + lookup.stale_while_revalidate
+        (kind, _), (user_kind, _) = self.own, self.of_user
+        age, user_age = (NOW - (NOW - told) for _, told in (self.own, self.of_user))
+        if kind == "whole" and age < lookup.fresh:
+            rungs.append((Source.FRESH, own, age))
+        if kind == "whole" and age < served_for:
+            rungs.append((Source.REVALIDATING, own, age))
+        if self.asked == Code.OK:
+            rungs.append((Source.LIVE, dict.fromkeys(lookup.variables, TOLD), 0.0))
+        if kind == "whole" and age < lookup.stale_if_error:
+            rungs.append((Source.STALE, own, age))
+        if lookup.share == "user" and user_kind == "whole" and user_age < lookup.stale_if_error:
+            rungs.append((Source.USER, of_user, user_age))
+        if lookup.fallback:
+            rungs.append((Source.FALLBACK, lookup.fallback, None))
+        return [*rungs, (Source.NONE, {}, None)]
 
 
-def outcome(lookup: Lookup, rung: str, code: Code, age: float) -> Outcome:
-    """Return what the lookup contributes from the way to a rung."""
-    if rung == "live":
-        return live(lookup, dict.fromkeys(lookup.variables, TOLD), 0.1)
-    if rung == "fresh":
-        return fresh(lookup, record(lookup, age, whole=True), NOW)
-    known = None if rung == "unknown" else record(lookup, age, whole=rung == "known")
-    return degraded(lookup, code, known, NOW)
-
-
-rungs = st.sampled_from(["live", "fresh", "known", "changed", "unknown"])
-codes = st.sampled_from(FAILURES)
-outcomes = [st.builds(outcome, lookups(f"lookup{number}"), rungs, codes, spans) for number in range(4)]
+kinds = st.sampled_from(["whole", "changed", "absent"])
+cases = [
+    st.builds(
+        Case,
+        lookups(f"lookup{number}"),
+        st.tuples(kinds, spans),
+        st.tuples(kinds, spans),
+        st.sampled_from([Code.OK, *FAILURES]),
+    )
+    for number in range(4)
+]
+outcomes = [case.map(Case.outcome) for case in cases]
 routes = st.one_of(*(st.tuples(*outcomes[:count]) for count in range(5)))
 
 
 @settings(deadline=None)
-@given(lookup=lookups("lookup"), code=codes, age=spans, has=st.booleans(), whole=st.booleans())
-def test_a_lookup_that_failed_takes_the_highest_rung_there_is(
-    lookup: Lookup, code: Code, age: float, *, has: bool, whole: bool
+@given(cases[0])
+def test_a_lookup_takes_the_highest_rung_there_is(case: Case) -> None:
+    """The order holds in any mixture of what is known, what is too old, and what came of asking.
+
+    A fresh record is never replaced, and nothing is served of another version of the lookup, nor of the
+    user's other sessions where the lookup does not share them.
+    """
+    got = case.outcome()
+    source, variables, age = case.rungs()[0]
+    assert (got.source, got.variables, got.age) == (source, variables, age)
+    assert (got.code == Code.OK) is (source in SOUND)
+    assert got.code in {Code.OK, case.asked}
+
+
+@settings(deadline=None)
+@given(cases[0])
+def test_nothing_is_older_than_its_limit(case: Case) -> None:
+    """The owner of a lookup has said how old an answer may be, for each of its uses."""
+    got, lookup = case.outcome(), case.lookup
+    limits = {
+        Source.FRESH: lookup.fresh,
+        Source.REVALIDATING: lookup.fresh + lookup.stale_while_revalidate,
+        Source.STALE: lookup.stale_if_error,
+        Source.USER: lookup.stale_if_error,
+    }
+    if got.source in limits:
+        assert got.age is not None
+        assert 0.0 <= got.age < limits[got.source]
+
+
+@settings(deadline=None)
+@given(cases[0], spans)
+def test_the_users_other_sessions_change_nothing_while_the_session_has_an_answer_of_its_own(
+    case: Case, age: float
 ) -> None:
-    """Last known before fallback before nothing, and never a value older than ``stale_if_error``."""
-    known = record(lookup, age, whole=whole) if has else None
-    got = degraded(lookup, code, known, NOW)
-    assert got.code == code
-    if known is not None and whole and known.age(NOW) < lookup.stale_if_error:
-        assert (got.source, got.variables, got.age) == (Source.STALE, known.variables, known.age(NOW))
-    elif lookup.fallback:
-        assert (got.source, got.variables, got.age) == (Source.FALLBACK, lookup.fallback, None)
-    else:
-        assert (got.source, got.variables, got.age) == (Source.NONE, {}, None)
+    """Another session's answer fills a gap; it never takes the place of anything but the fallback."""
+    without, with_one = case._replace(of_user=("absent", 0.0)), case._replace(of_user=("whole", age))
+    if without.outcome().source in {*SOUND, Source.STALE}:
+        assert with_one.outcome() == without.outcome()
+    elif with_one.outcome() != without.outcome():
+        assert (with_one.outcome().source, case.lookup.share) == (Source.USER, "user")
 
 
 @settings(deadline=None)
 @given(apps, routes)
-def test_the_code_is_zero_only_when_every_lookup_is_live_or_fresh(
+def test_the_code_is_zero_if_and_only_if_every_lookup_is_live_fresh_or_revalidating(
     app: App, route: tuple[Outcome, ...]
 ) -> None:
     """Unless the app asked for code 0 in any case; then the marker says what the code does not."""
     reply = merge(app, route)
-    sound = all(outcome.source in {Source.LIVE, Source.FRESH} for outcome in route)
+    sound = all(outcome.source in SOUND for outcome in route)
     failures = [outcome.code for outcome in route if outcome.code]
     assert bool(failures) is not sound
     if app.on_degraded == "ok":

@@ -1,11 +1,13 @@
 """Records never answer for one another, and none that is held gives way to an older one."""
 
+from collections.abc import Callable
+
 import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.core.records import Known, Record, record_name
+from gateway.core.records import Known, Record, record_name, user_record_name
 from gateway.store.sessions import Sessions, decode_record
 
 texts = st.text(st.sampled_from(":~aA.\0\n é{}"), max_size=4) | st.text(max_size=8)
@@ -36,6 +38,33 @@ def test_a_session_cannot_pass_for_the_digest_of_another(session: str, lookup: s
     for forged in (name, name.split(":")[1], f"{session}:{lookup}", name.removeprefix("1:")):
         if forged != session:
             assert record_name(1, forged, lookup, "1", {}) != name
+
+
+@settings(deadline=None)
+@given(questions, questions, st.sampled_from([str, "user={}".format, "={}".format, "~{}".format]))
+@example((1, "u", "b", "1", {}), (1, "u", "b", "1", {}), str)
+@example((1, "user=u", "b", "1", {}), (1, "u", "b", "1", {}), str)
+def test_no_session_passes_for_a_user_whatever_it_is_called(
+    session: tuple[int, str, str, str, dict[str, str]],
+    user: tuple[int, str, str, str, dict[str, str]],
+    disguise: Callable[[str], str],
+) -> None:
+    """Both names come from outside: whoever may choose a session's must not read a user's records by it."""
+    name = user_record_name(*user)
+    assert record_name(*session) != name
+    forged = disguise(user[1])
+    assert record_name(user[0], forged, *user[2:]) != name
+    assert record_name(user[0], name.split(":")[1], *user[2:]) != name
+
+
+@settings(deadline=None)
+@given(questions, questions)
+@example((1, "u", "b", "1", {"x": "1"}), (1, "u", "b", "1", {"x": "2"}))
+def test_two_users_share_a_name_only_when_they_are_one_who_asks_one_thing(
+    one: tuple[int, str, str, str, dict[str, str]], other: tuple[int, str, str, str, dict[str, str]]
+) -> None:
+    """Never across users, never across inputs."""
+    assert (user_record_name(*one) == user_record_name(*other)) == (one == other)
 
 
 @settings(deadline=None)

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.core.catalog import Catalog, compile_catalog
 from gateway.core.config import read
+from gateway.core.messages import Callback
 from gateway.crm.reading import read_script
 from gateway.crm.script import decide
 from gateway.edge import desk
@@ -56,6 +57,7 @@ def test_generator_speaks_as_desk_does(catalog: Catalog) -> None:
     target = head.split(b" ")[1].decode()
     verified = desk.verify(target.partition("?")[2], catalog.apps, now_of(target))
     found = desk.decode(body, verified, "/desk")
+    assert isinstance(found, Callback)
     assert (found.app, found.user) == (APP, callback.user)
     assert [lookup.name for lookup in catalog.route(found).lookups] == list(LOOKUPS)
     assert all(found.variables[name] == asked for name, asked in callback.asks.items())

@@ -150,6 +150,14 @@ def test_a_running_attempt_may_end_one_attempt_timeout_after_the_deadline() -> N
     assert (lookups["order"].late, lookups["stock"].late, lookups["churn"].late) == (0.3, 0.8, PYTHON_LATE)
 
 
+def test_a_record_is_kept_while_it_is_served_and_refreshed_behind() -> None:
+    """``stale_if_error = "0s"`` forbids last known answers, not those that are served with code 0."""
+    durations = "fresh = '1h'\nstale_while_revalidate = '2h'\nstale_if_error = '0s'\nshare = 'session'"
+    stock = "variables = { stock = 'stock' }\n"
+    changed = catalog(old='variables = { stock = "stock" }', new=stock + durations).lookups["stock"]
+    assert (changed.kept, changed.stale_while_revalidate, changed.share) == (10800.0, 7200.0, "session")
+
+
 @pytest.mark.parametrize(
     ("fresh", "stale", "kept"), [("1h", "2h", 7200.0), ("2h", "2h", 7200.0), ("1h", "0s", 3600.0)]
 )

@@ -65,6 +65,7 @@ CONTRADICTIONS = [
     (WHOLE.replace('{ status = "status" }', "{}"), "lookups.order.variables", "at least one"),
     (WHOLE + "fresh = '2h'\nstale_if_error = '1h'", "lookups.order.stale_if_error", "shorter than fresh"),
     (WHOLE + "stale_while_revalidate = '25h'", "lookups.order.stale_if_error", "shorter than fresh"),
+    (WHOLE + "share = 'user'\nstale_if_error = '0s'", "lookups.order.share", "there are none"),
     (
         WHOLE.replace('"status" }', '"status[" }'),
         "lookups.order.variables.status",

@@ -227,7 +227,7 @@ def test_a_callback_without_a_session_says_what_to_do(session: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["Desk.SessionEventNotify", "ChatBot.OnAssignHuman", "chatbot.interfaceinvocation", ""]
+    "command", ["Desk.sessioneventnotify", "ChatBot.OnAssignHuman", "chatbot.interfaceinvocation", ""]
 )
 def test_another_command_is_unknown(command: str) -> None:
     """Other callbacks reach the same URL; none of them may be taken for this one."""

@@ -1,12 +1,14 @@
 """The best variables there are, rung by rung, and a reply that says which rungs they stand on."""
 
+from dataclasses import replace
+
 import jmespath
 import pytest
 
 from gateway.core.catalog import App, Lookup
 from gateway.core.config import Markers
 from gateway.core.errors import Code
-from gateway.core.ladder import Outcome, Source, degraded, fresh, live, merge, usable
+from gateway.core.ladder import Outcome, Source, degraded, fresh, live, merge, revalidating, served, usable
 from gateway.core.messages import Reply
 from gateway.core.records import Known
 
@@ -41,6 +43,33 @@ def test_a_fresh_record_has_its_age_and_no_code() -> None:
 
 
 @pytest.mark.parametrize(
+    ("age", "source"),
+    [
+        (0.0, Source.FRESH),
+        (9.999, Source.FRESH),
+        (10.0, Source.REVALIDATING),
+        (14.999, Source.REVALIDATING),
+        (15.0, None),
+    ],
+)
+def test_a_record_is_served_while_fresh_and_once_more_while_it_is_refreshed(
+    age: float, source: Source | None
+) -> None:
+    """Beyond both, somebody has to be asked first."""
+    outcome = served(replace(lookup(), stale_while_revalidate=5.0), known(age), NOW)
+    if source is None:
+        assert outcome is None
+    else:
+        record = known(age)
+        assert outcome == Outcome("order", source, Code.OK, record.variables, record.age(NOW))
+
+
+def test_nothing_is_served_without_a_record() -> None:
+    """A new session has to ask."""
+    assert served(lookup(), None, NOW) is None
+
+
+@pytest.mark.parametrize(
     ("age", "limit", "is_usable"),
     [(0.0, 10.0, True), (9.999, 10.0, True), (10.0, 10.0, False), (0.0, 0.0, False)],
 )
@@ -69,6 +98,24 @@ def test_past_stale_if_error_the_fallback_takes_over() -> None:
     assert (outcome.source, outcome.age, outcome.variables) == (Source.FALLBACK, None, {"status": "unknown"})
 
 
+def test_the_users_last_answer_comes_between_the_sessions_own_and_the_fallback() -> None:
+    """It is about the right user and the right question; only the session is another."""
+    shared = replace(lookup(status="unknown"), share="user")
+    of_user = known(42.0, status="packed")
+    outcome = degraded(shared, Code.TIMEOUT, known(100.0), NOW, of_user=of_user)
+    assert outcome == Outcome("order", Source.USER, Code.TIMEOUT, of_user.variables, 42.0)
+    outcome = degraded(shared, Code.TIMEOUT, known(99.0), NOW, of_user=of_user)
+    assert (outcome.source, outcome.age) == (Source.STALE, 99.0)
+    outcome = degraded(shared, Code.TIMEOUT, None, NOW, of_user=known(100.0))
+    assert (outcome.source, outcome.variables) == (Source.FALLBACK, {"status": "unknown"})
+
+
+def test_the_users_last_answer_is_nothing_to_a_lookup_that_does_not_share_it() -> None:
+    """``share = "session"`` is the default."""
+    outcome = degraded(lookup(), Code.TIMEOUT, None, NOW, of_user=known(0.0))
+    assert (outcome.source, outcome.variables) == (Source.NONE, {})
+
+
 def test_below_the_last_rung_the_variables_are_absent() -> None:
     """An empty text would overwrite what the session has."""
     outcome = degraded(lookup(), Code.BACKEND_REJECTED, None, NOW)
@@ -87,11 +134,13 @@ def test_the_documented_error_info() -> None:
         degraded(lookup("customer", customer_tier="standard"), Code.CIRCUIT_OPEN, None, NOW),
         degraded(lookup("churn"), Code.LOOKUP_FAILED, None, NOW),
         live(lookup("profile"), {}, 0.1),
+        revalidating(lookup("offers"), known(11.0), NOW),
+        degraded(replace(lookup("basket"), share="user"), Code.TIMEOUT, None, NOW, of_user=known(42.0)),
     ]
     reply = merge(STRICT, outcomes)
     assert reply.info == (
         "order: TIMEOUT, last known 42 s ago; customer: CIRCUIT_OPEN, fallback"
-        "; churn: LOOKUP_FAILED, nothing known"
+        "; churn: LOOKUP_FAILED, nothing known; basket: TIMEOUT, from the user's last session 42 s ago"
     )
     assert reply.code == Code.TIMEOUT
 
@@ -138,6 +187,28 @@ def test_markers_tell_the_worst_source_and_the_greatest_age() -> None:
     marks = {name: value for name, value in merge(app, outcomes[:1]).variables.items() if name in "SAR"}
     assert marks == {"S": "fresh", "A": "7", "R": "OK"}
     assert merge(app, []).variables == {"S": "none", "A": "", "R": "OK"}
+
+
+def test_the_marker_knows_revalidating_and_user() -> None:
+    """The worst of a reply is told in the order of the ladder."""
+    app = App(1, (), "off", "error", Markers(status="S", age="A"))
+    own = fresh(lookup("a"), known(7.0), NOW)
+    behind = revalidating(lookup("b"), known(12.0), NOW)
+    stale = degraded(lookup("c"), Code.TIMEOUT, known(61.0), NOW)
+    shared = degraded(replace(lookup("d"), share="user"), Code.TIMEOUT, None, NOW, of_user=known(80.0))
+    for outcomes, marks in (
+        ([own, behind], {"S": "revalidating", "A": "12"}),
+        ([stale, own, behind], {"S": "stale", "A": "61"}),
+        ([shared, stale, own, behind], {"S": "user", "A": "80"}),
+    ):
+        variables = merge(app, outcomes).variables
+        assert {name: variables[name] for name in marks} == marks
+
+
+def test_the_sources_are_spelled_as_documented() -> None:
+    """Flows branch on the marker, and dashboards count the log line's sources."""
+    names = "live fresh revalidating stale user fallback none"
+    assert [source.value for source in Source] == names.split()
 
 
 def test_an_app_without_markers_gets_none() -> None:

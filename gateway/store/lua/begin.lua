@@ -5,9 +5,10 @@
 -- ARGV[1] reply channel of the gateway     ARGV[2] prefix of waiters keys
 -- ARGV[3] ms for which a job that nobody finishes is kept   ARGV[4] most jobs on a lane
 -- ARGV[5] ms past its longest run until a job's worker is taken for dead
--- then six per lookup: ms left until its deadline, fresh (ms), revalidate (ms that a record may be served beyond,
--- and is refreshed behind), late (ms that a job may run past its deadline), id and body of the new job
--- Returns {seconds, microseconds, then three per lookup: state, record or '', job id or ''}
+-- then nine per lookup: ms left until its deadline, fresh (ms), revalidate (ms that a record may be served beyond,
+-- and is refreshed behind; -1 when nobody waits in any case), late (ms that a job may run past its deadline), id and
+-- body of the new job, key of the user's record or '', index of the session or '', ms for which it is kept
+-- Returns {seconds, microseconds, then four per lookup: state, record or '', job id or '', user's record or ''}
 -- States: 0 fresh, 1 joined, 2 begun, 3 refused because the lane is full, 4 revalidating, 5 begun, but nobody is
 -- there to run it, 6 begun as a refresh, because it could not have been done in time
 --
@@ -119,21 +120,21 @@ end
 local replies = {time[1], time[2]}
 for i = 0, #KEYS / 5 - 1 do
   local record, flight, lane, free, pace = unpack(KEYS, i * 5 + 1, i * 5 + 5)
-  local k = i * 6 + 6
-  local left, fresh, late = tonumber(ARGV[k]), tonumber(ARGV[k + 1]), tonumber(ARGV[k + 3])
-  local job, body = ARGV[k + 4], ARGV[k + 5]
-  local found = redis.call('MGET', record, flight)
+  local k = i * 9 + 6
+  local left, fresh, revalidate = tonumber(ARGV[k]), tonumber(ARGV[k + 1]), tonumber(ARGV[k + 2])
+  local late, job, body, of_user = tonumber(ARGV[k + 3]), ARGV[k + 4], ARGV[k + 5], ARGV[k + 6]
+  local found = of_user == '' and redis.call('MGET', record, flight) or redis.call('MGET', record, flight, of_user)
   local known, flying = found[1], found[2]
-  local age = known and known:sub(1, 2) == '\146\203' and #known > 10
+  local head = known and known:sub(1, 2)  -- an array of three, or of two as in earlier releases; a float64
+  local age = (head == '\147\203' or head == '\146\203') and #known > 10
     and math.max(0, now - struct.unpack('>d', known, 3))
-  local behind = age and age < fresh + ARGV[k + 2]
+  local behind = revalidate < 0 or age and age < fresh + revalidate
   local state = 2
   if age and age < fresh then
     state, job = 0, ''
-  elseif behind and flying and redis.call('EXISTS', 'arq:job:' .. flying) == 1 then
-    state, job = 4, ''
-  elseif not behind and flying and flies(lane, free, flying, left, late) then
-    state, job = 1, flying
+  elseif flying and behind and redis.call('EXISTS', 'arq:job:' .. flying) == 1
+      or flying and not behind and flies(lane, free, flying, left, late) then
+    state, job = behind and 4 or 1, flying
     redis.call('SADD', waiters .. job, channel)
     redis.call('PEXPIRE', waiters .. job, whole(left + kept))
   else
@@ -148,16 +149,21 @@ for i = 0, #KEYS / 5 - 1 do
         state, refresh = 6, true
       end
       redis.call('SET', flight, job, 'PX', whole(refresh and kept or left + late))
+      if ARGV[k + 7] ~= '' then
+        redis.call('HSET', ARGV[k + 7], record, job)
+        redis.call('PEXPIRE', ARGV[k + 7], ARGV[k + 8])
+      end
       if not handed then
         redis.call('ZADD', lane, whole(refresh and 5e11 + now / 10 or (now + left) / 10), job)
         if not attended and redis.call('EXISTS', lane .. ':polled') == 0 then state = 5 end
       end
-      if behind then state, job = 4, '' end
+      if behind then state = 4 end
     end
   end
   replies[#replies + 1] = state
   replies[#replies + 1] = known or ''
   replies[#replies + 1] = job
+  replies[#replies + 1] = found[3] or ''
 end
 for free in pairs(boxes) do send(free) end
 return replies

@@ -1,11 +1,12 @@
 -- Finish jobs of one lane: keep their records, tell every gateway that waits, clear what arq and begin.lua left,
 -- and give the worker its next jobs, or note that it has slots free.
 --
--- KEYS[1] lane   KEYS[2] free   then five per job: record, waiters (channels that joined), arq job, arq retry,
--- arq in-progress
+-- KEYS[1] lane   KEYS[2] free   then five per job: record, waiters (channels that joined; '' among them says
+-- that its session was forgotten meanwhile: then no record is kept), arq job, arq retry, arq in-progress
 -- ARGV[1] worker   ARGV[2] jobs that it wants next   ARGV[3] now, ms on this server's clock as the worker reckons
--- it   ARGV[4] ms until its next claims lapse   ARGV[5] least ms left that a job is worth taking with   then five per job: id, answer, record as msgpack, or '' to leave
--- it as it is, ms for which the record is kept, channel of the gateway that began the job, or ''
+-- it   ARGV[4] ms until its next claims lapse   ARGV[5] least ms left that a job is worth taking with   then six per job: id, answer, record as msgpack, or '' to leave
+-- it as it is, ms for which the record is kept, channel of the gateway that began the job, or '', key of the user's
+-- record, or ''
 -- Returns the next jobs: three per job, id, try, body
 --
 -- A gateway is published an array of the answers. The flight is left to lapse: one that points to a job that is
@@ -20,15 +21,24 @@ local function tell(channel, answer)
 end
 
 for i = 0, (#KEYS - 2) / 5 - 1 do
-  local k, a = i * 5 + 3, i * 5 + 6
+  local k, a = i * 5 + 3, i * 6 + 6
   local answer, channel = ARGV[a + 1], ARGV[a + 4]
+  local forgotten = false
   ids[i + 1] = ARGV[a]
-  if ARGV[a + 2] ~= '' then redis.call('SET', KEYS[k], ARGV[a + 2], 'PX', ARGV[a + 3]) end
   if channel ~= '' then tell(channel, answer) end
   for _, joined in ipairs(redis.call('SMEMBERS', KEYS[k + 1])) do
-    if joined ~= channel then tell(joined, answer) end
+    if joined == '' then
+      forgotten = true
+    elseif joined ~= channel then
+      tell(joined, answer)
+    end
   end
-  for j = 1, 4 do gone[#gone + 1] = KEYS[k + j] end
+  if ARGV[a + 2] ~= '' and not forgotten then
+    redis.call('SET', KEYS[k], ARGV[a + 2], 'PX', ARGV[a + 3])
+    if ARGV[a + 5] ~= '' then redis.call('SET', ARGV[a + 5], ARGV[a + 2], 'PX', ARGV[a + 3]) end
+  end
+  -- What says that it was forgotten stays until it lapses: this script may be repeated.
+  for j = forgotten and 2 or 1, 4 do gone[#gone + 1] = KEYS[k + j] end
 end
 redis.call('ZREM', lane, unpack(ids))
 redis.call('DEL', unpack(gone))
