@@ -1,9 +1,13 @@
-"""Retry: more attempts for transient failures, spaced by full jitter, begun before the deadline only."""
+"""Retry: more attempts for transient failures, spaced by full jitter, begun before the deadline only.
+
+A backend that fails most calls is not helped by three times as many: what is asked again is a share of
+what is asked (a retry budget, as in Finagle and Linkerd; "Addressing Cascading Failures", Google's SRE book).
+"""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tenacity import (
@@ -14,6 +18,7 @@ from tenacity import (
     stop_before_delay,
     wait_random_exponential,
 )
+from tenacity.stop import stop_base
 
 from gateway.core.errors import NoAnswer, TimedOut, is_transient
 
@@ -22,24 +27,54 @@ T = TypeVar("T")
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 
+RETRY_SHARE = 0.6
+"""Retries that a first attempt earns: enough where two calls in five fail."""
+
+RETRY_RESERVE = 30.0
+"""Most retries that can be saved up, and what a process begins with."""
+
+
+class RetryBudget(stop_base):
+    """The retries that a process may still make to one backend, as a stop condition of tenacity's."""
+
+    def __init__(self) -> None:
+        """Begin with the reserve."""
+        self._left = RETRY_RESERVE
+
+    def earn(self) -> None:
+        """Count a first attempt."""
+        self._left = min(RETRY_RESERVE, self._left + RETRY_SHARE)
+
+    def __call__(self, _: RetryCallState) -> bool:
+        """Take one retry; tell whether there was none left. It must be asked after all other conditions."""
+        if self._left < 1.0:
+            return True
+        self._left -= 1.0
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a backend is asked: ``attempts`` in all, each at most ``attempt_timeout`` seconds long."""
+    """How often a backend is asked: ``attempts`` in all, each at most ``attempt_timeout`` seconds long.
+
+    The ``budget`` is that of all questions which share this policy.
+    """
 
     attempts: int
     attempt_timeout: float
+    budget: RetryBudget = field(default_factory=RetryBudget)
 
     async def run(
         self, ask: Callable[[], Awaitable[T]], left: float, on_retry: Callable[[int, NoAnswer], None]
     ) -> T:
         """Return the first success; raise the last attempt's NoAnswer.
 
-        No attempt begins after ``left`` seconds. Pauses are full jitter: uniform in 0 … 50 ms, 100 ms, …, at
-        most 1 s (Brooker, "Exponential Backoff And Jitter"). ``on_retry`` is told the number of the attempt
-        that failed, and why.
+        No attempt begins after ``left`` seconds, and no further one when the budget is spent. Pauses are
+        full jitter: uniform in 0 … 50 ms, 100 ms, …, at most 1 s (Brooker, "Exponential Backoff And Jitter").
+        ``on_retry`` is told the number of the attempt that failed, and why.
         """
         begun = time.monotonic()
+        self.budget.earn()
         try:
             return await self._attempt(ask)
         except NoAnswer as error:
@@ -65,7 +100,7 @@ class RetryPolicy:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(is_transient),
-            stop=stop_after_attempt(self.attempts) | stop_before_delay(left),
+            stop=stop_after_attempt(self.attempts) | stop_before_delay(left) | self.budget,
             wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
             before_sleep=lambda state: on_retry(state.attempt_number, _failure(state)),
             reraise=True,

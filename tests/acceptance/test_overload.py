@@ -13,14 +13,14 @@ from gateway.crm.server import Crm
 from tests.desk import Desk, Heard, Place
 from workers.main import workers
 
-SLOTS, TAKES = 3, 0.1
+SLOTS, TAKES = 4, 0.4
 CAPACITY = SLOTS / TAKES
 OVERLOAD = 5
-LENGTH = 8.0
-BUDGET = 0.6
+LENGTH = 30.0
+BUDGET = 2.4
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_goodput_stays_near_capacity_when_five_times_as_much_is_asked(
     place: Place, crm: Crm, desk: Desk
 ) -> None:
@@ -36,10 +36,12 @@ async def test_goodput_stays_near_capacity_when_five_times_as_much_is_asked(
             await asyncio.sleep(begun + number / (CAPACITY * OVERLOAD) - time.monotonic())
             calls.append(asyncio.create_task(here.call(f"s{number}", node="order", orderId=str(number))))
         heard = await asyncio.gather(*calls)
+        done = crm.stats.report()["total"]
     good = [one for one in heard if one.code == 0]
     assert {one.code for one in heard} <= {0, Code.TIMEOUT, Code.OVERLOADED}
     assert max(one.took for one in heard) < 2 * BUDGET
-    assert len(good) >= 0.9 * CAPACITY * LENGTH
+    assert done >= 0.75 * CAPACITY * LENGTH, "the lane is kept busy"
+    assert len(good) >= 0.9 * done, "and what it does is of use"
     shed = [one for one in heard if one.code == Code.OVERLOADED]
     assert len(shed) > len(heard) / 4
     assert sorted(one.took for one in shed)[len(shed) // 2] < BUDGET / 4, "who is shed is told at once"

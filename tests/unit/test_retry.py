@@ -18,7 +18,7 @@ from gateway.core.errors import (
     TimedOut,
     is_transient,
 )
-from gateway.resilience.retry import RetryPolicy
+from gateway.resilience.retry import RETRY_RESERVE, RETRY_SHARE, RetryPolicy
 
 PLENTY = 60.0
 
@@ -178,3 +178,37 @@ async def test_calls_of_one_policy_know_nothing_of_one_another() -> None:
     answers = await asyncio.gather(*(policy.run(one.ask, PLENTY, lambda *_: None) for one in backends))
     assert answers == [f"answer {number}" for number in range(20)]
     assert {backend.attempts for backend in backends} == {2}
+
+
+async def drown(policy: RetryPolicy, questions: int) -> int:
+    """Ask a backend that is down so often; return the attempts that it hears."""
+    backend = Backend(BackendUnavailable("503") for _ in range(questions * policy.attempts))
+    asking = (policy.run(backend.ask, PLENTY, lambda *_: None) for _ in range(questions))
+    assert {type(end) for end in await asyncio.gather(*asking, return_exceptions=True)} == {
+        BackendUnavailable
+    }
+    return backend.attempts
+
+
+async def test_backend_that_is_down_hears_few_retries() -> None:
+    """Three times as many calls are no help to it."""
+    assert 159 <= await drown(RetryPolicy(3, 1.0), 100) <= 100 * (1 + RETRY_SHARE) + RETRY_RESERVE
+
+
+async def test_backend_that_is_well_again_gets_its_retries_back() -> None:
+    """What an outage has spent, successes earn anew."""
+    policy = RetryPolicy(3, 1.0)
+    await drown(policy, 100)
+    for _ in range(50):
+        await policy.run(Backend(["answer"]).ask, PLENTY, unheard)
+    for _ in range(12):
+        limping = Backend([BackendUnavailable("503"), BackendUnavailable("503"), "answer"])
+        assert await policy.run(limping.ask, PLENTY, lambda *_: None) == "answer"
+
+
+async def test_one_backends_outage_costs_another_no_retry() -> None:
+    """A policy is a backend's own, and so is its budget."""
+    spent, other = RetryPolicy(3, 1.0), RetryPolicy(3, 1.0)
+    await drown(spent, 100)
+    limping = Backend([BackendUnavailable("503"), "answer"])
+    assert await other.run(limping.ask, PLENTY, lambda *_: None) == "answer"
