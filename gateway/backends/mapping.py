@@ -1,10 +1,14 @@
 """Mapping: from a backend's reply to the variables of a lookup."""
 
 from jmespath.exceptions import JMESPathError
+from jmespath.visitor import TreeInterpreter
 
 from gateway.core.catalog import Lookup
 from gateway.core.errors import BadBackendReply
 from gateway.core.variables import as_text
+
+# search() of an expression makes one anew each time, which costs more than what it then does.
+_evaluate = TreeInterpreter().visit
 
 
 def map_reply(lookup: Lookup, reply: object) -> dict[str, str]:
@@ -15,7 +19,7 @@ def map_reply(lookup: Lookup, reply: object) -> dict[str, str]:
     variables = {}
     for name, expression in lookup.variables.items():
         try:
-            value = expression.search(reply)
+            value = _evaluate(expression.parsed, reply)
             variables[name] = as_text(value)
         except (
             JMESPathError,
