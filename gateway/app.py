@@ -11,12 +11,14 @@ import structlog
 
 from gateway.core.catalog import Catalog
 from gateway.core.config import Address
+from gateway.direct import Direct
 from gateway.edge import admin, server
 from gateway.edge.http import Port
 from gateway.events import Events
 from gateway.flow import Flow
 from gateway.store.forget import Forget
 from gateway.store.hand_off import HandOff
+from gateway.store.keep import Keep
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
 from gateway.store.sessions import Sessions
@@ -37,7 +39,7 @@ class Gateway:
 async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Gateway]:
     """Run a gateway for the length of the block; it starts without Redis, too.
 
-    Raise OSError for a port that is taken.
+    Raise OSError for a port that is taken, ImportError for a Python lookup that it would have to make itself.
     """
     settings = catalog.settings
     link = RedisLink(settings.redis.url, settings.redis.timeout)
@@ -45,7 +47,11 @@ async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Ga
     sessions = Sessions(settings.gateway.local_records, settings.gateway.local_bytes)
     hand_off = HandOff(link, keys, sessions)
     forget = Forget(link, keys, sessions)
-    flow = Flow(catalog, hand_off)
+    direct = None
+    if any(app.redis_lost == "direct" for app in catalog.apps.values()):
+        keep = Keep(link, keys, sessions, forget, settings.gateway.local_records)
+        direct = Direct(catalog, link, keep)
+    flow = Flow(catalog, hand_off, direct)
     events = Events(flow, hand_off, forget)
     callbacks = Port(
         server.callback_handler(flow, events),

@@ -43,6 +43,7 @@ def gateway(path: Path) -> None:
     from gateway.app import run
 
     catalog = _load(path)
+    sys.path.append(str(Path.cwd()))  # where a worker looks for Python lookups, too
     configure_logs("gateway")
     _serve(lambda: uvloop.run(run(catalog)))
 

@@ -1,7 +1,9 @@
 """The flow: what happens to a callback between its arrival and its reply, top to bottom."""
 
+import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import msgspec
 
@@ -11,6 +13,7 @@ from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.ladder import Outcome, Source
 from gateway.core.messages import Callback, Job, Reply, SessionEvent
 from gateway.core.records import Known, record_name, user_record_name
+from gateway.direct import Direct
 from gateway.store.hand_off import NOT_AWAITED, Asked, HandOff
 from gateway.store.queue import State, Wanted
 from gateway.store.refresh import Refreshes
@@ -55,24 +58,27 @@ class Question(msgspec.Struct, frozen=True):
         revalidate = lookup.stale_while_revalidate
         return Wanted(self.job, lookup.lane, lookup.fresh, lookup.late, revalidate, indexed=self.indexed)
 
-    def degraded(self, code: Code, now: float) -> Outcome:
+    def degraded(self, code: Code, now: float, took: float = 0.0) -> Outcome:
         """Return the best that this process remembers."""
-        return ladder.degraded(self.lookup, code, self.known, now, of_user=self.of_user)
+        return ladder.degraded(self.lookup, code, self.known, now, of_user=self.of_user, took=took)
 
 
 class Flow:
     """Everything between a verified callback and its reply."""
 
-    def __init__(self, catalog: Catalog, hand_off: HandOff) -> None:
-        """Take what is declared and the way to the workers."""
+    def __init__(self, catalog: Catalog, hand_off: HandOff, direct: Direct | None = None) -> None:
+        """Take what is declared, the way to the workers, and that past them, if any app wants it."""
         self.catalog = catalog
         self._hand_off = hand_off
+        self._direct = direct
         self._refreshes = Refreshes(hand_off, catalog.settings.gateway.budget)
         self._inflight = 0
 
     async def close(self) -> None:
         """Let go of what goes on behind the callbacks."""
         await self._refreshes.close()
+        if self._direct is not None:
+            await self._direct.close()
 
     async def degraded(self) -> list[str]:
         """Return what this gateway has to do without: ``redis``, or ``lane:NAME`` where no worker is."""
@@ -129,16 +135,32 @@ class Flow:
     async def _ask(self, questions: Sequence[Question], deadline: float) -> dict[str, Outcome]:
         """Hand the questions to workers, wait for the answers, and take the best there is by the deadline."""
         deadline -= REPLY_SHARE * self.catalog.settings.gateway.budget
+        app = self.catalog.apps[questions[0].job.app]
+        direct = self._direct if app.redis_lost == "direct" else None
         try:
             asked = await self._hand_off.begin([question.want for question in questions], deadline)
         except QueueUnavailable as error:
+            if direct is not None:
+                asking = [self._ask_directly(direct, question, deadline) for question in questions]
+                return {outcome.lookup: outcome for outcome in await asyncio.gather(*asking)}
             now = time.monotonic()
             return {question.lookup.name: question.degraded(error.code, now) for question in questions}
-        await self._hand_off.wait([one for one in asked if one.state not in NOT_AWAITED], deadline)
+        awaited = [one for one in asked if one.state not in NOT_AWAITED]
+        with direct.watching(awaited, deadline) if direct is not None and awaited else nullcontext():
+            await self._hand_off.wait(awaited, deadline)
         now = time.monotonic()
         return {
             q.lookup.name: self._outcome(q.lookup, one, now) for q, one in zip(questions, asked, strict=True)
         }
+
+    async def _ask_directly(self, direct: Direct, question: Question, deadline: float) -> Outcome:
+        """Ask the backend without a worker, and take the best there is by the deadline."""
+        since = time.monotonic()
+        answer = await direct.answer(question.job, deadline)
+        now = time.monotonic()
+        if answer is not None and answer.code == Code.OK:
+            return ladder.live(question.lookup, answer.variables, now - since)
+        return question.degraded(Code.TIMEOUT if answer is None else answer.code, now, now - since)
 
     def _outcome(self, lookup: Lookup, asked: Asked, now: float) -> Outcome:
         """Return what became of a lookup that was handed over."""
@@ -152,7 +174,7 @@ class Flow:
         elif asked.state is State.UNATTENDED:
             code = Code.NO_WORKERS
         elif answer is None or asked.job is None:
-            code = Code.QUEUE_UNAVAILABLE if self._hand_off.link.lost else Code.TIMEOUT
+            code = Code.QUEUE_UNAVAILABLE if self._hand_off.link.lost and not asked.direct else Code.TIMEOUT
         elif answer.code == Code.OK and ladder.whole(lookup, answer.variables):
             return ladder.live(lookup, answer.variables, asked.job.heard - asked.since)
         else:

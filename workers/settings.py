@@ -8,6 +8,7 @@ from typing import Any
 from arq.connections import ArqRedis, RedisSettings
 from arq.worker import func
 
+from gateway.asking import PYTHON_CONCURRENCY
 from gateway.core.catalog import Catalog, load
 from gateway.core.config import CONFIG_VARIABLE, LANE_VARIABLE, environment
 from gateway.core.errors import DeskgateError, QueueUnavailable
@@ -16,7 +17,7 @@ from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
 from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
-from workers.jobs import MAX_TRIES, PYTHON_CONCURRENCY, Lane, run_lookup
+from workers.jobs import MAX_TRIES, Lane, run_lookup
 from workers.main import HEALTH_EVERY, REDIS_TIMEOUT
 
 POLL_EVERY = 0.1

@@ -65,7 +65,8 @@ class App:
 
     On a session's events, the ``prefetch`` lookups are made ahead, and those named in ``forget_on`` erase its
     records. ``indexed`` is for how many seconds what is begun for a session is noted, so that an event can
-    erase it: 0 where none does.
+    erase it: 0 where none does. ``redis_lost`` says what answers while Redis is lost: the records alone, or
+    the backends too.
     """
 
     id: int
@@ -76,6 +77,7 @@ class App:
     prefetch: tuple[Lookup, ...] = ()
     forget_on: frozenset[str] = frozenset()
     indexed: float = 0.0
+    redis_lost: Literal["records", "direct"] = "records"
 
     def __repr__(self) -> str:
         """Return the number alone: the tokens are secret."""
@@ -187,6 +189,7 @@ def _app(number: int, declared: config.App, lookups: Mapping[str, Lookup]) -> Ap
         prefetch=tuple(lookups[name] for name in dict.fromkeys(declared.prefetch)),
         forget_on=frozenset(plain(declared.forget_on)),
         indexed=max((lookup.kept for lookup in lookups.values()), default=0.0) if declared.forget_on else 0.0,
+        redis_lost=declared.redis_lost,
     )
 
 

@@ -128,6 +128,7 @@ class App(_Table, frozen=True, kw_only=True):
     markers: Markers = Markers()
     prefetch: tuple[str, ...] = ()
     forget_on: tuple[str, ...] = ()
+    redis_lost: Literal["records", "direct"] = "records"
 
 
 class Route(_Table, frozen=True, kw_only=True):

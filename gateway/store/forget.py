@@ -57,6 +57,11 @@ class Forget:
         removed = await self._link.run(FORGET, *forget_arguments(self._keys, [name]))
         return int(removed)
 
+    async def catch_up(self) -> float:
+        """Do all that was told until now; return the time of the last of it. Raise QueueUnavailable."""
+        await self._read(self._since)
+        return self._since
+
     async def start(self, patience: float) -> None:
         """Begin to listen; wait at most ``patience`` seconds until messages can come."""
         await self.subscription.start(patience)
@@ -88,7 +93,7 @@ class Forget:
         while True:
             await self._link.present.wait()
             try:
-                if self._since:
+                if self._since or len(self._sessions):
                     await self._read(self._since)
                 else:  # the first time: there is nothing in memory to forget
                     self._since = server_ms(await self._link.execute("TIME"))
@@ -102,7 +107,7 @@ class Forget:
         offset = 0
         while True:
             page: list[Any] = await self._link.execute(
-                "ZRANGEBYSCORE", self._keys.forgotten(), since, "+inf", "LIMIT", offset, _PAGE
+                "ZRANGEBYSCORE", self._keys.forgotten(), f"({since}", "+inf", "LIMIT", offset, _PAGE
             )
             for message in page:
                 self._receive(message)

@@ -20,7 +20,7 @@ from gateway.store.sessions import Sessions, decode_record
 
 log = structlog.get_logger("deskgate.store")
 
-_WORTH_ANOTHER = 0.05
+WORTH_ANOTHER = 0.05
 """Least seconds left for which a lookup is begun again after the job that it had joined failed."""
 
 NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
@@ -28,7 +28,8 @@ NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
 
 _LATE = {State.UNATTENDED, State.SHED}
 _SERVED = {State.FRESH, State.REVALIDATING}
-_RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
+RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
+"""Failures of a job that may be those of whoever began it: too little time was left."""
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Asked:
     """A lookup that was begun: the record that Redis or memory holds, and the job that may better it.
 
     ``of_user`` is the user's record. ``job`` is None when there is none; ``since`` is when it was begun, on
-    the monotonic clock.
+    the monotonic clock. ``direct`` says that this process asks the backend for it, too.
     """
 
     want: Wanted
@@ -46,11 +47,18 @@ class Asked:
     job: Pending | None
     since: float
     server_ms: float
+    direct: bool = False
 
     @property
     def answer(self) -> Answer | None:
         """What came back, if it has."""
         return self.job.future.result() if self.job is not None and self.job.future.done() else None
+
+    def settle(self, answer: Answer) -> None:
+        """Take an answer that came another way than by a push, unless one has come."""
+        if self.job is not None and not self.job.future.done():
+            self.job.heard = time.monotonic()
+            self.job.future.set_result(answer)
 
 
 class HandOff:
@@ -132,7 +140,7 @@ class HandOff:
         while one.job is not None:
             answer = await asyncio.shield(one.job.future)
             left = deadline - time.monotonic()
-            if one.state is not State.JOINED or answer.code not in _RETRIED or left < _WORTH_ANOTHER:
+            if one.state is not State.JOINED or answer.code not in RETRIED or left < WORTH_ANOTHER:
                 return
             try:
                 (again,) = await self.begin([one.want], deadline)

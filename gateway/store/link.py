@@ -28,7 +28,7 @@ class Script:
 
 
 class RedisLink:
-    """One pipelined connection, made again whenever it breaks.
+    """One pipelined connection, made again whenever it breaks; whatever stands in ``losses`` is called then.
 
     While Redis is lost no call waits for it at all. A call that was under way when the connection broke is
     never sent again: whether the server ran it, nobody knows.
@@ -39,6 +39,7 @@ class RedisLink:
         self.timeout = timeout
         self.redis = open_redis(url, timeout)
         self.present = asyncio.Event()
+        self.losses: list[Callable[[], None]] = []
         self._wire: Wire | None = None
         self._lost = False
         self._tried = asyncio.Event()
@@ -135,6 +136,8 @@ class RedisLink:
         if not self._lost:
             self._lost = True
             log.warning("redis.lost", error=type(error).__name__, detail=str(error))
+            for told in self.losses:
+                told()
 
 
 def _checked(answer: object) -> object:

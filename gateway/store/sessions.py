@@ -19,6 +19,8 @@ _RECORD_BYTES = 900
 _VARIABLE_BYTES = 100
 """What a record and each of its variables take beside their text, in CPython 3.11: measured, rounded up."""
 
+_NEVER = (-math.inf, 0)
+
 _warned: set[str] = set()
 
 
@@ -58,7 +60,8 @@ class Sessions:
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._sizes: dict[str, int] = {}
         self._sessions: dict[str, _Session] = {}
-        self._forgotten: OrderedDict[str, float] = OrderedDict()
+        self._forgotten: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self.erasures = 0
         self.bytes = 0
 
     def get(self, key: str) -> Known | None:
@@ -80,7 +83,7 @@ class Sessions:
 
         What was asked for (``asked_ms``) before its session was forgotten is returned, and not kept.
         """
-        if self._forgotten and asked_ms <= self._forgotten.get(session_of(key), -math.inf):
+        if self._forgotten and asked_ms <= self._forgotten.get(session_of(key), _NEVER)[0]:
             return Known(variables, born)
         held = self._known.get(key)
         if held is None or held.born <= born:
@@ -117,13 +120,19 @@ class Sessions:
         if users:
             gone |= {name for name, session in self._sessions.items() if session.user in users}
         before = len(self._known)
+        self.erasures += 1
         for name in gone:
-            self._forgotten[name] = max(at_ms, self._forgotten.pop(name, -math.inf))
+            earlier_ms, _ = self._forgotten.pop(name, _NEVER)
+            self._forgotten[name] = max(at_ms, earlier_ms), self.erasures
             for key in list(session.records if (session := self._sessions.get(name)) else ()):
                 self._drop(key)
         while len(self._forgotten) > _MOST_FORGOTTEN:
             self._forgotten.popitem(last=False)
         return before - len(self._known)
+
+    def erased_since(self, names: Iterable[str], mark: int) -> bool:
+        """Tell whether one of these sessions or users was forgotten after ``erasures`` was ``mark``."""
+        return any(self._forgotten.get(name, _NEVER)[1] > mark for name in names)
 
     def __len__(self) -> int:
         """Return the number of records held."""

@@ -21,6 +21,8 @@ LAYERS = (  # outermost first: a part imports from itself and from the layers fu
     ("workers",),
     ("gateway",),  # whatever of it is not named below: edge, app, cli and the commands
     ("gateway.flow",),
+    ("gateway.direct",),
+    ("gateway.asking",),
     ("gateway.store", "gateway.backends"),
     ("gateway.resilience",),
     ("gateway.telemetry",),
