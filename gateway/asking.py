@@ -51,10 +51,11 @@ class Asking:
             raise LookupFailed(msg)
         return lookup
 
-    async def ask(self, job: Job, job_id: str, left: float) -> tuple[Answer, int]:
+    async def ask(self, job: Job, job_id: str, left: float, *, awaited: bool = True) -> tuple[Answer, int]:
         """Return the answer of the backend, or the failure that stands for it, and the attempts it took.
 
-        No attempt begins after ``left`` seconds; the one that runs then ends by its own timeout.
+        No attempt begins after ``left`` seconds; the one that runs then ends by its own timeout. What is not
+        ``awaited`` is asked once.
         """
         attempts = 0
 
@@ -77,7 +78,7 @@ class Asking:
         try:
             lookup = self.lookup(job)
             ask = Ask(job.lookup, job.inputs, job.app, job.session, job.trace_id, left)
-            variables = await self.policy.run(attempt, left, on_retry)
+            variables = await self.policy.run(attempt, left if awaited else 0.0, on_retry)
         except NoAnswer as error:
             return Answer(job_id, error.code, _said(error)), attempts
         except Exception:

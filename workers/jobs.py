@@ -69,8 +69,8 @@ async def run_lookup(ctx: dict[str, Any], envelope: Envelope) -> None:
 async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> Taken | None:
     """Run one job and give its answer back; return its slot's next one, if it ``wants`` any.
 
-    A job past its deadline is asked for its record's sake, with the time of one attempt. Raise
-    QueueUnavailable when the answer could not be given back.
+    A job that nobody waits for, a refresh or one past its deadline, is asked once, for its record's sake.
+    Raise QueueUnavailable when the answer could not be given back.
     """
     job, begun = envelope.job, time.monotonic()
     now_ms = taken.ahead_ms + begun * 1000
@@ -79,7 +79,8 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
         log.warning("job.dropped", lookup=job.lookup, lane=lane.name, reason=_WORN, trace_id=job.trace_id)
         answer, attempts = Answer(taken.job_id, Code.LOOKUP_FAILED, _WORN), 0
     else:
-        answer, attempts = await lane.ask(job, taken.job_id, left if left > 0 else lane.late)
+        awaited = envelope.deadline_ms > 0 and left > 0
+        answer, attempts = await lane.ask(job, taken.job_id, left if left > 0 else lane.late, awaited=awaited)
     at = time.monotonic()
     took = at - begun
     lane.give_back.took(took)

@@ -11,7 +11,7 @@ from gateway.backends.auth import auth_headers
 from gateway.backends.mapping import map_not_found, map_reply
 from gateway.core import config
 from gateway.core.catalog import Lookup
-from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, LookupFailed
+from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, LookupFailed, NotJson
 from gateway.core.messages import Ask
 from gateway.core.request import FilledRequest
 
@@ -118,5 +118,5 @@ def _decode(body: bytes) -> object:
         reply: object = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         msg = "the reply is not JSON"
-        raise BadBackendReply(msg) from None
+        raise NotJson(msg) from None
     return reply

@@ -132,9 +132,15 @@ class BackendRejected(NoAnswer):
 
 
 class BadBackendReply(NoAnswer):
-    """Not JSON, too large, or without a required variable."""
+    """Too large, or without a required variable, or no HTTP."""
 
     code = Code.BAD_BACKEND_REPLY
+
+
+class NotJson(BadBackendReply):
+    """A proxy's page, or a reply that was cut short: the next one may be well."""
+
+    transient = True
 
 
 class Overloaded(NoAnswer):

@@ -27,6 +27,9 @@ T = TypeVar("T")
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 
+WORTH_ANOTHER = 0.05
+"""Least seconds left for which another attempt is begun: with less it could not finish in time."""
+
 RETRY_SHARE = 0.6
 """Retries that a first attempt earns: enough where two calls in five fail."""
 
@@ -69,9 +72,9 @@ class RetryPolicy:
     ) -> T:
         """Return the first success; raise the last attempt's NoAnswer.
 
-        No attempt begins after ``left`` seconds, and no further one when the budget is spent. Pauses are
-        full jitter: uniform in 0 … 50 ms, 100 ms, …, at most 1 s (Brooker, "Exponential Backoff And Jitter").
-        ``on_retry`` is told the number of the attempt that failed, and why.
+        No further attempt begins with less than 50 ms of the ``left`` seconds to go, nor when the budget is
+        spent. Pauses are full jitter: uniform in 0 … 50 ms, 100 ms, …, at most 1 s (Brooker, "Exponential
+        Backoff And Jitter"). ``on_retry`` is told the number of the attempt that failed, and why.
         """
         begun = time.monotonic()
         self.budget.earn()
@@ -100,7 +103,7 @@ class RetryPolicy:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(is_transient),
-            stop=stop_after_attempt(self.attempts) | stop_before_delay(left) | self.budget,
+            stop=stop_after_attempt(self.attempts) | stop_before_delay(left - WORTH_ANOTHER) | self.budget,
             wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
             before_sleep=lambda state: on_retry(state.attempt_number, _failure(state)),
             reraise=True,

@@ -124,7 +124,7 @@ async def test_garbage_is_a_bad_reply(crm: Crm) -> None:
         assert (await failure(ask(id="1"))).code == Code.BAD_BACKEND_REPLY
 
 
-BAD = {
+NOT_JSON = {
     "empty": b"",
     "cut off": b'{"v": ',
     "two values": b"{} {}",
@@ -136,19 +136,25 @@ BAD = {
     "nested too deeply": b"[" * 100_000,
     "a number out of range": b'{"v": 1e999}',
     "ten thousand digits": b'{"v": ' + b"1" * 10_000 + b"}",
+}
+NO_ANSWER = {
     "without the required": b'{"w": 1}',
     "null for the required": b'{"v": null}',
     "not an object": b'["v"]',
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
-async def test_a_reply_that_is_no_answer_is_bad(kind: str) -> None:
-    """With status 200 and the right content type: only the body tells."""
-    handler = answering(BAD[kind], headers={"Content-Type": "application/json"})
+@pytest.mark.parametrize(
+    ("body", "transient"),
+    [*((body, True) for body in NOT_JSON.values()), *((body, False) for body in NO_ANSWER.values())],
+    ids=[*NOT_JSON, *NO_ANSWER],
+)
+async def test_a_reply_that_is_no_answer_is_bad(body: bytes, transient: bool) -> None:  # noqa: FBT001
+    """With status 200 and the right content type only the body tells; garbage may be followed by sense."""
+    handler = answering(body, headers={"Content-Type": "application/json"})
     async with serving(handler) as url, backend(url, ANY + 'required = ["v"]') as ask:
         error = await failure(ask())
-    assert (error.code, error.transient) == (Code.BAD_BACKEND_REPLY, False)
+    assert (error.code, error.transient) == (Code.BAD_BACKEND_REPLY, transient)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from gateway.core.errors import (
     TimedOut,
     is_transient,
 )
-from gateway.resilience.retry import RETRY_RESERVE, RETRY_SHARE, RetryPolicy
+from gateway.resilience.retry import RETRY_RESERVE, RETRY_SHARE, WORTH_ANOTHER, RetryPolicy
 
 PLENTY = 60.0
 
@@ -178,6 +178,14 @@ async def test_calls_of_one_policy_know_nothing_of_one_another() -> None:
     answers = await asyncio.gather(*(policy.run(one.ask, PLENTY, lambda *_: None) for one in backends))
     assert answers == [f"answer {number}" for number in range(20)]
     assert {backend.attempts for backend in backends} == {2}
+
+
+async def test_no_attempt_begins_that_could_not_finish() -> None:
+    """An answer of an attempt begun in the last moment comes too late for whoever waits."""
+    backend = Backend([BackendUnavailable("503"), "answer"])
+    with pytest.raises(BackendUnavailable):
+        await RetryPolicy(3, 1.0).run(backend.ask, WORTH_ANOTHER, unheard)
+    assert backend.attempts == 1
 
 
 async def drown(policy: RetryPolicy, questions: int) -> int:
