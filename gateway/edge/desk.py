@@ -44,7 +44,7 @@ class _EventWire(msgspec.Struct):
 
     Event: str
     SessionId: str
-    ClientUserId: str = ""
+    ClientUserId: str | None = None
     EventTime: int | float | None = None
 
 
@@ -137,8 +137,9 @@ def _event(wire: _EventWire, verified: Verified) -> SessionEvent:
     marks = [f"{app}/{verified.request_id}"] if verified.request_id else []
     if wire.EventTime is not None:
         marks.append(f"{app}/{wire.SessionId}/{wire.Event}/{wire.EventTime}")
-    variables = dict(zip(EVENT_VARIABLES, (wire.SessionId, wire.ClientUserId), strict=True))
-    return SessionEvent(app, wire.SessionId, wire.ClientUserId, wire.Event, variables, tuple(marks))
+    user = wire.ClientUserId or ""
+    variables = dict(zip(EVENT_VARIABLES, (wire.SessionId, user), strict=True))
+    return SessionEvent(app, wire.SessionId, user, wire.Event, variables, tuple(marks))
 
 
 def encode(reply: Reply) -> bytes:

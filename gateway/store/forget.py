@@ -45,7 +45,8 @@ class Forget:
         self._keys = keys
         self._sessions = sessions
         self.subscription = Subscription(link, keys.forget(), self._receive, self._listening)
-        self._since = 0.0
+        self._since = 0.0  # all that was told until then is done; ms on the Redis server's clock
+        self._unbroken = False  # whether whatever is told after that is heard
         self._catching_up: asyncio.Task[None] | None = None
 
     async def __call__(self, name: str) -> int:
@@ -74,15 +75,22 @@ class Forget:
             await asyncio.gather(self._catching_up, return_exceptions=True)
 
     def _receive(self, message: bytes) -> None:
+        at_ms = self._do(message)
+        if self._unbroken:
+            self._since = max(self._since, at_ms)
+
+    def _do(self, message: bytes) -> float:
+        """Forget whom a message names; return when it was told."""
         try:
             at_ms, names = _told.decode(message)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             log.warning("forget.unreadable", error=str(error))
-        else:
-            self._since = max(self._since, at_ms)
-            self._sessions.erase(names, at_ms)
+            return 0.0
+        self._sessions.erase(names, at_ms)
+        return at_ms
 
     def _listening(self) -> None:
+        self._unbroken = False
         if self._catching_up is not None:
             self._catching_up.cancel()
         self._catching_up = asyncio.create_task(self._catch_up())
@@ -101,6 +109,7 @@ class Forget:
                 await asyncio.sleep(backoff(attempt))
                 attempt += 1
             else:
+                self._unbroken = True
                 return
 
     async def _read(self, since: float) -> None:
@@ -110,7 +119,7 @@ class Forget:
                 "ZRANGEBYSCORE", self._keys.forgotten(), f"({since}", "+inf", "LIMIT", offset, _PAGE
             )
             for message in page:
-                self._receive(message)
+                self._since = max(self._since, self._do(message))
             if len(page) < _PAGE:
                 return
             offset += _PAGE

@@ -167,7 +167,9 @@ class HandOff:
         if answer.code == Code.OK:
             born = job.heard - max(0.0, answer.age_ms) / 1000
             self._sessions.put(job.record, answer.variables, born, job.asked_ms, job.user)
-            if job.user_record:
+            if (
+                job.user_record and self._sessions.get(job.record) is not None
+            ):  # else its session was forgotten
                 self._sessions.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
             if job.late:
                 log.info("answer.late", lookup=job.lookup, job=job.job_id)

@@ -1,0 +1,258 @@
+"""Forgetting: what is erased is erased everywhere, stays so, and is nobody else's."""
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from gateway.app import Gateway, gateway
+from gateway.core.catalog import Catalog, compile_catalog
+from gateway.core.config import read
+from gateway.core.errors import QueueUnavailable
+from gateway.core.records import Record, record_name, session_name
+from gateway.crm.server import Crm
+from gateway.local.processes import Valkey, deskgate
+from gateway.store.erase import Whom, erase
+from gateway.store.forget import Forget
+from gateway.store.keys import Keys
+from gateway.store.link import RedisLink
+from gateway.store.sessions import Sessions
+from tests.asking import only
+from tests.desk import APP, Desk, Heard, Place, when
+from workers.main import workers
+
+FAILING = only("error", "status = 500")
+SLOW = '[[rules]]\nlatency = { fixed = "300ms" }\n'
+UNKNOWN = {"order_id": "unknown"}
+OTHER_APP = 1400000002
+
+
+def sharing(place: Place, **knobs: str) -> Catalog:
+    """Return the test configuration with a lookup of orders that the user's sessions share."""
+    return compile_catalog(*read(place.config(**knobs) + 'share = "user"\n', place.environ))
+
+
+async def ask(desk: Desk, session: str, user: str = "user517", number: str = "1") -> Heard:
+    """Return what a session of a user is told about an order."""
+    return await desk.call(session, user, node="order", orderId=number)
+
+
+async def removed(place: Place, **whom: str | int) -> int:
+    """Forget somebody in the apps of the test configuration; return how many records Redis held."""
+    apps = (APP, OTHER_APP, 1400000003)
+    return await erase(place.redis_url, Keys(place.prefix), Whom(apps, **whom), lambda _: None)  # type: ignore[arg-type]
+
+
+async def records(place: Place) -> list[str]:
+    """Return the names of the records that Redis holds."""
+    prefix = Keys(place.prefix).record("")
+    async with Redis.from_url(place.redis_url) as redis:
+        return sorted([key.decode().removeprefix(prefix) async for key in redis.scan_iter(f"{prefix}*")])
+
+
+def in_memory(*running: Gateway) -> list[int]:
+    """Return how many records each gateway holds."""
+    return [len(one.flow._hand_off._sessions) for one in running]
+
+
+async def test_session_is_forgotten_in_redis_and_in_every_gateway(place: Place, crm: Crm, desk: Desk) -> None:
+    """And no other session: both gateways have both in memory."""
+    catalog = place.catalog()
+    async with (
+        workers(catalog, catalog.lanes, grace=1),
+        gateway(catalog) as first,
+        gateway(catalog) as second,
+    ):
+        desks = [desk.at(one.callbacks) for one in (first, second)]
+        known = [await ask(here, session) for here in desks for session in ("s1", "s2")]
+        crm.put(FAILING)
+        assert in_memory(first, second) == [2, 2]
+        assert await removed(place, session="s1") == 1
+        await when(lambda: in_memory(first, second) == [1, 1])
+        assert [(await ask(here, "s1")).variables for here in desks] == [UNKNOWN] * 2
+        assert [(await ask(here, "s2")).variables for here in desks] == [known[1].variables] * 2
+        assert await removed(place, session="s1") == 0
+    assert [name.split(":")[1] for name in await records(place)] == ["s2"]
+
+
+async def test_user_is_forgotten_with_all_sessions_and_what_they_share(
+    place: Place, crm: Crm, desk: Desk
+) -> None:
+    """Another user's record and the same name in another app stay."""
+    catalog = sharing(place)
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        other_app = Desk(here.http, here.url, {**here.query, "SdkAppid": str(OTHER_APP)})
+        for session in ("s1", "s2"):
+            await ask(here, session)
+        await ask(here, "s3", "user518")
+        await ask(other_app, "s4")
+        crm.put(FAILING)
+        assert await removed(place, user="user517", app=APP) == 3
+        await when(lambda: in_memory(running) == [4])
+        assert [(await ask(here, name)).variables for name in ("s1", "s2", "new")] == [UNKNOWN] * 3
+        assert (await ask(here, "s3", "user518")).code == 0
+        assert (await ask(other_app, "s4")).code == 0
+    left = {":".join(name.split(":")[:2]) for name in await records(place)}
+    assert left == {f"{APP}:s3", f"{APP}:user=user518", f"{OTHER_APP}:s4", f"{OTHER_APP}:user=user517"}
+
+
+@pytest.mark.parametrize("name", ["*", "s?", "s[12]", "s1\\", "sitzung-ß", "user=user517", ":", "s1:order"])
+async def test_name_is_only_itself(name: str, place: Place, desk: Desk) -> None:
+    """Names come from outside; one that looks like a pattern must not erase what others have."""
+    catalog = sharing(place)
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        for session in ("s1", "s2", name):
+            await ask(here, session)
+        assert await removed(place, session=name) == 1
+        assert await removed(place, user=name) == 0
+        await when(lambda: in_memory(running) == [3])
+    left = [name.split(":")[1] for name in await records(place)]
+    assert left == ["s1", "s2", "user=user517"]
+
+
+async def test_job_under_way_answers_and_leaves_no_record(place: Place, crm: Crm, desk: Desk) -> None:
+    """Whoever waits is answered, and what came back is not kept for anybody."""
+    crm.put(SLOW)
+    catalog = sharing(place)
+    async with (
+        workers(catalog, catalog.lanes, grace=1),
+        gateway(catalog) as first,
+        gateway(catalog) as second,
+    ):
+        calling = asyncio.create_task(ask(desk.at(first.callbacks), "s1"))
+        await when(lambda: crm.stats.report()["total"] == 1)
+        assert await removed(place, session="s1") == 0
+        joins = asyncio.create_task(ask(desk.at(second.callbacks), "s1"))
+        assert (await calling).code == 0
+        assert await records(place) == []
+        assert in_memory(first) == [0]
+        assert (await joins).code == 0, "who asks after that asks anew"
+    assert crm.stats.report()["total"] == 2
+
+
+async def test_gateway_that_did_not_listen_learns_of_it(place: Place) -> None:
+    """A broadcast is heard or lost; what was lost is read when the subscription is back."""
+    keys = Keys(place.prefix)
+    names = [record_name(APP, session, "order", "v", {}) for session in ("s1", "s2", "s3")]
+    link, sessions = RedisLink(place.redis_url, 5.0), Sessions(10)
+    forget = Forget(link, keys, sessions)
+    await link.start()
+    try:
+        await forget.start(5.0)
+        await when(lambda: forget._unbroken)
+        for name in names:
+            sessions.put(name, {}, 0.0, asked_ms=0.0)
+        await forget.subscription.close()
+        await removed(place, session="s1")
+        await removed(place, session="s2")
+        assert len(sessions) == 3
+        await forget.start(5.0)
+        await when(lambda: len(sessions) == 1)
+        assert sessions.get(names[2]) is not None
+        sessions.put(names[0], {}, 1.0)
+        await forget.subscription.close()
+        await forget.start(5.0)
+        await when(lambda: forget._unbroken)
+        assert sessions.get(names[0]) is not None, "what came after it is not forgotten by it"
+    finally:
+        await forget.close()
+        await link.close()
+
+
+async def test_memory_is_cleared_without_redis(valkey: Valkey, place: Place) -> None:
+    """The part that this process can do is done at once; the caller is told of the rest."""
+    sessions = Sessions(10)
+    link = RedisLink(valkey.url, 0.2)
+    forget = Forget(link, Keys(place.prefix), sessions)
+    name = record_name(APP, "s1", "order", "v", {})
+    sessions.put(name, {}, 0.0)
+    valkey.kill()
+    await link.start()
+    try:
+        with pytest.raises(QueueUnavailable):
+            await forget(session_name(APP, "s1"))
+    finally:
+        await link.close()
+    assert sessions.get(name) is None
+
+
+async def test_thousands_of_records_and_keys_of_others(place: Place) -> None:
+    """A user of years, in a Redis that other programs use as well."""
+    keys = Keys(place.prefix)
+    strangers = {
+        f"{place.prefix}-other:record:{APP}:s1:order:x": b"1",
+        f"{place.prefix}:recorded": b"\xff\xfe",
+    }
+    async with Redis.from_url(place.redis_url) as redis:
+        pipeline = redis.pipeline(transaction=False)
+        for number in range(2000):
+            name = record_name(APP, f"s{number}", "order", "v", {})
+            pipeline.set(keys.record(name), msgspec.msgpack.encode(Record(1.0, {}, "user517")))
+        pipeline.set(keys.record(record_name(APP, "none", "order", "v", {})), b"\xc1")
+        pipeline.set(f"arq:job:{place.prefix}:x", b"\xc1")
+        for key, value in strangers.items():
+            pipeline.set(key, value)
+        await pipeline.execute()
+        shares: list[float] = []
+        apps = (APP,)
+        assert await erase(place.redis_url, keys, Whom(apps, user="user517"), shares.append) == 2000
+        assert [name.split(":")[1] for name in await records(place)] == ["none"]
+        assert await redis.mget(list(strangers)) == list(strangers.values())
+        await redis.delete(f"arq:job:{place.prefix}:x")
+    assert shares == sorted(shares)
+    assert 0.0 < shares[-1] <= 1.0
+
+
+def command(place: Place, config: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``deskgate forget``, and return what became of it."""
+    config.write_text(place.config(), encoding="utf-8")
+    return subprocess.run(
+        [*deskgate("forget", "-c", str(config)), *arguments],
+        env=os.environ | place.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_command_says_how_many_records_there_were(place: Place, desk: Desk, tmp_path: Path) -> None:
+    """Exit 0 with the number, none included; scripts read it as JSON."""
+    catalog = place.catalog()
+    file = tmp_path / "deskgate.toml"
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        for number in ("1", "2"):
+            await ask(desk.at(running.callbacks), "s1", number=number)
+        told = await asyncio.to_thread(command, place, file, "--session", "s1", "--app", str(APP))
+        assert (told.returncode, told.stdout) == (0, "removed 2\n")
+        await when(lambda: in_memory(running) == [0])
+        told = await asyncio.to_thread(command, place, file, "--user", "user517", "--json")
+        assert (told.returncode, json.loads(told.stdout)) == (0, {"removed": 0})
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--session", "s1", "--user", "u"), ("--session", ""), ("--user", "")], ids=str
+)
+def test_command_wants_one_name(arguments: Iterable[str], place: Place, tmp_path: Path) -> None:
+    """An empty one would mean everybody to somebody."""
+    told = command(place, tmp_path / "deskgate.toml", *arguments)
+    assert told.returncode == 2
+    assert "name" in told.stderr
+
+
+def test_command_without_redis_fails_in_one_line(valkey: Valkey, place: Place, tmp_path: Path) -> None:
+    """Nothing was promised that was not done."""
+    valkey.kill()
+    away = Place(valkey.url, place.prefix, place.crm_url)
+    told = command(away, tmp_path / "deskgate.toml", "--session", "s1")
+    assert told.returncode == 1
+    assert told.stderr.startswith("Error: Redis cannot be reached")
+    assert "Traceback" not in told.stderr

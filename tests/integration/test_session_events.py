@@ -1,0 +1,241 @@
+"""Session events: answered at once with the plain triple, and acted upon behind the answer, once."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from gateway.app import gateway
+from gateway.core.catalog import Catalog, compile_catalog
+from gateway.core.config import read
+from gateway.core.errors import Code
+from gateway.crm.server import Crm
+from gateway.local.processes import Valkey
+from gateway.store.keys import Keys
+from tests.asking import only
+from tests.desk import APP, Desk, Heard, Place, when
+from workers.main import workers
+
+FAILING = only("error", "status = 500")
+PREFETCH = 'prefetch = ["customer", "profile"]\n'
+FORGET = 'forget_on = ["Session.Closed"]\n'
+DOCUMENTED = {
+    "CallbackCommand": "Desk.SessionEventNotify",
+    "Event": "ChatBot.UserSendMsg",
+    "SessionId": "s1",
+    "ClientUserId": "user517",
+    "CustomerServiceId": "@customer_service_account",
+    "ChannelType": "SDK",
+    "EventTime": 1731488371000,
+}
+
+
+def events(place: Place, wanted: str, **knobs: str) -> Catalog:
+    """Return the test configuration with what the app wants done on a session's events."""
+    text = place.config(**knobs).replace(f"[apps.{APP}]\n", f"[apps.{APP}]\n{wanted}")
+    return compile_catalog(*read(text, place.environ))
+
+
+async def tell(desk: Desk, request_id: str = "", **changed: object) -> Heard:
+    """Send the documented event, with fields changed."""
+    query = {**desk.query, "CallbackCommand": "Desk.SessionEventNotify"}
+    if request_id:
+        query["RequestID"] = request_id
+    return await desk.send(json.dumps({**DOCUMENTED, **changed}).encode(), query)
+
+
+def said(lines: list[Any], event: str) -> list[Mapping[str, Any]]:
+    """Return the lines of an event."""
+    return [line for line in lines if line["event"] == event]
+
+
+async def test_event_is_answered_with_the_plain_triple(place: Place, desk: Desk) -> None:
+    """Whatever the app wants done, and if it is nothing."""
+    async with gateway(place.catalog()) as running:
+        with capture_logs() as lines:
+            heard = await tell(desk.at(running.callbacks))
+            await when(lambda: said(lines, "session.notified"))
+    assert (heard.status, heard.envelope) == (200, {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0})
+    (line,) = said(lines, "session.notified")
+    assert (line["app"], line["session"], line["name"]) == (APP, "s1", "ChatBot.UserSendMsg")
+    assert (line["prefetched"], line["forgotten"], line["reason"]) == ([], 0, "")
+    assert not said(lines, "callback.answered")
+
+
+async def test_first_callback_finds_fresh_what_the_event_had_looked_up(
+    place: Place, crm: Crm, desk: Desk
+) -> None:
+    """The first node of a conversation waits for nobody."""
+    catalog = events(place, PREFETCH)
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        with capture_logs() as lines:
+            await tell(here)
+            await when(lambda: len(running.flow._hand_off._sessions) == 2)
+            heard = await here.call("s1", node="profile")
+            await tell(here, Event="ChatBot.Another")
+            await when(lambda: len(said(lines, "session.notified")) == 2)
+    assert heard.code == Code.OK
+    (answered,) = said(lines, "callback.answered")
+    assert answered["lookups"]["profile"]["source"] == "fresh"
+    assert [line["prefetched"] for line in said(lines, "session.notified")] == [["customer", "profile"], []]
+    assert crm.stats.calls == {"/customers/user517": 1, "/profile/user517": 1}
+    assert not said(lines, "answer.late")
+
+
+async def test_what_is_looked_up_ahead_waits_behind_everything(place: Place, desk: Desk) -> None:
+    """It is begun as a refresh, and becomes urgent when somebody waits for it."""
+    catalog = events(place, PREFETCH, budget="60s")
+    keys = Keys(place.prefix)
+    async with gateway(catalog) as running, Redis.from_url(place.redis_url) as redis:
+        here = desk.at(running.callbacks)
+        await redis.zadd(keys.free("crm"), {keys.jobs("busy"): 0})
+        async with redis.pubsub() as busy:
+            await busy.subscribe(keys.jobs("busy"))
+            await busy.get_message(timeout=5)
+            with capture_logs() as lines:
+                await tell(here)
+                await when(lambda: said(lines, "session.notified"))
+            scores = [score for _, score in await redis.zrange(keys.lane("crm"), 0, -1, withscores=True)]
+            assert len(scores) == 2
+            assert all(5e11 <= score < 1e12 for score in scores)
+
+
+async def test_event_without_a_user_prefetches_only_what_needs_none(place: Place, desk: Desk) -> None:
+    """The record of a nameless user would be everybody's."""
+    catalog = events(place, PREFETCH)
+    async with gateway(catalog) as running:
+        with capture_logs() as lines:
+            for number, nobody in enumerate(("", None)):
+                heard = await tell(desk.at(running.callbacks), ClientUserId=nobody, EventTime=number)
+                assert heard.code == Code.OK
+            await when(lambda: len(said(lines, "session.notified")) == 2)
+    assert [line["prefetched"] for line in said(lines, "session.notified")] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "repeated"),
+    [
+        ({"request_id": "r1"}, {"request_id": "r1", "EventTime": 2}, True),
+        ({"request_id": "r1"}, {"request_id": "r2"}, True),
+        ({}, {}, True),
+        ({"EventTime": 1}, {"EventTime": 2}, False),
+        ({"request_id": "r1"}, {"request_id": "r2", "Event": "ChatBot.Another"}, False),
+        ({}, {"SessionId": "s2"}, False),
+    ],
+    ids=str,
+)
+async def test_retry_does_nothing_twice(
+    first: dict[str, Any],
+    second: dict[str, Any],
+    repeated: bool,  # noqa: FBT001
+    place: Place,
+    desk: Desk,
+) -> None:
+    """Desk sends an event again when its answer got lost: the same RequestID, or the same event and time."""
+    async with gateway(events(place, FORGET)) as running:
+        with capture_logs() as lines:
+            for fields in (first, second):
+                assert (await tell(desk.at(running.callbacks), **fields)).code == Code.OK
+            await when(lambda: len(said(lines, "session.notified")) == 2)
+    assert [line["reason"] for line in said(lines, "session.notified")] == ["", "a retry" if repeated else ""]
+
+
+async def test_event_erases_its_session_everywhere(place: Place, crm: Crm, desk: Desk) -> None:
+    """A closed session is forgotten in Redis and in both gateways; others are not."""
+    catalog = events(place, FORGET)
+    keys = Keys(place.prefix)
+    async with (
+        workers(catalog, catalog.lanes, grace=1),
+        gateway(catalog) as first,
+        gateway(catalog) as second,
+        Redis.from_url(place.redis_url) as redis,
+    ):
+        desks = [desk.at(one.callbacks) for one in (first, second)]
+        for here in desks:
+            for session in ("s1", "s2"):
+                assert (await here.call(session, node="both", orderId="1")).code == Code.OK
+        with capture_logs() as lines:
+            await tell(desks[0], Event="Session.Closed")
+            await when(lambda: [len(one.flow._hand_off._sessions) for one in (first, second)] == [2, 2])
+            await when(lambda: said(lines, "session.notified"))
+        assert [line["forgotten"] for line in said(lines, "session.notified")] == [2]
+        left = [key.decode() async for key in redis.scan_iter(f"{keys.record('')}*")]
+        assert {key.split(":")[3] for key in left} == {"s2"}
+        assert await redis.exists(keys.session(f"{APP}:s1"), keys.session(f"{APP}:s2")) == 1
+        crm.put(FAILING)
+        told = [(await here.call("s1", node="order", orderId="1")).variables for here in desks]
+    assert told == [{"order_id": "unknown"}] * 2
+
+
+async def test_app_without_such_events_keeps_no_index(place: Place, desk: Desk) -> None:
+    """What nobody asked for costs nothing."""
+    catalog = place.catalog()
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        await desk.at(running.callbacks).call("s1", node="order", orderId="1")
+        async with Redis.from_url(place.redis_url) as redis:
+            assert not [key async for key in redis.scan_iter(f"{place.prefix}:session:*")]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", Code.BAD_REQUEST),
+        (b"[]", Code.BAD_REQUEST),
+        (b'{"CallbackCommand": "Desk.SessionEventNotify"}', Code.BAD_REQUEST),
+        (json.dumps({**DOCUMENTED, "SessionId": ""}).encode(), Code.BAD_REQUEST),
+        (json.dumps({**DOCUMENTED, "Event": 7}).encode(), Code.BAD_REQUEST),
+        (json.dumps({**DOCUMENTED, "ClientUserId": 7}).encode(), Code.BAD_REQUEST),
+        (
+            json.dumps({**DOCUMENTED, "CallbackCommand": "Chatbot.InterfaceInvocation"}).encode(),
+            Code.BAD_REQUEST,
+        ),
+    ],
+)
+async def test_what_is_no_event_is_refused(body: bytes, code: Code, place: Place, desk: Desk) -> None:
+    """As a callback is."""
+    async with gateway(place.catalog()) as running:
+        here = desk.at(running.callbacks)
+        query = {**here.query, "CallbackCommand": "Desk.SessionEventNotify"}
+        assert (await here.send(body, query)).code == code
+
+
+async def test_event_has_to_be_signed_and_of_a_known_app(place: Place, desk: Desk) -> None:
+    """Who could send one could have anybody's session forgotten."""
+    async with gateway(place.catalog()) as running:
+        here = desk.at(running.callbacks)
+        for app, code in (("1400000003", Code.UNAUTHENTICATED), ("1400000009", Code.UNKNOWN_APP)):
+            assert (await tell(Desk(here.http, here.url, {**here.query, "SdkAppid": app}))).code == code
+
+
+async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place: Place, desk: Desk) -> None:
+    """The event is answered at once; Redis is told when it is back."""
+    own = Place(valkey.url, place.prefix, place.crm_url)
+    catalog = events(own, FORGET)
+    async with gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        with capture_logs() as lines:
+            async with workers(catalog, catalog.lanes, grace=1):
+                await here.call("s1", node="order", orderId="1")
+            valkey.kill()
+            assert (await tell(here, Event="Session.Closed")).code == Code.OK
+            await when(lambda: len(running.flow._hand_off._sessions) == 0)
+            assert not said(lines, "session.notified")
+            await asyncio.to_thread(valkey.start)
+            await when(lambda: said(lines, "session.notified"))
+    assert said(lines, "session.notified")[0]["reason"] == ""
+
+
+async def test_gateway_stops_with_events_in_hand(valkey: Valkey, place: Place, desk: Desk) -> None:
+    """What cannot be done any more is let go."""
+    catalog = events(Place(valkey.url, place.prefix, place.crm_url), FORGET, budget="100ms")
+    async with gateway(catalog) as running:
+        valkey.kill()
+        for number in range(50):
+            assert (
+                await tell(desk.at(running.callbacks), Event="Session.Closed", EventTime=number)
+            ).code == 0
