@@ -11,6 +11,7 @@ LOOKUP = '[lookups.order]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables
 OTHER = '[lookups.other]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "s" }\n'
 PYTHON = '[lookups.churn]\npython = "mycrm.lookups:churn"\nvariables = { risk = "risk" }\n'
 WHOLE = BACKEND + LOOKUP
+APP = "[apps.1]\ntoken = 't'\n"
 
 
 def found(text: str) -> list[Fault]:
@@ -41,6 +42,11 @@ CONTRADICTIONS = [
     ("[apps.014]\ntoken = 't'", "apps.014", "a SdkAppid is a number"),
     ("[apps.'1\n']\ntoken = 't'".replace("'1\n'", '"1\\n"'), "apps.1\n", "a SdkAppid is a number"),
     ("[apps.1]", "apps.1.token", "missing; without a token set signature = 'off'"),
+    (APP + "prefetch = ['ordr']\n" + WHOLE, "apps.1.prefetch[0]", "did you mean 'order'?"),
+    (APP + "prefetch = ['order']\n" + WHOLE.replace("/o", "/{id}"), "apps.1.prefetch[0]", "reads 'id'"),
+    (APP + "forget_on = ['']", "apps.1.forget_on[0]", "must not be empty"),
+    ("[gateway]\nlocal_bytes = '0B'", "gateway.local_bytes", "more than zero"),
+    (APP + "redis_lost = 'never'", "apps.1.redis_lost", "never"),
     (BACKEND + "attempts = 0", "backends.crm.attempts", "more than zero"),
     (BACKEND + "concurrency = 0", "backends.crm.concurrency", "more than zero"),
     (BACKEND + "attempt_timeout = '0s'", "backends.crm.attempt_timeout", "more than zero"),
