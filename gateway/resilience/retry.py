@@ -1,7 +1,7 @@
 """Retry: more attempts for transient failures, spaced by full jitter, begun before the deadline only.
 
-A backend that fails most calls is not helped by three times as many: what is asked again is a share of
-what is asked (a retry budget, as in Finagle and Linkerd; "Addressing Cascading Failures", Google's SRE book).
+A backend that fails every call is not helped by three times as many: retries are paid for by successes (a
+retry budget, as in Finagle, Linkerd and the AWS SDKs; "Addressing Cascading Failures", Google's SRE book).
 """
 
 import asyncio
@@ -30,10 +30,7 @@ LONGEST_PAUSE = 1.0
 WORTH_ANOTHER = 0.05
 """Least seconds left for which another attempt is begun: with less it could not finish in time."""
 
-RETRY_SHARE = 0.6
-"""Retries that a first attempt earns: enough where two calls in five fail."""
-
-RETRY_RESERVE = 30.0
+RETRY_RESERVE = 30
 """Most retries that can be saved up, and what a process begins with."""
 
 
@@ -45,14 +42,14 @@ class RetryBudget(stop_base):
         self._left = RETRY_RESERVE
 
     def earn(self) -> None:
-        """Count a first attempt."""
-        self._left = min(RETRY_RESERVE, self._left + RETRY_SHARE)
+        """Count a success: it pays for one retry."""
+        self._left = min(RETRY_RESERVE, self._left + 1)
 
     def __call__(self, _: RetryCallState) -> bool:
         """Take one retry; tell whether there was none left. It must be asked after all other conditions."""
-        if self._left < 1.0:
+        if not self._left:
             return True
-        self._left -= 1.0
+        self._left -= 1
         return False
 
 
@@ -77,7 +74,6 @@ class RetryPolicy:
         Backoff And Jitter"). ``on_retry`` is told the number of the attempt that failed, and why.
         """
         begun = time.monotonic()
-        self.budget.earn()
         try:
             return await self._attempt(ask)
         except NoAnswer as error:
@@ -113,10 +109,12 @@ class RetryPolicy:
     async def _attempt(self, ask: Callable[[], Awaitable[T]]) -> T:
         try:
             async with asyncio.timeout(self.attempt_timeout):
-                return await ask()
+                answer = await ask()
         except TimeoutError:
             msg = f"no answer within {self.attempt_timeout * 1000:.0f} ms"
             raise TimedOut(msg) from None
+        self.budget.earn()
+        return answer
 
 
 def _failure(state: RetryCallState) -> NoAnswer:
