@@ -1,12 +1,12 @@
 -- Finish jobs of one lane: keep their records, tell every gateway that waits, clear what arq and begin.lua left,
 -- and give the worker its next jobs, or note that it has slots free.
 --
--- KEYS[1] lane   KEYS[2] free   then five per job: record, waiters (channels that joined; '' among them says
--- that its session was forgotten meanwhile: then no record is kept), arq job, arq retry, arq in-progress
--- ARGV[1] worker   ARGV[2] jobs that it wants next   ARGV[3] now, ms on this server's clock as the worker reckons
--- it   ARGV[4] ms until its next claims lapse   ARGV[5] least ms left that a job is worth taking with   then six per job: id, answer, record as msgpack, or '' to leave
--- it as it is, ms for which the record is kept, channel of the gateway that began the job, or '', key of the user's
--- record, or ''
+-- KEYS[1] lane   KEYS[2] free   then five per job: record, waiters (channels that joined; '' among them says that
+-- its session was forgotten meanwhile: then no record is kept), arq job, arq retry, arq in-progress
+-- ARGV[1] worker   ARGV[2] jobs that it wants next   ARGV[3] now, ms on this server's clock as the worker reckons it
+-- ARGV[4] ms until its next claims lapse   ARGV[5] least ms left that a job is worth taking with
+-- then six per job: id, answer, record as msgpack, or '' to leave it as it is, ms for which the record is kept,
+-- channel of the gateway that began the job, or '', key of the user's record, or ''
 -- Returns the next jobs: three per job, id, try, body
 --
 -- A gateway is published an array of the answers. The flight is left to lapse: one that points to a job that is
