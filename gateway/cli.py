@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,26 @@ def main() -> None:
 
 @main.command()
 @_config
-def gateway(path: Path) -> None:
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="So many on the same ports: one per core.",
+)
+def gateway(path: Path, processes: int) -> None:
     """Run a gateway until SIGTERM."""
     from gateway.app import run
+    from gateway.prefork import run_several
 
     catalog = _load(path)
     sys.path.append(str(Path.cwd()))  # where a worker looks for Python lookups, too
     configure_logs("gateway")
-    _serve(lambda: uvloop.run(run(catalog)))
+    if processes == 1:
+        _serve(lambda: uvloop.run(run(catalog)))
+    else:
+        serve = partial(run, shared=True)
+        _serve(lambda: sys.exit(run_several(catalog, processes, lambda shared: uvloop.run(serve(shared)))))
 
 
 @main.command()

@@ -5,6 +5,7 @@ import atexit
 import logging
 import sys
 import time
+from select import PIPE_BUF
 from typing import Any, BinaryIO
 
 import msgspec
@@ -100,11 +101,22 @@ class _Lines:
     log = debug = info = warning = error = critical = exception = msg
 
     def flush(self) -> None:
-        """Write what has been held back."""
+        """Write what has been held back, in pieces that a pipe does not mix with another process's."""
         lines, self._lines = self._lines, []
-        if lines:
-            self._out.write(b"\n".join((*lines, b"")))
-            self._out.flush()
+        piece: list[bytes] = []
+        size = 0
+        for line in lines:
+            if piece and size + len(line) >= PIPE_BUF:
+                self._write(piece)
+                piece, size = [], 0
+            piece.append(line)
+            size += len(line) + 1
+        if piece:
+            self._write(piece)
+
+    def _write(self, lines: list[bytes]) -> None:
+        self._out.write(b"\n".join((*lines, b"")))
+        self._out.flush()
 
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)

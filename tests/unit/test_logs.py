@@ -1,8 +1,10 @@
 """Log lines, read as a log collector reads them: from the standard output of a real process."""
 
 import json
+import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
@@ -43,6 +45,33 @@ log.warning("redis.lost", error=ValueError("x"), kind=int)
         "lookups": {"order": {"age_ms": None, "code": 0}},
     }
     assert (second["event"], second["level"], second["error"]) == ("redis.lost", "warning", "ValueError('x')")
+
+
+def test_processes_that_share_a_pipe_do_not_mix_their_lines() -> None:
+    """Gateways with `--processes` write to one output, and its reader may be slow."""
+    code = """
+async def main():
+    log.info("ready")
+    await asyncio.sleep(0)
+    sys.stdin.read()  # until all are there
+    for _ in range(10):
+        for number in range(200):
+            log.info("callback.answered", text="x" * (number + 300))
+        await asyncio.sleep(0)
+asyncio.run(main())
+"""
+    read, write = os.pipe()
+    command = [sys.executable, "-c", f"import sys\n{SETUP}{code}"]
+    with ExitStack() as stack, os.fdopen(read, "rb", buffering=64) as reader:
+        processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=write) for _ in range(3)]
+        os.close(write)
+        for process in processes:
+            stack.enter_context(process)
+        assert [json.loads(reader.readline())["event"] for _ in processes] == ["ready"] * 3
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.close()
+        assert len([json.loads(line) for line in reader]) == 6000
 
 
 def test_a_bug_is_logged_with_its_trace() -> None:
