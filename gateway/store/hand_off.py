@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,6 +23,9 @@ log = structlog.get_logger("deskgate.store")
 
 WORTH_ANOTHER = 0.05
 """Least seconds left for which a lookup is begun again after the job that it had joined failed."""
+
+ASKED_AGAIN = 0.5
+"""Share of the time until the deadline after which a lookup is begun again, in case its worker has died."""
 
 NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
 """States of lookups whose jobs may run some time, and are not waited for."""
@@ -112,17 +116,26 @@ class HandOff:
     async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
         """Return when every job has been answered, or at the deadline.
 
-        Shortly before it, what nobody has told is looked up once: a push is lost when its subscription is.
+        What nobody has told by half of the time is begun again, since a worker may have died over it. Shortly
+        before the deadline it is looked up, since a push is lost when its subscription is.
         """
         waits = [(self._wait(one, deadline), one) for one in asked if one.job is not None]
         if not waits:
             return
         countdown = _Countdown([wait for wait, _ in waits])
-        if not await countdown.reach(deadline - self.link.timeout):
-            silent = [one for wait, one in waits if not wait.done()]
-            look = asyncio.create_task(self._look_again(silent))
-            await countdown.reach(deadline)
-            look.cancel()
+        begun = time.monotonic()
+        steps = (
+            (begun + ASKED_AGAIN * (deadline - begun), self._ask_again),
+            (deadline - self.link.timeout, self._look_again),
+        )
+        doing = []
+        for at, step in steps:
+            if not await countdown.reach(at):
+                silent = [one for wait, one in waits if not wait.done()]
+                doing.append(asyncio.create_task(step(silent, deadline)))
+        await countdown.reach(deadline)
+        for task in doing:
+            task.cancel()
         for wait, one in waits:
             if isinstance(wait, asyncio.Task) and not wait.done():
                 wait.cancel()
@@ -151,7 +164,20 @@ class HandOff:
             if one.state in NOT_AWAITED:
                 return
 
-    async def _look_again(self, asked: Sequence[Asked]) -> None:
+    async def _ask_again(self, asked: Sequence[Asked], deadline: float) -> None:
+        """Begin lookups again: begin.lua hands on dead workers' jobs, and makes anew those that are gone."""
+        try:
+            begun = await self.begin([one.want for one in asked], deadline)
+        except QueueUnavailable:
+            return
+        for one, again in zip(asked, begun, strict=True):
+            known = again.known
+            if known is not None and (again.state in _SERVED or known.born >= one.since):
+                one.settle(Answer("", Code.OK, "", dict(known.variables)))
+            elif again.job is not None and again.job is not one.job:
+                again.job.future.add_done_callback(partial(_pass_on, one))
+
+    async def _look_again(self, asked: Sequence[Asked], _deadline: float) -> None:
         """Resolve the jobs whose record has been written since they were begun."""
         keys = [self._keys.record(one.want.job.record) for one in asked]
         try:
@@ -173,6 +199,10 @@ class HandOff:
                 self._sessions.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
             if job.late:
                 log.info("answer.late", lookup=job.lookup, job=job.job_id)
+
+
+def _pass_on(one: Asked, told: "asyncio.Future[Answer]") -> None:
+    one.settle(told.result())
 
 
 class _Countdown:

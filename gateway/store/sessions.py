@@ -29,13 +29,17 @@ def decode_record(data: bytes | None) -> Record | None:
     if not data:
         return None
     try:
-        return _decoder.decode(data)
+        record = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         kind = str(error)
-        if kind not in _warned and len(_warned) < _MOST_WARNINGS:
-            _warned.add(kind)
-            log.warning("record.unreadable", error=kind)
-        return None
+    else:
+        if math.isfinite(record.written_ms):
+            return record
+        kind = "its time is not finite"
+    if kind not in _warned and len(_warned) < _MOST_WARNINGS:
+        _warned.add(kind)
+        log.warning("record.unreadable", error=kind)
+    return None
 
 
 @dataclass(slots=True)

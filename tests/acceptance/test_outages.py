@@ -152,6 +152,28 @@ async def test_worker_killed_in_mid_job_leaves_the_job_to_another(
             assert (await until(here, 0, orderId="1")).variables["order_id"] == "1"
 
 
+async def test_callback_of_a_killed_worker_is_answered_live_by_another(
+    own_place: Place, crm: Crm, desk: Desk, tmp_path: Path
+) -> None:
+    """A worker that is killed costs time, and of that no more than the budget has."""
+    config = written(tmp_path, own_place, budget="1.6s")
+    roomy = tmp_path / "roomy.toml"  # whoever has the most slots free gets the job
+    roomy.write_text(config.read_text().replace("attempts = 3", "attempts = 3\nconcurrency = 50"))
+    crm.put(HANGING)
+    async with (
+        gateway(own_place.catalog(budget="1.6s")) as running,
+        WorkerProcess(config, own_place),
+        WorkerProcess(roomy, own_place) as doomed,
+    ):
+        calling = asyncio.create_task(desk.at(running.callbacks).call(node="order", orderId="1"))
+        await when(lambda: crm.stats.report()["in_flight"])
+        crm.put("")
+        await doomed.kill()
+        heard = await calling
+    assert (heard.code, heard.variables["order_id"]) == (0, "1")
+    assert heard.took < DESK_PATIENCE
+
+
 async def test_sigterm_drains_gateway_and_worker(
     own_place: Place, crm: Crm, desk: Desk, tmp_path: Path
 ) -> None:

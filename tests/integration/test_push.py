@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from structlog.testing import capture_logs
@@ -111,6 +112,28 @@ async def test_callback_that_joins_a_dead_workers_job_brings_it_to_another(place
                 await side.wait(asked, deadline)
         assert joined[0].answer == asked[0].answer
         assert joined[0].answer is not None
+
+
+@pytest.mark.parametrize("lost", ["worker", "job"])
+async def test_job_that_came_to_nothing_is_begun_again_at_half_time(place: Place, lost: str) -> None:
+    """Its worker was killed, or Redis has lost it; there is time left, and another worker."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        async with stranger(place, slots=1000) as pubsub, workers(catalog, catalog.lanes, grace=1) as running:
+            asked, deadline = await begin(side, 1, left=3.0)
+            assert await pubsub.get_message(timeout=5.0)
+            running[0]._draining = True  # it must not sweep the job up
+            if lost == "worker":
+                await pubsub.aclose()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+            else:
+                assert asked[0].job is not None
+                await redis.delete(f"arq:job:{asked[0].job.job_id}", Keys(place.prefix).free("crm"))
+                await running[0].lane.give_back.sweep(20, 20)
+            await side.wait(asked, deadline)
+            left = deadline - asyncio.get_running_loop().time()
+        assert asked[0].answer is not None
+        assert asked[0].answer.code == Code.OK
+        assert left > side.link.timeout / 2  # it was not the second look that has found it
 
 
 async def test_job_handed_over_twice_runs_once(place: Place, crm: Crm) -> None:

@@ -54,6 +54,8 @@ UNREADABLE = {
     "another type": encode([1.0, {"v": 7}]),
     "no UTF-8": b"\x92\xcb" + bytes(8) + b"\x81\xa1v\xa1\xff",
     "not msgpack": b"\xc1",
+    "no time": encode([float("nan"), {}]),
+    "endless time": encode([float("inf"), {}]),
     "pickle": b"\x80\x04N.",
 }
 
