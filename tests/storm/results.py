@@ -14,7 +14,7 @@ Tallies = Mapping[str, Tally]
 """What came of each contestant in one scenario."""
 
 _WORTH = ("", "in time", "right", "asked before", "of them right", "code 0", "foreign")
-_COSTS = ("", "p50, ms", "p99, ms", "worst, ms", "sent late, ms", "CRM calls", "restarts")
+_COSTS = ("", "p50, ms", "p99, ms", "worst, ms", "sent late, ms", "CRM calls", "restarts", "plays")
 
 
 def section(scenario: Scenario, tallies: Tallies) -> Section:
@@ -56,6 +56,7 @@ def _costs(name: str, tally: Tally) -> Sequence[str]:
         brief(tally.late * 1000),
         brief(tally.calls_each),
         str(tally.restarts),
+        str(tally.plays),
     ]
 
 

@@ -15,7 +15,7 @@ class Tally:
 
     ``known`` were asked before, ``known_right`` of them were answered right; ``calls`` is the CRM's count.
     ``late`` is the most by which the generator sent a callback too late, in seconds; ``restarts`` counts
-    processes that had ended.
+    processes that had ended, ``plays`` how often the scenario was played until one counted.
     """
 
     took: Sequence[float]
@@ -28,6 +28,7 @@ class Tally:
     calls: int
     late: float
     restarts: int
+    plays: int = 1
 
     @classmethod
     def of(cls, verdicts: Iterable[Verdict], calls: int, late: float, restarts: int) -> Self:
