@@ -15,8 +15,11 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-OUTAGE = (RedisError, OSError, TimeoutError)
-"""What a Redis that is gone, hanging, loading or read-only raises."""
+OUTAGE = (RedisError, OSError, TimeoutError, RuntimeError)
+"""What a Redis that is gone, hanging, loading or read-only raises.
+
+``RuntimeError`` is uvloop's word for writing to a connection that has broken, before its reader knows.
+"""
 
 _LONGEST_PAUSE = 1.0
 

@@ -56,10 +56,14 @@ class Wire:
     def flush(self) -> None:
         """Send what has been held back until now."""
         writer = self._connection._writer  # noqa: SLF001 - redis-py writes one command at a time
-        if self._unsent and writer is not None:
-            data = b"".join(self._unsent)
-            self._unsent.clear()
-            writer.write(data)
+        if not self._unsent or writer is None:
+            return
+        if writer.transport.is_closing():  # the reader hears of it in a moment; uvloop raises on a write
+            self.fail(ConnectionError("the connection was closed"))
+            return
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        writer.write(data)
 
     async def read(self) -> None:
         """Hand answers to their callers until the connection breaks; raise why."""

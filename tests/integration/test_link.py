@@ -2,10 +2,12 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -63,6 +65,29 @@ async def test_error_of_one_command_is_its_callers_alone(shared_valkey: Valkey) 
         assert isinstance(heard[1], QueueUnavailable)
         assert isinstance(heard[1].__cause__, ResponseError)
         assert not link.lost
+
+
+@pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_command_on_a_connection_that_has_just_broken_is_an_outage(
+    run_loop: Callable[[Coroutine[Any, Any, None]], None], shared_valkey: Valkey
+) -> None:
+    """Whoever comes between the break and its discovery must not meet an error that nobody expects."""
+
+    async def main() -> None:
+        async with linked(shared_valkey) as link:
+            assert link._wire is not None
+            assert link._wire._connection._writer is not None
+            link._wire._connection._writer.transport.abort()
+            heard = []
+            for _ in range(5):  # turns of the loop
+                heard.append(link.run(Script("forget"), [], []))
+                await asyncio.sleep(0)
+            for one in heard:
+                with pytest.raises(QueueUnavailable):
+                    await one
+            await link.present.wait()
+
+    run_loop(main())
 
 
 async def test_cancelled_caller_leaves_the_others_answers_in_place(shared_valkey: Valkey) -> None:
