@@ -13,9 +13,14 @@ from gateway.resilience.bulkhead import Bulkhead
 from gateway.store.hand_off import RETRIED, WORTH_ANOTHER, Asked
 from gateway.store.keep import Keep
 from gateway.store.link import RedisLink
+from gateway.store.queue import State
 
 WORTH_ASKING = 0.1
 """Least seconds left for which a backend is asked for a lookup that was waited for when Redis was lost."""
+
+
+WORKERS_RETURN = 6.0
+"""Seconds since Redis' return in which workers may yet have to find it again, each by itself."""
 
 
 class Direct:
@@ -61,11 +66,17 @@ class Direct:
             if joined is None or answer.code not in RETRIED or left < WORTH_ANOTHER:
                 return answer
 
+    def stands_in(self, one: Asked) -> bool:
+        """Tell whether to ask for what has no worker, since Redis has come back, and workers not yet."""
+        return one.state is State.UNATTENDED and time.monotonic() - self._link.restored < WORKERS_RETURN
+
     @contextmanager
     def watching(self, asked: Sequence[Asked], deadline: float) -> Iterator[None]:
-        """Ask for what is awaited in the block, should Redis be lost meanwhile; a push may still be first."""
-        if self._link.lost:
-            self._ask_instead(asked, deadline)
+        """Ask for what has no worker, and for all that is awaited in the block should Redis be lost.
+
+        A push may still be first.
+        """
+        self._ask_instead([one for one in asked if self._link.lost or self.stands_in(one)], deadline)
         self._watched[id(asked)] = (asked, deadline)
         try:
             yield

@@ -145,7 +145,11 @@ class Flow:
                 return {outcome.lookup: outcome for outcome in await asyncio.gather(*asking)}
             now = time.monotonic()
             return {question.lookup.name: question.degraded(error.code, now) for question in questions}
-        awaited = [one for one in asked if one.state not in NOT_AWAITED]
+        awaited = [
+            one
+            for one in asked
+            if one.state not in NOT_AWAITED or (direct is not None and direct.stands_in(one))
+        ]
         with direct.watching(awaited, deadline) if direct is not None and awaited else nullcontext():
             await self._hand_off.wait(awaited, deadline)
         now = time.monotonic()
@@ -171,7 +175,7 @@ class Flow:
             code = Code.LOOKUP_FAILED
         elif asked.state in {State.REFUSED, State.SHED}:
             code = Code.OVERLOADED
-        elif asked.state is State.UNATTENDED:
+        elif asked.state is State.UNATTENDED and answer is None:
             code = Code.NO_WORKERS
         elif answer is None or asked.job is None:
             code = Code.QUEUE_UNAVAILABLE if self._hand_off.link.lost and not asked.direct else Code.TIMEOUT

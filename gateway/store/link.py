@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import resources
@@ -30,6 +32,7 @@ class Script:
 class RedisLink:
     """One pipelined connection, made again whenever it breaks; whatever stands in ``losses`` is called then.
 
+    ``restored`` is when it was made again, on the monotonic clock.
     While Redis is lost no call waits for it at all. A call that was under way when the connection broke is
     never sent again: whether the server ran it, nobody knows.
     """
@@ -40,6 +43,7 @@ class RedisLink:
         self.redis = open_redis(url, timeout)
         self.present = asyncio.Event()
         self.losses: list[Callable[[], None]] = []
+        self.restored = -math.inf
         self._wire: Wire | None = None
         self._lost = False
         self._tried = asyncio.Event()
@@ -129,6 +133,7 @@ class RedisLink:
         self._tried.set()
         if self._lost:
             self._lost = False
+            self.restored = time.monotonic()
             log.info("redis.restored")
 
     def _note_lost(self, error: BaseException) -> None:

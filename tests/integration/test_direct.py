@@ -126,6 +126,25 @@ async def test_backend_is_asked_while_redis_is_away(
     }
 
 
+async def test_backend_is_asked_until_workers_have_found_redis_again(
+    own_place: Place, valkey: Valkey, desk: Desk
+) -> None:
+    """Redis is back and empty, and each worker finds it in its own time: until then the gateway stands in."""
+    catalog = direct(own_place, **ROOMY)
+    async with gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        without = await ask(here, "s1")
+        valkey.kill()
+        await ask(here, "s2")
+        await asyncio.to_thread(valkey.start)
+        await when(lambda: not running.flow._hand_off.link.lost)
+        with capture_logs() as lines:
+            returned = await asyncio.gather(ask(here, "s3"), ask(here, "s3", "2"), ask(here, "s3"))
+    assert (without.code, without.variables) == (Code.NO_WORKERS, {"order_id": "unknown"})
+    assert [(one.code, one.variables["order_id"]) for one in returned] == [(0, "1"), (0, "2"), (0, "1")]
+    assert sources(lines) == ["live"] * 3
+
+
 async def test_app_that_answers_from_records_asks_nobody(
     own_place: Place, valkey: Valkey, crm: Crm, desk: Desk
 ) -> None:
