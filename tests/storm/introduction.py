@@ -37,7 +37,7 @@ variable of every lookup there, as the CRM has it, and not older than `fresh` wh
 `stale_if_error` where it is not (the CRM's answers say when they were made); *asked before*, callbacks all \
 of whose lookups, with these inputs, the session had been answered right before; *of them right*; *code 0*; \
 *foreign*, callbacks with a variable of another session, user or input. Reply times are those of all \
-callbacks, the ones that Desk gave up with its 2 s; *sent late* is the most by which the generator was late \
+callbacks, the ones that Desk gave up with its 2 s; *late* is the most by which the generator was late \
 with a callback, which counts as reply time too; *CRM calls* are per callback; *restarts* of processes that \
 had ended, killed or not; *plays*: one in which the generator was late by more than {DISTURBED * 1000:g} ms \
 is played again, up to {MOST_PLAYS} in all, since the machine was busy with something else. The last counts.

@@ -14,7 +14,7 @@ Tallies = Mapping[str, Tally]
 """What came of each contestant in one scenario."""
 
 _WORTH = ("", "in time", "right", "asked before", "of them right", "code 0", "foreign")
-_COSTS = ("", "p50, ms", "p99, ms", "worst, ms", "sent late, ms", "CRM calls", "restarts", "plays")
+_COSTS = ("", "p50, ms", "p99, ms", "worst, ms", "late, ms", "CRM calls", "restarts", "plays")
 
 
 def section(scenario: Scenario, tallies: Tallies) -> Section:
