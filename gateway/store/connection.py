@@ -116,8 +116,10 @@ class Inbox(asyncio.Protocol):
                     self._fail(answer)
                     return
                 self._take(answer)
-        except Exception as error:  # noqa: BLE001 - a parser that has lost its way, an answer that ends it all
+        except OUTAGE as error:  # an answer that ends it all
             self._fail(error)
+        except Exception as error:  # noqa: BLE001 - a parser that has lost its way, an answer to no question
+            self._fail(RedisConnectionError(f"unreadable: {type(error).__name__}: {error}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the reading."""

@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from gateway.core.errors import QueueUnavailable
 from gateway.local.processes import Valkey
 from gateway.store.link import RedisLink, Script
+from gateway.store.subscription import Subscription
 from tests.desk import when
 
 
@@ -99,6 +100,49 @@ async def test_cancelled_caller_leaves_the_others_answers_in_place(shared_valkey
         gone.cancel()
         assert await kept == b"kept"
         assert gone.cancelled() or await asyncio.gather(gone, return_exceptions=True)
+
+
+@asynccontextmanager
+async def mad_server(words: bytes) -> AsyncIterator[str]:
+    """The address of a server that says yes to everything, and these words to a PING or a SUBSCRIBE."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                for _ in range(int(line[1:])):
+                    await reader.readline()
+                    word = (await reader.readline()).strip()
+                    writer.write({b"CLIENT": b"+OK\r\n", b"PING": words, b"SUBSCRIBE": words}.get(word, b""))
+        except (ConnectionError, asyncio.CancelledError):  # the test is over
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "words", [b"!\r\n", b"+OK\r\n" * 2, b"*-7\r\n", b"-ERR max number of clients reached\r\n" * 2]
+)
+async def test_what_no_redis_says_breaks_the_connection_and_no_more(words: bytes) -> None:
+    """Whoever has taken the port, or a proxy with a fault, must not leave a gateway deaf for ever."""
+    async with mad_server(words) as url:
+        link = RedisLink(url, 2.0)
+        subscription = Subscription(link, "channel", lambda _: None)
+        await link.start()
+        listening = asyncio.create_task(subscription.start(0.1))
+        for _ in range(2):
+            await link.present.wait()
+            for one in await asyncio.gather(*(link.execute("PING") for _ in "ab"), return_exceptions=True):
+                assert one == b"OK" or isinstance(one, QueueUnavailable)
+            await when(lambda: link.lost)
+        await listening
+        assert subscription._task is not None
+        assert not subscription._task.done()
+        await subscription.close()
+        await link.close()
 
 
 async def test_hanging_server_costs_one_cap_and_then_nothing(valkey: Valkey) -> None:

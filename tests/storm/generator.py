@@ -198,7 +198,5 @@ def _content_length(head: bytes) -> int:
 
 if __name__ == "__main__":
     with suppress(OSError):
-        os.nice(
-            -10
-        )  # Desk has machines of its own; where this is not allowed, "sent late" tells what it costs
+        os.nice(-10)  # Desk has machines of its own; where this is not allowed, "late" tells what it costs
     uvloop.run(converse(turn))
