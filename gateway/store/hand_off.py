@@ -131,6 +131,7 @@ class HandOff:
         doing = []
         for at, step in steps:
             if not await countdown.reach(at):
+                await asyncio.sleep(0)  # after a stall of this process, answers are there and not yet read
                 silent = [one for wait, one in waits if not wait.done()]
                 doing.append(asyncio.create_task(step(silent, deadline)))
         await countdown.reach(deadline)
@@ -165,15 +166,22 @@ class HandOff:
                 return
 
     async def _ask_again(self, asked: Sequence[Asked], deadline: float) -> None:
-        """Begin lookups again: begin.lua hands on dead workers' jobs, and makes anew those that are gone."""
+        """Begin lookups again: begin.lua hands on dead workers' jobs, and makes anew those that are gone.
+
+        A job is gone, too, when it has been done, and its push is lost or late: then its record, younger than
+        the question, is the answer.
+        """
+        now = time.monotonic()
+        wanted = [
+            one.want._replace(fresh=max(one.want.fresh, now - one.since), revalidate=0.0) for one in asked
+        ]
         try:
-            begun = await self.begin([one.want for one in asked], deadline)
+            begun = await self.begin(wanted, deadline)
         except QueueUnavailable:
             return
         for one, again in zip(asked, begun, strict=True):
-            known = again.known
-            if known is not None and (again.state in _SERVED or known.born >= one.since):
-                one.settle(Answer("", Code.OK, "", dict(known.variables)))
+            if again.state is State.FRESH and again.known is not None:
+                one.settle(Answer("", Code.OK, "", dict(again.known.variables)))
             elif again.job is not None and again.job is not one.job:
                 again.job.future.add_done_callback(partial(_pass_on, one))
 

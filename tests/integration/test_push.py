@@ -136,6 +136,21 @@ async def test_job_that_came_to_nothing_is_begun_again_at_half_time(place: Place
         assert left > side.link.timeout / 2  # it was not the second look that has found it
 
 
+async def test_job_that_was_done_is_not_begun_again_at_half_time(place: Place, crm: Crm) -> None:
+    """Its push is lost, or the machine stood still; the record is there, and its backend was asked enough."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1):
+        side.link.timeout = 0.1  # the second look has to come last
+        await side.replies.close()
+        asked, deadline = await begin(side, 1, left=1.0)
+        await side.wait(asked, deadline)
+        left = deadline - asyncio.get_running_loop().time()
+    assert asked[0].answer is not None
+    assert asked[0].answer.variables["order_id"] == "1"
+    assert left > side.link.timeout
+    assert sum(crm.stats.calls.values()) == 1
+
+
 async def test_job_handed_over_twice_runs_once(place: Place, crm: Crm) -> None:
     """A worker that is handed what it is at work on has been taken for dead for a moment."""
     catalog = place.catalog()
