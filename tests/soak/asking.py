@@ -17,14 +17,14 @@ from gateway.store.queue import Wanted
 from gateway.store.sessions import Sessions
 
 APP = 1400000001
-BUDGET = 1.6
+BUDGET = 3.0
 """Seconds from the beginning of a lookup to its deadline."""
 
 CONFIG = """
 [redis]
 url = "{url}"
 prefix = "soak"
-timeout = "1s"                    # a stall of a shared machine is no outage
+timeout = "2s"                    # a stall of a shared machine is no outage
 
 [apps.1400000001]
 signature = "off"

@@ -51,6 +51,7 @@ class Caller:
                     if outcome.code != OK:
                         self.failed += 1
                         tell("lookup.failed", outcome=outcome)
+                        await asyncio.sleep(0)  # a refusal takes no time, and Redis has to be found again
 
             await asyncio.gather(*(loop() for _ in range(in_flight)))
             telling.cancel()
