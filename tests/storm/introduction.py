@@ -1,7 +1,7 @@
 """What the document of a storm says before its figures."""
 
 from tests.storm.pace import Pace
-from tests.storm.run import DISTURBED, MOST_PLAYS
+from tests.storm.tally import DISTURBED, MOST_PLAYS
 from tests.storm.workload import FEWEST, MOST
 
 
@@ -40,5 +40,6 @@ of whose lookups, with these inputs, the session had been answered right before;
 callbacks, the ones that Desk gave up with its 2 s; *late* is the most by which the generator was late \
 with a callback, which counts as reply time too; *CRM calls* are per callback; *restarts* of processes that \
 had ended, killed or not; *plays*: one in which the generator was late by more than {DISTURBED * 1000:g} ms \
-is played again, up to {MOST_PLAYS} in all, since the machine was busy with something else. The last counts.
+is played again after the others, up to {MOST_PLAYS} in all, since the machine was busy with something \
+else. The one in which it was the least late counts; but a foreign variable counts in any.
 """

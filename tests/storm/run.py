@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -23,26 +22,12 @@ _GENERATOR = [sys.executable, "-m", "tests.storm.generator"]
 _LOOK_EVERY = 0.1
 _WARM_UPS = 10
 
-DISTURBED = 0.05
-"""Seconds by which the generator can be late before a play counts for nothing: the worst reply is promised to
-within so much, and the machine was busy with something else.
-"""
-
-MOST_PLAYS = 3
-
 Elapsed = Callable[[float], None]
 """Told how many seconds of a run are over, so that progress can be shown."""
 
 
 def run(scenario: Scenario, contestant: str, pace_name: str, elapsed: Elapsed, logs: Path | None) -> Tally:
-    """Return what came of it, of the last play when some were disturbed; raise CannotStart."""
-    plays, tally = 1, _play(scenario, contestant, pace_name, elapsed, logs)
-    while tally.late > DISTURBED and plays < MOST_PLAYS:
-        plays, tally = plays + 1, _play(scenario, contestant, pace_name, elapsed, logs)
-    return replace(tally, plays=plays)
-
-
-def _play(scenario: Scenario, contestant: str, pace_name: str, elapsed: Elapsed, logs: Path | None) -> Tally:
+    """Play a scenario once; return what came of it. Raise CannotStart."""
     pace = PACES[pace_name]
     callbacks = workload(pace)
     with Place(logs) as place, Caller(_GENERATOR, place.directory) as generator:

@@ -1,12 +1,20 @@
 """What the verdicts of one contestant in one scenario come to. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor, nan
 from typing import Self
 
 from tests.bench.figures import percentile
 from tests.storm.judging import PATIENCE, Verdict
+
+DISTURBED = 0.05
+"""Seconds by which the generator can be late before a play counts as disturbed. The worst reply is promised
+to within so much, and the machine was busy with something else.
+"""
+
+MOST_PLAYS = 3
+"""Plays of one scenario with one contestant, the first one included, when the others were disturbed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +23,7 @@ class Tally:
 
     ``known`` were asked before, ``known_right`` of them were answered right; ``calls`` is the CRM's count.
     ``late`` is the most by which the generator sent a callback too late, in seconds; ``restarts`` counts
-    processes that had ended, ``plays`` how often the scenario was played until one counted.
+    processes that had ended, ``plays`` how often the scenario was played for it.
     """
 
     took: Sequence[float]
@@ -51,6 +59,16 @@ class Tally:
     def share(self, count: int) -> float:
         """Return a count as a share of all callbacks; NaN when there were none."""
         return count / len(self.took) if self.took else nan
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether the machine was too busy with something else for this to count, if it need not."""
+        return self.late > DISTURBED and self.plays < MOST_PLAYS
+
+    def or_calmer(self, again: Self) -> Self:
+        """Return that of two plays whose generator was the less late; a foreign variable counts in either."""
+        calmer = min(self, again, key=lambda tally: tally.late)
+        return replace(calmer, foreign=max(self.foreign, again.foreign), plays=self.plays + again.plays)
 
     @property
     def known_share(self) -> float:

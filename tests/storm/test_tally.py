@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.storm.judging import PATIENCE, Verdict
 from tests.storm.results import targets
-from tests.storm.tally import Tally, percent
+from tests.storm.tally import MOST_PLAYS, Tally, percent
 
 verdicts = st.lists(
     st.builds(
@@ -49,6 +49,22 @@ def test_a_hundred_percent_means_all(some: int, more: int) -> None:
     assert (percent(some / (some + more)) == "100 %") is False
     assert percent(1.0) == "100 %"
     assert percent(nan) == "-"
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.booleans())
+def test_the_calmer_of_two_plays_counts(first: float, again: float, foreign: bool) -> None:  # noqa: FBT001
+    """Chosen by what the machine did, never by what came of it; but nobody else's data is ever excused."""
+    one, two = tally(late=first, right=1, foreign=int(foreign)), tally(late=again, right=2, foreign=0)
+    calmer = one.or_calmer(two)
+    assert calmer.right == (1 if first <= again else 2)
+    assert (calmer.late, calmer.plays, calmer.foreign) == (min(first, again), 2, int(foreign))
+
+
+def test_a_scenario_is_not_played_forever() -> None:
+    """A machine that is never calm gets its figures, too, with its lateness beside them."""
+    assert tally(late=1.0).disturbed
+    assert not tally(late=1.0, plays=MOST_PLAYS).disturbed
+    assert not tally(late=0.01).disturbed
 
 
 def tally(**changes: object) -> Tally:
