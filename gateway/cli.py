@@ -231,9 +231,11 @@ def _progress() -> Callable[[float], None]:
 
 
 def _serve(serve: Callable[[], Any]) -> None:
-    """Run a server; a port that cannot be had is said in one line."""
+    """Run a server; a port that cannot be had, or a Python lookup, is said in one line."""
     try:
         serve()
+    except ImportError as error:
+        raise click.ClickException(str(error)) from None
     except OSError as error:
         msg = f"cannot listen: {error}"
         raise click.ClickException(msg) from None

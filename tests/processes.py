@@ -58,6 +58,11 @@ class Process:
         self._process.send_signal(number)
         return await self._process.wait()
 
+    async def ended(self) -> int:
+        """Return the exit code when it has ended by itself and all that it said has been read."""
+        await self._reader
+        return await self._process.wait()
+
     async def kill(self) -> None:
         """End it as a crash would."""
         await self.end(SIGKILL)

@@ -28,4 +28,7 @@ def main(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     if unknown:
         sys.exit(f"no lookup uses the lane {', '.join(unknown)}; known lanes: {', '.join(catalog.lanes)}")
     configure_logs("worker")
-    uvloop.run(run(catalog, lanes or catalog.lanes, grace))
+    try:
+        uvloop.run(run(catalog, lanes or catalog.lanes, grace))
+    except ImportError as error:
+        sys.exit(str(error))

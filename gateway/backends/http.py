@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -11,7 +12,14 @@ from gateway.backends.auth import auth_headers
 from gateway.backends.mapping import map_not_found, map_reply
 from gateway.core import config
 from gateway.core.catalog import Lookup
-from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, LookupFailed, NotJson
+from gateway.core.errors import (
+    BackendRejected,
+    BackendUnavailable,
+    BadBackendReply,
+    LookupFailed,
+    NoAnswer,
+    NotJson,
+)
 from gateway.core.messages import Ask
 from gateway.core.request import FilledRequest
 
@@ -61,8 +69,7 @@ class HttpBackend:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
-            msg = f"no connection, or it broke: {type(error).__name__}"
-            raise BackendUnavailable(msg) from error
+            raise _broken(error) from error
         return map_reply(lookup, _decode(body))
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -74,6 +81,12 @@ class HttpBackend:
                 msg = f"the reply is over max_reply ({self._max_reply} bytes)"
                 raise BadBackendReply(msg)
         return bytes(body)
+
+
+def _broken(error: Exception) -> NoAnswer:
+    if isinstance(error.__cause__, ContentEncodingError):
+        return NotJson("the reply is not what its Content-Encoding says")
+    return BackendUnavailable(f"no connection, or it broke: {type(error).__name__}")
 
 
 def _own_headers(auth: config.Auth) -> CIMultiDict[str]:

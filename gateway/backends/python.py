@@ -18,13 +18,13 @@ class PythonBackend:
     def __init__(self, lookups: Mapping[str, Lookup]) -> None:
         """Import every function now, so that a worker without one does not start.
 
-        Raise ImportError or AttributeError.
+        Raise ImportError, which says what to do.
         """
-        self._functions: dict[str, Function] = {}
-        for lookup in lookups.values():
-            if lookup.python is not None:
-                module, _, name = lookup.python.partition(":")
-                self._functions[lookup.name] = getattr(import_module(module), name)
+        self._functions: dict[str, Function] = {
+            lookup.name: _function(lookup.name, lookup.python)
+            for lookup in lookups.values()
+            if lookup.python is not None
+        }
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -42,3 +42,16 @@ class PythonBackend:
             msg = f"{lookup.python} raised {type(error).__name__}"
             raise LookupFailed(msg) from error
         return map_reply(lookup, reply)
+
+
+def _function(lookup: str, place: str) -> Function:
+    module, _, name = place.partition(":")
+    try:
+        function: Function = getattr(import_module(module), name)
+    except Exception as error:
+        msg = (
+            f"lookups.{lookup}: {place!r} cannot be imported: {type(error).__name__}: {error}. "
+            "It is looked for in the working directory, in PYTHONPATH, and among the packages that are installed"
+        )
+        raise ImportError(msg) from error
+    return function

@@ -156,7 +156,8 @@ def handed(message: bytes) -> list[Taken]:
 def _taken(flat: Sequence[Any], ahead_ms: float) -> list[Taken]:
     """Return the jobs that a script has taken: id, try and body of each."""
     return [
-        Taken(flat[i].decode(), flat[i + 1], _envelope(flat[i + 2]), ahead_ms) for i in range(0, len(flat), 3)
+        Taken(flat[i].decode(errors="surrogateescape"), flat[i + 1], _envelope(flat[i + 2]), ahead_ms)
+        for i in range(0, len(flat), 3)
     ]
 
 

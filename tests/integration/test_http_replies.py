@@ -192,6 +192,15 @@ async def test_a_compressed_reply_is_read(encoding: str) -> None:
         assert await ask() == {"v": "1"}
 
 
+async def test_a_reply_that_cannot_be_unpacked_is_a_bad_reply() -> None:
+    """The backend is there and answers; that the answer is garbled is another thing than that it is away."""
+    headers = {"Content-Encoding": "gzip"}
+    async with serving(answering(b"no gzip at all", headers=headers)) as url, backend(url) as ask:
+        error = await failure(ask())
+        assert error.code == Code.BAD_BACKEND_REPLY
+        assert error.transient
+
+
 async def test_a_compressed_bomb_is_a_bad_reply_before_it_fills_the_memory() -> None:
     """100 MB fit into 100 KB; the limit counts what comes out."""
     bomb = gzip.compress(b'{"v":"' + bytes(100_000_000) + b'"}', compresslevel=9)

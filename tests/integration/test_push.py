@@ -151,6 +151,24 @@ async def test_job_that_was_done_is_not_begun_again_at_half_time(place: Place, c
     assert sum(crm.stats.calls.values()) == 1
 
 
+async def test_job_whose_id_is_no_text_is_no_worker_s_end(place: Place) -> None:
+    """Whoever writes nonsense to a lane is told in the log; everyone else is served."""
+    catalog = place.catalog()
+    keys = Keys(place.prefix)
+    nonsense = b"\xff\xfe"
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        seconds, _ = await redis.time()
+        await redis.set(b"arq:job:" + nonsense, b"nonsense", px=10_000)
+        await redis.zadd(keys.lane("crm"), {nonsense: (seconds + FAR) * 100})
+        with capture_logs() as lines:
+            async with workers(catalog, catalog.lanes, grace=1):
+                asked, deadline = await begin(side, 1)
+                await side.wait(asked, deadline)
+        await redis.delete(b"arq:in-progress:" + nonsense)  # it has no prefix that would be cleaned up
+    assert asked[0].answer is not None
+    assert [line["event"] for line in lines].count("job.unfinished") == 1
+
+
 async def test_job_handed_over_twice_runs_once(place: Place, crm: Crm) -> None:
     """A worker that is handed what it is at work on has been taken for dead for a moment."""
     catalog = place.catalog()
