@@ -51,7 +51,7 @@ def _function(lookup: str, place: str) -> Function:
     except Exception as error:
         msg = (
             f"lookups.{lookup}: {place!r} cannot be imported: {type(error).__name__}: {error}. "
-            "It is looked for in the working directory, in PYTHONPATH, and among the packages that are installed"
+            "It is looked for in the working directory, in PYTHONPATH, and among installed packages"
         )
         raise ImportError(msg) from error
     return function
