@@ -54,7 +54,7 @@ async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Ga
     flow = Flow(catalog, hand_off, direct)
     events = Events(flow, hand_off, forget)
     callbacks = Port(
-        server.callback_handler(flow, events),
+        server.Callbacks(flow, events),
         server.error_page,
         settings.gateway.listen,
         tls=settings.gateway.tls,

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import msgspec
 
@@ -87,16 +88,37 @@ class Flow:
         except QueueUnavailable:
             return ["redis"]
 
-    async def answer(self, callback: Callback, deadline: float, trace_id: str) -> Answered:
-        """Return the reply to ``callback`` before ``deadline``, on the monotonic clock; raise NoRoute."""
+    def answer(
+        self, callback: Callback, deadline: float, trace_id: str
+    ) -> Answered | Coroutine[Any, Any, Answered]:
+        """Return the reply to ``callback``, or what to await for it; raise NoRoute.
+
+        What this process remembers is there at once; what it has to ask for is there by ``deadline``, on the
+        monotonic clock.
+        """
         route = self.catalog.route(callback)
-        questions = [self.plan(lookup, callback, trace_id) for lookup in route.lookups]
-        self._inflight += 1
+        outcomes, to_ask = self._remember([self.plan(lookup, callback, trace_id) for lookup in route.lookups])
+        if not to_ask:
+            return self._answered(callback, route, outcomes)
+        self._inflight += 1  # here, since callbacks that came with this one are taken before any of them asks
+        return self._answer_later(callback, route, outcomes, to_ask, deadline)
+
+    async def _answer_later(
+        self,
+        callback: Callback,
+        route: Route,
+        outcomes: Mapping[str, Outcome],
+        to_ask: Sequence[Question],
+        deadline: float,
+    ) -> Answered:
         try:
-            outcomes = await self._settle(questions, deadline)
+            return self._answered(callback, route, {**outcomes, **await self._ask(to_ask, deadline)})
         finally:
             self._inflight -= 1
-        return Answered(callback, route, outcomes, ladder.merge(self.catalog.apps[callback.app], outcomes))
+
+    def _answered(self, callback: Callback, route: Route, outcomes: Mapping[str, Outcome]) -> Answered:
+        in_order = [outcomes[lookup.name] for lookup in route.lookups]
+        return Answered(callback, route, in_order, ladder.merge(self.catalog.apps[callback.app], in_order))
 
     def plan(self, lookup: Lookup, callback: Callback | SessionEvent, trace_id: str) -> Question:
         """Name the record that answers ``lookup`` for this callback, and the job that would write it."""
@@ -110,10 +132,10 @@ class Flow:
         job = Job(lookup.name, inputs, app, session, record, trace_id, user_record, user)
         return Question(lookup, job, known, of_user, self.catalog.apps[app].indexed)
 
-    async def _settle(self, questions: Sequence[Question], deadline: float) -> list[Outcome]:
-        """Return the outcome of each question: from memory where that will do, else by asking the workers."""
+    def _remember(self, questions: Sequence[Question]) -> tuple[dict[str, Outcome], list[Question]]:
+        """Return the outcomes for which memory will do, by lookup, and the questions that are to be asked."""
         now = time.monotonic()
-        overloaded = self._inflight > self.catalog.settings.gateway.max_inflight
+        overloaded = self._inflight >= self.catalog.settings.gateway.max_inflight
         outcomes: dict[str, Outcome] = {}
         to_ask = []
         for question in questions:
@@ -128,9 +150,7 @@ class Flow:
                 outcomes[lookup.name] = question.degraded(Code.OVERLOADED, now)
             else:
                 to_ask.append(question)
-        if to_ask:
-            outcomes |= await self._ask(to_ask, deadline)
-        return [outcomes[question.lookup.name] for question in questions]
+        return outcomes, to_ask
 
     async def _ask(self, questions: Sequence[Question], deadline: float) -> dict[str, Outcome]:
         """Hand the questions to workers, wait for the answers, and take the best there is by the deadline."""

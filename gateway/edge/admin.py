@@ -5,19 +5,19 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from gateway.edge.http import Handler, json_response
+from gateway.edge.http import Handler, JsonResponse
 from gateway.flow import Flow
 
 
-def error_page(status: int, message: str) -> web.StreamResponse:
+def error_page(status: int, message: str) -> JsonResponse:
     """Return an error of the admin port as JSON."""
-    return json_response(msgspec.json.encode({"error": message}), status)
+    return JsonResponse(msgspec.json.encode({"error": message}), status)
 
 
 def admin_handler(flow: Flow) -> Handler:
     """Return the handler of the admin port: ``/live`` and ``/ready``."""
 
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(request: web.BaseRequest) -> JsonResponse:
         if request.path == "/live":
             return _status(200, {"status": "live"})
         if request.path == "/ready":
@@ -28,5 +28,5 @@ def admin_handler(flow: Flow) -> Handler:
     return handle
 
 
-def _status(status: int, body: dict[str, Any]) -> web.StreamResponse:
-    return json_response(msgspec.json.encode(body), status)
+def _status(status: int, body: dict[str, Any]) -> JsonResponse:
+    return JsonResponse(msgspec.json.encode(body), status)

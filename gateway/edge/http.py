@@ -3,21 +3,24 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.core.config import Address, Tls
 
 log = structlog.get_logger("deskgate.edge")
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-ErrorPage = Callable[[int, str], web.StreamResponse]
+Handler = Callable[[web.BaseRequest], "JsonResponse | Coroutine[Any, Any, JsonResponse]"]
+"""What answers a request: at once where it can, by a coroutine where it has to wait."""
+
+ErrorPage = Callable[[int, str], "JsonResponse"]
 
 # aiohttp skips the access log, and the clock that it would read, when its logger is disabled.
 _QUIET = logging.getLogger("deskgate.access")
@@ -40,8 +43,13 @@ class JsonResponse:
     def __init__(self, body: bytes, status: int = 200) -> None:
         """Take the body, encoded already."""
         self.body, self.status = body, status
-        self._last = False
+        self.last = False
         self._whole: web.Response | None = None
+
+    def encode(self) -> bytes:
+        """Return the response as HTTP/1.1 has it on a connection that stays open."""
+        head = _HEAD % (self.status, _PHRASES[self.status], rfc822_formatted_time(), len(self.body))
+        return head.encode() + self.body
 
     @property
     def keep_alive(self) -> bool:
@@ -55,23 +63,23 @@ class JsonResponse:
 
     def force_close(self) -> None:
         """Close the connection behind the response."""
-        self._last = True
+        self.last = True
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write the response; raise ConnectionError when nobody is there to take it."""
         plain = request.keep_alive and request.version == HttpVersion11 and request.method != "HEAD"
-        if self._last or not plain:
+        if self.last or not plain:
             self._whole = web.Response(body=self.body, status=self.status, headers=_HEADERS)
-            if self._last:
+            if self.last:
                 self._whole.force_close()
             await self._whole.prepare(request)
             return
         if request.transport is None:
             msg = "the client has gone"
             raise ConnectionError(msg)
-        head = _HEAD % (self.status, _PHRASES[self.status], rfc822_formatted_time(), len(self.body))
-        request.transport.write(head.encode() + self.body)
+        request.transport.write(self.encode())
         request.writer.output_size += len(self.body)
+        await request.writer.drain()  # a client that reads no answers gets no more of them
 
     async def write_eof(self) -> None:
         """Write what is left."""
@@ -79,19 +87,87 @@ class JsonResponse:
             await self._whole.write_eof()
 
 
-def json_response(body: bytes, status: int = 200) -> web.StreamResponse:
-    """Return a JSON response; ``body`` is encoded already."""
-    return cast("web.StreamResponse", JsonResponse(body, status))  # it has all that the server asks of one
-
-
 class _Protocol(RequestHandler):
-    """One connection, whose malformed requests get the error page of the port."""
+    """One connection: a plain request is handled in the very turn of the loop in which it came.
 
-    __slots__ = ("_error_page",)
+    aiohttp wakes the connection's task for a request, which begins another one for it: two turns of the loop
+    more, and half of what a callback costs that is answered from memory. What is not plain is left to that
+    task: what has to be read first, is one of several at once, or is not quite HTTP. So is every connection
+    whose client does not read. This leans on aiohttp's insides, whose version is pinned.
+    """
 
-    def __init__(self, error_page: ErrorPage, manager: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_answer", "_answering", "_error_page")
+
+    def __init__(
+        self, answer: Handler, error_page: ErrorPage, manager: web.Server, loop: asyncio.AbstractEventLoop
+    ) -> None:
         super().__init__(manager, loop=loop, access_log=_QUIET)
-        self._error_page = error_page
+        self._answer, self._error_page = answer, error_page
+        self._answering: asyncio.Task[None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; handle it at once if it is one plain request and no other is in hand."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():  # the connection's task is at work, and will look for more
+            super().data_received(data)
+            return
+        self._waiter = None  # requests are parsed, and wake nobody
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        if self._messages and not self._request_in_progress and not self._handled():
+            waiter.set_result(None)
+
+    def _handled(self) -> bool:
+        """Handle the request that has come; tell whether it was plain."""
+        message, payload = self._messages[0]
+        manager, parser, task = self._manager, self._parser, self._task_handler
+        if (
+            len(self._messages) > 1
+            or not isinstance(message, RawRequestMessage)
+            or message.method != "POST"
+            or message.version != HttpVersion11
+            or message.should_close
+            or not payload.is_eof()
+            or payload.exception() is not None
+            or "Expect" in message.headers
+            or self.writing_paused
+            or manager is None
+            or parser is None
+            or task is None
+        ):
+            return False
+        self._messages.popleft()
+        parser.message_consumed()
+        manager.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        writer = StreamWriter(self, self._loop)
+        response = self._answer(manager.request_factory(message, payload, self, writer, task))
+        if isinstance(response, JsonResponse):
+            self._send(response)
+        else:
+            self._request_in_progress = True
+            self._answering = self._loop.create_task(self._send_later(response))
+        return True
+
+    async def _send_later(self, answering: Coroutine[Any, Any, JsonResponse]) -> None:
+        """Send an answer when it is there; then let the connection's task have what came in the meantime."""
+        try:
+            self._send(await answering)
+        except Exception:
+            log.exception("edge.failed")
+            self.force_close()
+        finally:
+            self._request_in_progress = False
+            if self._handler_waiter is not None:  # the server is shutting down, and waits for this
+                self._handler_waiter.set_result(None)
+        if self._messages and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _send(self, response: JsonResponse) -> None:
+        if self.transport is not None:  # else the client has gone
+            self.transport.write(response.encode())
 
     def handle_error(
         self,
@@ -108,18 +184,26 @@ class _Protocol(RequestHandler):
             log.error("edge.failed", remote=request.remote, exc_info=exc)
         response = self._error_page(status, "not a valid HTTP request" if message else "internal error")
         response.force_close()
-        return response
+        return _for_aiohttp(response)
 
 
 class _Server(web.Server):
     """A server that builds :class:`_Protocol` for each connection."""
 
-    def __init__(self, handler: Handler, error_page: ErrorPage) -> None:
-        super().__init__(handler)
-        self._error_page = error_page
+    def __init__(self, answer: Handler, error_page: ErrorPage) -> None:
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            response = answer(request)
+            return _for_aiohttp(response if isinstance(response, JsonResponse) else await response)
+
+        super().__init__(handle)
+        self._answer, self._error_page = answer, error_page
 
     def __call__(self) -> RequestHandler:
-        return _Protocol(self._error_page, self, self._loop)
+        return _Protocol(self._answer, self._error_page, self, self._loop)
+
+
+def _for_aiohttp(response: JsonResponse) -> web.StreamResponse:
+    return cast("web.StreamResponse", response)  # it has all that the server asks of one
 
 
 class Port:

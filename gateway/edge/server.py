@@ -3,8 +3,8 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
@@ -14,7 +14,7 @@ from gateway.core.catalog import App
 from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
 from gateway.core.messages import Callback, SessionEvent
 from gateway.edge import desk
-from gateway.edge.http import Handler, json_response
+from gateway.edge.http import JsonResponse
 from gateway.events import Events
 from gateway.flow import Answered, Flow
 
@@ -24,7 +24,7 @@ log = structlog.get_logger("deskgate.edge")
 _CODES = {404: Code.BAD_REQUEST, 405: Code.WRONG_METHOD, 413: Code.TOO_LARGE}
 
 
-def error_page(status: int, message: str) -> web.StreamResponse:
+def error_page(status: int, message: str) -> JsonResponse:
     """Return the envelope for what never became a callback."""
     code = (
         Code.INTERNAL
@@ -32,61 +32,101 @@ def error_page(status: int, message: str) -> web.StreamResponse:
         else _CODES.get(status, Code.BAD_REQUEST)
     )
     log.warning("callback.refused", code=int(code), reason=message)
-    return json_response(desk.encode_refusal(code, message), status)
+    return JsonResponse(desk.encode_refusal(code, message), status)
 
 
-def callback_handler(flow: Flow, events: Events) -> Handler:
-    """Return the handler of the callback port: bytes in, the envelope out, whatever happens."""
-    settings = flow.catalog.settings.gateway
-    budget = float(settings.budget)
-    logger = log.bind()  # what a lazy logger finds out at each call is found out once
+class Callbacks:
+    """The handler of the callback port: bytes in, the envelope out, whatever happens."""
 
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        arrival = time.monotonic()
-        trace_id = os.urandom(8).hex()
+    def __init__(self, flow: Flow, events: Events) -> None:
+        """Take what answers callbacks, and what notes session events."""
+        self._flow, self._events = flow, events
+        self._settings = flow.catalog.settings.gateway
+        self._log = log.bind()  # what a lazy logger finds out at each call is found out once
+
+    def __call__(self, request: web.BaseRequest) -> JsonResponse | Coroutine[Any, Any, JsonResponse]:
+        """Return the response, or what to await for it. Neither raises.
+
+        Nothing of a body is read before its query is verified.
+        """
+        arrival, trace_id = time.monotonic(), os.urandom(8).hex()
         try:
-            callback = await _receive(request, flow.catalog.apps, settings.max_body, arrival + budget)
-            if isinstance(callback, SessionEvent):
-                events.take(callback, trace_id)
-                return json_response(desk.NOTED)
-            answered = await flow.answer(callback, arrival + budget, trace_id)
-        except Refusal as refusal:
-            log.warning(
-                "callback.refused",
-                code=int(refusal.code),
-                reason=str(refusal),
-                path=request.path,
-                remote=request.remote,
-                trace_id=trace_id,
-            )
-            return json_response(desk.encode_refusal(refusal.code, str(refusal)), refusal.status)
-        except Exception:
-            log.exception("callback.failed", code=int(Code.INTERNAL), trace_id=trace_id)
-            return json_response(desk.encode_refusal(Code.INTERNAL, "internal error"), 500)
-        response = json_response(desk.encode(answered.reply))
-        _log(logger, answered, budget, time.monotonic() - arrival, trace_id)
+            verified, path = _verify(request, self._flow.catalog.apps)
+            if (
+                request.content.is_eof() and "Expect" not in request.headers
+            ):  # it came whole, as nearly all do
+                body = _within(request.content.read_nowait(), self._settings.max_body)
+                answered = self._take(desk.decode(body, verified, path), arrival, trace_id)
+            else:
+                answered = self._receive(request, verified, path, arrival, trace_id)
+            if answered is None or isinstance(answered, Answered):
+                return self._respond(answered, arrival, trace_id)
+        except Exception as error:  # noqa: BLE001 - logged
+            return _failed(error, request, trace_id)
+        return self._respond_later(answered, request, arrival, trace_id)
+
+    def _take(
+        self, callback: Callback | SessionEvent, arrival: float, trace_id: str
+    ) -> "Answered | Coroutine[Any, Any, Answered | None] | None":
+        """Return how a callback is answered, or what to await for that; None for an event, which is noted."""
+        if isinstance(callback, SessionEvent):
+            self._events.take(callback, trace_id)
+            return None
+        return self._flow.answer(callback, arrival + self._settings.budget, trace_id)
+
+    async def _receive(
+        self, request: web.BaseRequest, verified: desk.Verified, path: str, arrival: float, trace_id: str
+    ) -> Answered | None:
+        """Read a body that is still on its way, and return how it is answered."""
+        body = await _read(request, self._settings.max_body, arrival + self._settings.budget)
+        answered = self._take(desk.decode(body, verified, path), arrival, trace_id)
+        return answered if answered is None or isinstance(answered, Answered) else await answered
+
+    async def _respond_later(
+        self,
+        answering: Coroutine[Any, Any, Answered | None],
+        request: web.BaseRequest,
+        arrival: float,
+        trace_id: str,
+    ) -> JsonResponse:
+        try:
+            return self._respond(await answering, arrival, trace_id)
+        except Exception as error:  # noqa: BLE001 - logged
+            return _failed(error, request, trace_id)
+
+    def _respond(self, answered: Answered | None, arrival: float, trace_id: str) -> JsonResponse:
+        if answered is None:
+            return JsonResponse(desk.NOTED)
+        response = JsonResponse(desk.encode(answered.reply))
+        _log(self._log, answered, self._settings.budget, time.monotonic() - arrival, trace_id)
         return response
 
-    return handle
+
+def _failed(error: Exception, request: web.BaseRequest, trace_id: str) -> JsonResponse:
+    """Return the envelope for what a request must not be, or for a fault of ours; log either."""
+    if not isinstance(error, Refusal):
+        log.error("callback.failed", code=int(Code.INTERNAL), trace_id=trace_id, exc_info=error)
+        return JsonResponse(desk.encode_refusal(Code.INTERNAL, "internal error"), 500)
+    log.warning(
+        "callback.refused",
+        code=int(error.code),
+        reason=str(error),
+        path=request.path,
+        remote=request.remote,
+        trace_id=trace_id,
+    )
+    return JsonResponse(desk.encode_refusal(error.code, str(error)), error.status)
 
 
-async def _receive(
-    request: web.BaseRequest, apps: Mapping[int, App], limit: int, deadline: float
-) -> Callback | SessionEvent:
-    """Return what a request holds; nothing of a body is read before its query is verified."""
+def _verify(request: web.BaseRequest, apps: Mapping[int, App]) -> tuple[desk.Verified, str]:
+    """Return who calls, on which path; raise WrongMethod, or what :func:`gateway.edge.desk.verify` does."""
     if request.method != "POST":
         msg = "callbacks are POSTed"
         raise WrongMethod(msg)
     path, _, query = request.raw_path.partition("?")
     if "%" in path or path[:1] != "/":  # encoded, or in absolute form: seldom, and yarl's business
         path, query = request.path, request.rel_url.raw_query_string
-    verified = desk.verify(query, apps, time.time())
-    content = request.content
-    if content.is_eof() and "Expect" not in request.headers:  # it came with its head, as nearly all do
-        body = _within(content.read_nowait(), limit)
-    else:
-        body = await _read(request, limit, deadline)
-    return desk.decode(body, verified, path)
+    return desk.verify(query, apps, time.time()), path
 
 
 async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:

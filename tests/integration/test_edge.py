@@ -252,7 +252,9 @@ async def test_bug_is_answered_with_the_envelope_and_logged_with_its_trace(
         heard = await desk.at(running.callbacks).send(BODY)
     assert (heard.status, heard.code) == (500, Code.INTERNAL)
     assert "secret" not in repr(heard.envelope)
-    assert [(line["event"], line["exc_info"]) for line in lines] == [("callback.failed", True)]
+    assert [(line["event"], repr(line["exc_info"])) for line in lines] == [
+        ("callback.failed", "RuntimeError('secret detail')")
+    ]
 
 
 async def test_client_that_asks_first_is_told_to_continue(running: Gateway) -> None:
