@@ -13,7 +13,7 @@ from gateway.core.catalog import Catalog
 from gateway.core.config import Address
 from gateway.direct import Direct
 from gateway.edge import admin, server
-from gateway.edge.http import Port
+from gateway.edge.port import Port
 from gateway.events import Events
 from gateway.flow import Flow
 from gateway.store.forget import Forget

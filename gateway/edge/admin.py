@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from gateway.edge.http import Handler, JsonResponse
+from gateway.edge.response import Handler, JsonResponse
 from gateway.flow import Flow
 
 

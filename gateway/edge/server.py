@@ -14,7 +14,7 @@ from gateway.core.catalog import App
 from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
 from gateway.core.messages import Callback, SessionEvent
 from gateway.edge import desk
-from gateway.edge.http import JsonResponse
+from gateway.edge.response import JsonResponse
 from gateway.events import Events
 from gateway.flow import Answered, Flow
 

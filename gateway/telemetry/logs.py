@@ -71,27 +71,29 @@ class _Stamp:
 
 
 class _Line(_Stamp):
-    """Does all that a JSON line takes in one step: what is written for every callback has to be cheap."""
+    """Does all that a JSON line takes but encode it: what is logged for every callback has to be cheap."""
 
-    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> bytes:  # type: ignore[override]
+    def __call__(  # type: ignore[override]
+        self, logger: WrappedLogger, name: str, event: EventDict
+    ) -> tuple[tuple[EventDict], dict[str, Any]]:
         event["level"] = name
         super().__call__(logger, name, event)
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(logger, name, event)
-        return _dumps(event)
+        return (event,), {}  # as structlog passes it on to _Lines
 
 
 class _Lines:
-    """Writes the lines of one turn of the loop at once; without a loop, each as it comes."""
+    """Encodes and writes the lines of one turn of the loop at once; without a loop, each as it comes."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        self._lines: list[bytes] = []
+        self._events: list[EventDict] = []
 
-    def msg(self, line: bytes) -> None:
-        """Take a line."""
-        self._lines.append(line)
-        if len(self._lines) > 1:
+    def msg(self, event: EventDict) -> None:
+        """Take an event, which nobody may change any more."""
+        self._events.append(event)
+        if len(self._events) > 1:
             return
         try:
             asyncio.get_running_loop().call_soon(self.flush)
@@ -102,10 +104,10 @@ class _Lines:
 
     def flush(self) -> None:
         """Write what has been held back, in pieces that a pipe does not mix with another process's."""
-        lines, self._lines = self._lines, []
+        events, self._events = self._events, []
         piece: list[bytes] = []
         size = 0
-        for line in lines:
+        for line in map(_dumps, events):
             if piece and size + len(line) >= PIPE_BUF:
                 self._write(piece)
                 piece, size = [], 0

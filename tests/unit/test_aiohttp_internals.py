@@ -1,4 +1,4 @@
-"""What gateway/edge/http.py leans on inside aiohttp: a change there must be read before it is trusted."""
+"""What edge/connections.py leans on inside aiohttp: a change there must be read before it is trusted."""
 
 import inspect
 from hashlib import blake2b
@@ -22,5 +22,5 @@ def test_method_is_the_one_that_was_read(name: str) -> None:
     """A connection keeps a wake-up from its task, and the books that the task would have kept."""
     source = inspect.getsource(getattr(RequestHandler, name)).encode()
     assert blake2b(source, digest_size=8).hexdigest() == READ[name], (
-        f"RequestHandler.{name} has changed: read it, see if gateway/edge/http.py still fits, note its digest"
+        f"RequestHandler.{name} has changed: read it, see if edge/connections.py still fits, note its digest"
     )
