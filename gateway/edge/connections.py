@@ -82,27 +82,29 @@ class Connection(RequestHandler):
     def send(self, answer: JsonResponse | Coroutine[Any, Any, JsonResponse]) -> None:
         """Send an answer, if need be when it is there."""
         if isinstance(answer, JsonResponse):
-            self._finish(answer)
+            self.finish(answer)
         else:
             self._answering = self._loop.create_task(self._send_later(answer))
 
-    async def _send_later(self, answering: Coroutine[Any, Any, JsonResponse]) -> None:
-        try:
-            self._finish(await answering)
-        except Exception:
-            log.exception("edge.failed")
-            self.force_close()
-        finally:
-            if self._handler_waiter is not None:  # the server is shutting down, and waits for this
-                self._handler_waiter.set_result(None)
-
-    def _finish(self, response: JsonResponse) -> None:
-        """Write a response; let the connection's task have what has come in the meantime."""
+    def finish(self, response: JsonResponse | None) -> None:
+        """Write the response, or hang up without one; let the task have what has come in the meantime."""
         self._request_in_progress = False
-        if self.transport is not None:  # else the client has gone
+        if response is None:
+            self.force_close()
+        elif self.transport is not None:  # else the client has gone
             self.transport.write(response.encode())
+        if self._handler_waiter is not None:  # the server is shutting down, and waits for this
+            self._handler_waiter.set_result(None)
         if self._messages and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    async def _send_later(self, answering: Coroutine[Any, Any, JsonResponse]) -> None:
+        response = None
+        try:
+            response = await answering
+        except Exception:
+            log.exception("edge.failed")
+        self._server.finish_soon(self, response)
 
     def _is_plain(self) -> bool:
         message, payload = self._messages[0]
@@ -155,6 +157,7 @@ class Server(web.Server):
         super().__init__(handle)
         self.answer, self.error_page = answer, error_page
         self._taken: list[tuple[Connection, bytes]] = []
+        self._answered: list[tuple[Connection, JsonResponse | None]] = []
 
     def __call__(self) -> RequestHandler:
         """Return what handles a new connection."""
@@ -165,6 +168,17 @@ class Server(web.Server):
         self._taken.append((connection, data))
         if len(self._taken) == 1:
             self._loop.call_soon(self._go_on)
+
+    def finish_soon(self, connection: Connection, response: JsonResponse | None) -> None:
+        """Send what had to be waited for, with whatever else is there in this turn."""
+        self._answered.append((connection, response))
+        if len(self._answered) == 1:
+            self._loop.call_soon(self._finish_all)
+
+    def _finish_all(self) -> None:
+        answered, self._answered = self._answered, []
+        for connection, response in answered:
+            connection.finish(response)
 
     def _go_on(self) -> None:
         """Take the next ones of what was taken through all steps."""

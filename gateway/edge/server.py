@@ -43,6 +43,7 @@ class Callbacks:
         self._flow, self._events = flow, events
         self._settings = flow.catalog.settings.gateway
         self._log = log.bind()  # what a lazy logger finds out at each call is found out once
+        self._answered: list[tuple[Answered, float, str]] = []
 
     def __call__(self, request: web.BaseRequest) -> JsonResponse | Coroutine[Any, Any, JsonResponse]:
         """Return the response, or what to await for it. Neither raises.
@@ -98,8 +99,16 @@ class Callbacks:
         if answered is None:
             return JsonResponse(desk.NOTED)
         response = JsonResponse(desk.encode(answered.reply))
-        _log(self._log, answered, self._settings.budget, time.monotonic() - arrival, trace_id)
+        self._answered.append((answered, time.monotonic() - arrival, trace_id))
+        if len(self._answered) == 1:
+            asyncio.get_running_loop().call_soon(self._log_answered)
         return response
+
+    def _log_answered(self) -> None:
+        """Log the callbacks that were answered in this turn, behind their answers."""
+        told, self._answered = self._answered, []
+        for answered, took, trace_id in told:
+            _log(self._log, answered, self._settings.budget, took, trace_id)
 
 
 def _failed(error: Exception, request: web.BaseRequest, trace_id: str) -> JsonResponse:
