@@ -7,6 +7,7 @@ from gateway.backends.python import PythonBackend
 from gateway.core.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, Lookup
 from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
+from gateway.later import Later
 from gateway.resilience.retry import RetryPolicy
 
 log = structlog.get_logger("deskgate.asking")
@@ -27,6 +28,8 @@ class Asking:
         """Open the backend of lane ``name``; raise ImportError for a Python lookup that is not there."""
         self.name = name
         self.catalog = catalog
+        self.log_finished = Later(self._log_finished)
+        """Logs what came of an asking: ``waited`` seconds in the queue, ``left`` when it began."""
         declared = catalog.settings.backends.get(name)
         self.backend: HttpBackend | PythonBackend
         if declared is None or name == PYTHON_LANE:
@@ -92,10 +95,10 @@ class Asking:
             return Answer(job_id, Code.BAD_BACKEND_REPLY, "the variables are too large"), attempts
         return Answer(job_id, Code.OK, "", variables), attempts
 
-    def log_finished(  # noqa: PLR0913 - as many as the line tells
+    def _log_finished(  # noqa: PLR0913 - as many as the line tells
         self, job: Job, answer: Answer, attempts: int, *, waited: float, took: float, left: float
     ) -> None:
-        """Write the canonical line of an asking: ``waited`` seconds in the queue, ``left`` when it began."""
+        """Write the canonical line of an asking."""
         log.info(
             "lookup.finished",
             lookup=job.lookup,

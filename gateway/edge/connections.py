@@ -11,6 +11,7 @@ from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.edge.response import ErrorPage, Handler, JsonResponse
+from gateway.later import Later
 
 log = structlog.get_logger("deskgate.edge")
 
@@ -104,7 +105,7 @@ class Connection(RequestHandler):
             response = await answering
         except Exception:
             log.exception("edge.failed")
-        self._server.finish_soon(self, response)
+        self._server.finish_later(self, response)
 
     def _is_plain(self) -> bool:
         message, payload = self._messages[0]
@@ -143,10 +144,8 @@ class Connection(RequestHandler):
 class Server(web.Server):
     """A server that takes the requests of one turn of the loop through each step together.
 
-    They are all read, then all parsed, then all answered, then all sent. A step's code is in the CPU's caches
-    for all requests but the first; one request after the other, each pushes out what the next one needs, and
-    costs half as much again (J. Larus, M. Parkes: Using Cohort Scheduling to Enhance Server Performance,
-    USENIX 2002).
+    They are all read, then all parsed, then all answered, then all sent, for the reason that
+    :class:`gateway.later.Later` has.
     """
 
     def __init__(self, answer: Handler, error_page: ErrorPage) -> None:
@@ -157,7 +156,8 @@ class Server(web.Server):
         super().__init__(handle)
         self.answer, self.error_page = answer, error_page
         self._taken: list[tuple[Connection, bytes]] = []
-        self._answered: list[tuple[Connection, JsonResponse | None]] = []
+        self.finish_later = Later(Connection.finish)
+        """Sends what had to be waited for."""
 
     def __call__(self) -> RequestHandler:
         """Return what handles a new connection."""
@@ -168,17 +168,6 @@ class Server(web.Server):
         self._taken.append((connection, data))
         if len(self._taken) == 1:
             self._loop.call_soon(self._go_on)
-
-    def finish_soon(self, connection: Connection, response: JsonResponse | None) -> None:
-        """Send what had to be waited for, with whatever else is there in this turn."""
-        self._answered.append((connection, response))
-        if len(self._answered) == 1:
-            self._loop.call_soon(self._finish_all)
-
-    def _finish_all(self) -> None:
-        answered, self._answered = self._answered, []
-        for connection, response in answered:
-            connection.finish(response)
 
     def _go_on(self) -> None:
         """Take the next ones of what was taken through all steps."""

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -17,6 +18,7 @@ from gateway.edge import desk
 from gateway.edge.response import JsonResponse
 from gateway.events import Events
 from gateway.flow import Answered, Flow
+from gateway.later import Later
 
 B = TypeVar("B", bytes, bytearray)
 log = structlog.get_logger("deskgate.edge")
@@ -42,8 +44,8 @@ class Callbacks:
         """Take what answers callbacks, and what notes session events."""
         self._flow, self._events = flow, events
         self._settings = flow.catalog.settings.gateway
-        self._log = log.bind()  # what a lazy logger finds out at each call is found out once
-        self._answered: list[tuple[Answered, float, str]] = []
+        # What a lazy logger finds out at each call is found out once.
+        self._log_later = Later(partial(_log, log.bind()))
 
     def __call__(self, request: web.BaseRequest) -> JsonResponse | Coroutine[Any, Any, JsonResponse]:
         """Return the response, or what to await for it. Neither raises.
@@ -99,16 +101,8 @@ class Callbacks:
         if answered is None:
             return JsonResponse(desk.NOTED)
         response = JsonResponse(desk.encode(answered.reply))
-        self._answered.append((answered, time.monotonic() - arrival, trace_id))
-        if len(self._answered) == 1:
-            asyncio.get_running_loop().call_soon(self._log_answered)
+        self._log_later(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
         return response
-
-    def _log_answered(self) -> None:
-        """Log the callbacks that were answered in this turn, behind their answers."""
-        told, self._answered = self._answered, []
-        for answered, took, trace_id in told:
-            _log(self._log, answered, self._settings.budget, took, trace_id)
 
 
 def _failed(error: Exception, request: web.BaseRequest, trace_id: str) -> JsonResponse:

@@ -25,7 +25,7 @@ LAYERS = (  # outermost first: a part imports from itself and from the layers fu
     ("gateway.asking",),
     ("gateway.store", "gateway.backends"),
     ("gateway.resilience",),
-    ("gateway.telemetry",),
+    ("gateway.telemetry", "gateway.later"),
     ("gateway.core",),
 )
 OWNERS = {  # who alone may import what
