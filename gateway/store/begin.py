@@ -12,7 +12,7 @@ from gateway.store.keys import Keys
 from gateway.store.link import RedisLink, Script
 from gateway.store.queue import CLAIM_MARGIN, JOB_KEPT, LANE_LIMIT, State, Wanted, server_ms
 
-_MOST = 16
+_MOST = 32
 _BEGIN = Script("begin")
 _STATES = tuple(State)
 _Question = tuple[int, list[str], list[bytes | str | float]]

@@ -21,7 +21,7 @@ from gateway.store.queue import (
     server_ms,
 )
 
-_MOST = 16
+_MOST = 32
 _MOST_CLAIMS = 1000
 _WEIGHT = 0.1
 """Weight of the last job in the average of what a job takes."""
