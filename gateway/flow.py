@@ -170,8 +170,9 @@ class Flow:
             for one in asked
             if one.state not in NOT_AWAITED or (direct is not None and direct.stands_in(one))
         ]
-        with direct.watching(awaited, deadline) if direct is not None and awaited else nullcontext():
-            await self._hand_off.wait(awaited, deadline)
+        if awaited:
+            with nullcontext() if direct is None else direct.watching(awaited, deadline):
+                await self._hand_off.wait(awaited, deadline)
         now = time.monotonic()
         return {
             q.lookup.name: self._outcome(q.lookup, one, now) for q, one in zip(questions, asked, strict=True)

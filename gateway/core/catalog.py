@@ -104,11 +104,11 @@ class Route:
             return False
         if self.path is not None and self.path != callback.path:
             return False
-        values = callback.variables
-        return all(
-            bool(values.get(name)) if wanted == "*" else values.get(name, "") == wanted
-            for name, wanted in self.when.items()
-        )
+        for name, wanted in self.when.items():
+            value = callback.variables.get(name, "")
+            if value != wanted and not (wanted == "*" and value):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)

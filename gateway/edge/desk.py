@@ -155,21 +155,17 @@ def encode_refusal(code: Code, info: str) -> bytes:
 
 def _parse_query(query: str) -> dict[str, str]:
     """Return the query by lower-case name (pages differ in ``SdkAppid``); raise BadRequest."""
-    names: dict[str, str] = {}
     pairs = query.split("&", _MOST_QUERY_NAMES)
     if len(pairs) > _MOST_QUERY_NAMES:
         msg = "the query has too many names"
         raise BadRequest(msg)
-    encoded = "%" in query or "+" in query
-    for pair in filter(None, pairs):
-        name, _, value = pair.partition("=")
-        if encoded:
-            name, value = _unquote(name), _unquote(value)
-        name = name.lower()
-        if name in names:
-            msg = "a name stands in the query twice"
-            raise BadRequest(msg)
-        names[name] = value
+    named = [pair.partition("=") for pair in pairs if pair]
+    if "%" in query or "+" in query:
+        named = [(_unquote(name), "=", _unquote(value)) for name, _, value in named]
+    names = {name.lower(): value for name, _, value in named}
+    if len(names) < len(named):
+        msg = "a name stands in the query twice"
+        raise BadRequest(msg)
     return names
 
 
