@@ -1,7 +1,6 @@
 """Composition root: a gateway process, built from its catalog and run until it is told to stop."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from gateway.edge import admin, server
 from gateway.edge.port import Port
 from gateway.events import Events
 from gateway.flow import Flow
+from gateway.garbage import settle
 from gateway.store.forget import Forget
 from gateway.store.hand_off import HandOff
 from gateway.store.keep import Keep
@@ -83,8 +83,7 @@ async def run(catalog: Catalog, *, shared: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with gateway(catalog, shared=shared):
-        gc.collect()
-        gc.freeze()  # what is here to stay need not be looked through again and again
+        settle()
         await stop.wait()
     log.info("gateway.drained")
 

@@ -10,6 +10,7 @@ from arq.connections import ArqRedis
 from arq.worker import func
 
 from gateway.core.catalog import Catalog
+from gateway.garbage import settle
 from gateway.store.link import RedisLink
 from gateway.store.queue import CLAIM_MARGIN, JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from workers.jobs import MAX_TRIES, Lane, run_lookup
@@ -78,6 +79,7 @@ async def run(catalog: Catalog, names: Sequence[str], grace: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with workers(catalog, names, grace) as running:
+        settle()
         stopped = asyncio.create_task(stop.wait())
         mains = [worker.main_task for worker in running if worker.main_task is not None]
         await asyncio.wait([stopped, *mains], return_when=asyncio.FIRST_COMPLETED)

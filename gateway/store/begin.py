@@ -1,22 +1,18 @@
-"""Begin: the lookups of the callbacks of one turn, handed to Redis in one round trip."""
+"""Begin: lookups handed to Redis, all in one round trip."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway.core.messages import Job
 from gateway.core.records import session_of
-from gateway.store.batch import Answered, Batch
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink, Script
 from gateway.store.queue import CLAIM_MARGIN, JOB_KEPT, LANE_LIMIT, State, Wanted, server_ms
 
-_MOST = 32
 _BEGIN = Script("begin")
 _STATES = tuple(State)
-_Question = tuple[int, list[str], list[bytes | str | float]]
-"""Lookups begun together: how many, their keys, and their arguments."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -43,69 +39,56 @@ class Begin:
         self._keys = keys
         self._reply_to = _encode(channel)
         self._head = (channel, keys.waiters(""), int(JOB_KEPT * 1000), LANE_LIMIT, int(CLAIM_MARGIN * 1000))
-        self._batch = Batch(self._ask, _MOST)
 
-    async def __call__(self, wanted: Sequence[Wanted], left: float) -> list[Begun]:
-        """Begin lookups with ``left`` seconds to their deadline; return what became of each, in order.
+    def __call__(
+        self, wanted: Sequence[tuple[Wanted, float]], told: Callable[[list[Begun] | Exception], None]
+    ) -> None:
+        """Begin lookups, each with the seconds to its deadline.
 
-        Raise QueueUnavailable.
+        ``told`` gets what became of each, in order, or what went wrong with them all.
         """
-        return await self._batch.add(self._encoded(wanted, int(left * 1000)))
+        names: list[str] = []
+        arguments: list[bytes | str | float] = [*self._head]
+        for want, left in wanted:
+            self._add(names, arguments, want, left)
+
+        def replied(reply: Sequence[Any] | Exception) -> None:
+            told(reply if isinstance(reply, Exception) else _begun(reply))
+
+        self._link.submit(_BEGIN, names, arguments, replied)
 
     def job_id(self, job: Job) -> str:
         """Return the id that ``job`` gets, when it is begun and no other is joined."""
         return f"{self._keys.prefix}:{job.trace_id}:{job.lookup}"
 
-    def _encoded(self, wanted: Sequence[Wanted], left_ms: int) -> _Question:
+    def _add(self, names: list[str], arguments: list[bytes | str | float], want: Wanted, left: float) -> None:
+        """Add what begin.lua wants to know of a lookup."""
         keys = self._keys
-        names: list[str] = []
-        arguments: list[bytes | str | float] = []
-        for job, lane, fresh, late, revalidate, awaited, indexed in wanted:
-            names += (
-                keys.record(job.record),
-                keys.flight(job.record),
-                keys.lane(lane),
-                keys.free(lane),
-                keys.pace(lane),
-            )
-            arguments += (
-                left_ms,
-                int(fresh * 1000),
-                int(revalidate * 1000) if awaited else -1,
-                int(late * 1000),
-                self.job_id(job),
-                _encode(job) + self._reply_to,
-                job.user_record and keys.record(job.user_record),
-                keys.session(session_of(job.record)) if indexed else "",
-                int(indexed * 1000),
-            )
-        return len(wanted), names, arguments
-
-    def _ask(self, questions: list[_Question], answered: Answered[list[Begun]]) -> None:
-        names: list[str] = []
-        arguments: list[bytes | str | float] = [*self._head]
-        for _, own_names, own_arguments in questions:
-            names += own_names
-            arguments += own_arguments
-        counts = [count for count, _, _ in questions]
-
-        def told(reply: Sequence[Any] | Exception) -> None:
-            answered(reply if isinstance(reply, Exception) else _split(reply, counts))
-
-        self._link.submit(_BEGIN, names, arguments, told)
-
-
-def _split(reply: Sequence[Any], counts: Sequence[int]) -> list[list[Begun]]:
-    """Return the answers of a reply of begin.lua, so many to each question."""
-    now_ms, at = server_ms(reply), 2
-    answers = []
-    for count in counts:
-        end = at + 4 * count
-        answers.append(
-            [
-                Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2].decode(), reply[i + 3], now_ms)
-                for i in range(at, end, 4)
-            ]
+        job, lane, fresh, late, revalidate, awaited, indexed = want
+        names += (
+            keys.record(job.record),
+            keys.flight(job.record),
+            keys.lane(lane),
+            keys.free(lane),
+            keys.pace(lane),
         )
-        at = end
-    return answers
+        arguments += (
+            int(left * 1000),
+            int(fresh * 1000),
+            int(revalidate * 1000) if awaited else -1,
+            int(late * 1000),
+            self.job_id(job),
+            _encode(job) + self._reply_to,
+            job.user_record and keys.record(job.user_record),
+            keys.session(session_of(job.record)) if indexed else "",
+            int(indexed * 1000),
+        )
+
+
+def _begun(reply: Sequence[Any]) -> list[Begun]:
+    """Return what a reply of begin.lua says."""
+    now_ms = server_ms(reply)
+    return [
+        Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2].decode(), reply[i + 3], now_ms)
+        for i in range(2, len(reply), 4)
+    ]

@@ -5,14 +5,15 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
 from gateway.core.records import Known
-from gateway.store.begin import Begin
+from gateway.store.batch import Answered, Batch
+from gateway.store.begin import Begin, Begun
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
 from gateway.store.queue import JOB_KEPT, State, Wanted
@@ -29,6 +30,9 @@ ASKED_AGAIN = 0.5
 
 NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
 """States of lookups whose jobs may run some time, and are not waited for."""
+
+_MOST = 32
+"""Callbacks whose lookups are begun in one call."""
 
 _LATE = {State.UNATTENDED, State.SHED}
 _SERVED = {State.FRESH, State.REVALIDATING}
@@ -58,11 +62,24 @@ class Asked:
         """What came back, if it has."""
         return self.job.future.result() if self.job is not None and self.job.future.done() else None
 
+    @property
+    def unreadable(self) -> bool:
+        """Whether Redis holds a record that would be the answer, if it could be read."""
+        return self.known is None and self.state in _SERVED and self.want.awaited
+
     def settle(self, answer: Answer) -> None:
         """Take an answer that came another way than by a push, unless one has come."""
         if self.job is not None and not self.job.future.done():
             self.job.heard = time.monotonic()
             self.job.future.set_result(answer)
+
+
+class _Question(NamedTuple):
+    """Lookups that one caller begins at ``since``, to be answered by ``deadline``."""
+
+    wanted: Sequence[Wanted]
+    deadline: float
+    since: float
 
 
 class HandOff:
@@ -75,6 +92,7 @@ class HandOff:
         self._sessions = sessions
         self.replies = Replies(link, keys, self._keep)
         self._begin = Begin(link, keys, self.replies.channel)
+        self._together = Batch(self._begin_together, _MOST)
 
     def remembered(self, record: str) -> Known | None:
         """Return the record that this process holds under a record's name."""
@@ -89,29 +107,41 @@ class HandOff:
         return [lane for lane, found in asked.items() if not await found]
 
     async def begin(self, wanted: Sequence[Wanted], deadline: float) -> list[Asked]:
-        """Begin lookups in one round trip; raise QueueUnavailable."""
-        since = time.monotonic()
-        left = max(0.0, deadline - since)
-        begun = await self._begin(wanted, left)
-        now = time.monotonic()
-        asked = []
-        for want, (state, data, job_id, of_user, server_ms) in zip(wanted, begun, strict=True):
-            record, user_record = want.job.record, want.job.user_record
-            known = self._sessions.read(record, data, server_ms, now)
-            if known is None and state in _SERVED and want.awaited:  # unreadable, it must not be in the way
-                asked += await self.begin([want._replace(fresh=0.0, revalidate=0.0)], deadline)
-                continue
-            job = None
-            if job_id:
-                patience = left + want.late + JOB_KEPT
-                whose = user_record if user_record and job_id == self._begin.job_id(want.job) else ""
-                job = self.replies.expect(
-                    job_id, want.job.lookup, record, patience, whose, server_ms, want.job.user
-                )
-                job.late = job.late or state in _LATE
-            shared = self._sessions.read(user_record, of_user, server_ms, now) if user_record else None
-            asked.append(Asked(want, state, known, shared, job, since, server_ms))
+        """Begin lookups in one round trip, which others share; raise QueueUnavailable."""
+        asked = await self._together.add(_Question(wanted, deadline, time.monotonic()))
+        for i, one in enumerate(asked):
+            if one.unreadable:  # it must not be in the way
+                asked[i : i + 1] = await self.begin([one.want._replace(fresh=0.0, revalidate=0.0)], deadline)
         return asked
+
+    def _begin_together(self, questions: Sequence[_Question], answered: Answered[list[Asked]]) -> None:
+        now = time.monotonic()
+
+        def told(begun: Sequence[Begun] | Exception) -> None:
+            if isinstance(begun, Exception):
+                answered(begun)
+                return
+            at, each = time.monotonic(), iter(begun)
+            try:
+                answered([[self._asked(q, want, next(each), at) for want in q.wanted] for q in questions])
+            except Exception as error:  # noqa: BLE001 - it is the callers'
+                answered(error)
+
+        self._begin([(want, max(0.0, q.deadline - now)) for q in questions for want in q.wanted], told)
+
+    def _asked(self, question: _Question, want: Wanted, begun: Begun, now: float) -> Asked:
+        """Take in what became of a lookup: records into memory, a job among those that are expected."""
+        state, data, job_id, of_user, server_ms = begun
+        record, user_record, user = want.job.record, want.job.user_record, want.job.user
+        known = self._sessions.read(record, data, server_ms, now)
+        job = None
+        if job_id:
+            patience = question.deadline - question.since + want.late + JOB_KEPT
+            whose = user_record if user_record and job_id == self._begin.job_id(want.job) else ""
+            job = self.replies.expect(job_id, want.job.lookup, record, patience, whose, server_ms, user)
+            job.late = job.late or state in _LATE
+        shared = self._sessions.read(user_record, of_user, server_ms, now) if user_record else None
+        return Asked(want, state, known, shared, job, question.since, server_ms)
 
     async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
         """Return when every job has been answered, or at the deadline.

@@ -25,7 +25,7 @@ LAYERS = (  # outermost first: a part imports from itself and from the layers fu
     ("gateway.asking",),
     ("gateway.store", "gateway.backends"),
     ("gateway.resilience",),
-    ("gateway.telemetry", "gateway.later"),
+    ("gateway.telemetry", "gateway.later", "gateway.garbage"),
     ("gateway.core",),
 )
 OWNERS = {  # who alone may import what

@@ -16,6 +16,7 @@ from gateway.core.catalog import load
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Job
 from gateway.core.records import record_name
+from gateway.garbage import settle
 from gateway.store.hand_off import HandOff
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
@@ -51,6 +52,7 @@ async def caller(config: Path, name: str) -> None:
         if asked[0].answer is None or asked[0].answer.code:
             raise LostError
 
+    settle()
     await serve(call)
 
 
