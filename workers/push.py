@@ -90,13 +90,12 @@ class PushWorker(Worker):
     @property
     def _running(self) -> int:
         """Jobs that take a slot: not those whose finish is on its way, for which Redis hands out others."""
-        return len(self._slots) - self.lane.give_back.under_way
+        return len(self._at_work) - len(self._backlog) - self.lane.give_back.under_way
 
     async def _sweep(self) -> None:
         if self._draining:
             return
-        free = max(0, self.max_jobs - self._running - len(self._backlog))
-        for taken in await self.lane.give_back.sweep(free, self.max_jobs):
+        for taken in await self.lane.give_back.sweep(self.max_jobs, self._running + len(self._backlog)):
             self._start(taken)
 
     def _receive(self, message: bytes) -> None:
@@ -111,11 +110,12 @@ class PushWorker(Worker):
                 self._due.set()
 
     def _start(self, taken: Taken) -> None:
-        """Run a job in a free slot. There is one, but for a job or two that were on their way in a sweep."""
+        """Run a job in a free slot. There is one, unless Redis has forgotten what it had handed out."""
         if taken.job_id in self._at_work:
             return
+        full = self._running >= self.max_jobs
         self._at_work.add(taken.job_id)
-        if self._running >= self.max_jobs:
+        if full:
             self._backlog.append(taken)
             return
         slot = self.loop.create_task(self._run(taken))
@@ -127,6 +127,7 @@ class PushWorker(Worker):
         following: Taken | None = taken
         while following is not None:
             job_id = following.job_id
+            self._at_work.add(job_id)
             following = await self._run_one(following)
             self._at_work.discard(job_id)
             if following is None and self._backlog:

@@ -95,17 +95,17 @@ class Finish:
         self._lately += 1
         self._takes = self._takes + (seconds - self._takes) * _WEIGHT if self._takes else seconds
 
-    async def sweep(self, free: int, slots: int) -> list[Taken]:
-        """Register the worker with ``free`` of ``slots``, put back what dead workers held, take what waits.
+    async def sweep(self, slots: int, running: int) -> list[Taken]:
+        """Register the worker and its ``slots``, put back what dead workers held, take what waits.
 
-        Return the jobs taken, at most ``free``; raise QueueUnavailable.
+        ``running`` are the jobs that it has in hand and not begun to give back. Return the jobs taken, as
+        many as it has slots free; raise QueueUnavailable.
         """
         silent, kept = int(WORKER_SILENT * 1000), int(JOB_KEPT * 1000)
-        busy = int(self.under_way > 0)
         takes = self._takes * 1000 if self._lately else 0.0
         pace = (int(takes) + 1, round(slots * 1000 / takes, 1)) if takes else ("", "")
         self._lately = 0
-        arguments = (self._worker, free, silent, self._lapse, kept, _MOST_CLAIMS, busy, *pace)
+        arguments = (self._worker, slots, silent, self._lapse, kept, _MOST_CLAIMS, running, *pace)
         reply = await self._link.run(_SWEEP, (*self._names, self._pace), arguments)
         if not reply:
             return []

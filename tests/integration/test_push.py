@@ -21,6 +21,7 @@ from gateway.store.link import RedisLink
 from gateway.store.queue import LANE_LIMIT, State, Wanted
 from gateway.store.sessions import Sessions
 from tests.desk import Place
+from workers import push
 from workers.jobs import Lane
 from workers.main import workers
 
@@ -128,7 +129,7 @@ async def test_job_that_came_to_nothing_is_begun_again_at_half_time(place: Place
             else:
                 assert asked[0].job is not None
                 await redis.delete(f"arq:job:{asked[0].job.job_id}", Keys(place.prefix).free("crm"))
-                await running[0].lane.give_back.sweep(20, 20)
+                await running[0].lane.give_back.sweep(slots=20, running=0)
             await side.wait(asked, deadline)
             left = deadline - asyncio.get_running_loop().time()
         assert asked[0].answer is not None
@@ -201,7 +202,7 @@ async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(p
             await begin(side, 3)
         lane = Lane(catalog, "crm", side.link)
         await asyncio.sleep(0.02)  # the dead one's deadline is 1 ms away, and told in steps of 10
-        taken = await lane.give_back.sweep(3, 3)
+        taken = await lane.give_back.sweep(slots=3, running=0)
         await lane.backend.close()
     assert [one.job_id.split(":")[1] for one in taken] == ["t3", "t2", "t1"]
 
@@ -234,6 +235,32 @@ async def test_every_job_runs_once_with_several_workers_and_leaves_no_key(place:
     assert left <= {"record", "flight", "pace", "lane"}  # all but the records lapse within seconds
     assert all(key.endswith(b":health-check") for key in on_lane)
     assert arq_keys == []
+
+
+COUNT_SLOTS = """
+local handed = redis.call('ZCOUNT', KEYS[2], '1e12', '+inf')
+return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')[2] + handed
+"""
+
+
+async def test_slots_are_either_free_or_taken_however_often_a_worker_sweeps(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker says of its slots, while jobs come and go, must never hide one from begin.lua."""
+    monkeypatch.setattr(push, "SWEEP_EVERY", 0.0)
+    catalog = place.catalog()
+    keys = Keys(place.prefix)
+    counted = []
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        async with workers(catalog, catalog.lanes, grace=1) as running:
+            for batch in range(0, 600, 15):
+                asked, deadline = await begin(side, *range(batch, batch + 15))
+                waiting = asyncio.create_task(side.wait(asked, deadline))
+                while not waiting.done():
+                    counted.append(await redis.eval(COUNT_SLOTS, 2, keys.free("crm"), keys.lane("crm")))
+                await waiting
+        slots = running[0].max_jobs
+    assert set(counted) == {slots}
 
 
 async def test_full_lane_refuses_one_job_more(place: Place) -> None:

@@ -2,26 +2,33 @@
 -- gone, and take what waits. What begin.lua and finish.lua hand out is never missed for longer than this.
 --
 -- KEYS: lane, free, pace
--- ARGV[1] worker   ARGV[2] slots it has free   ARGV[3] ms for which a silent worker counts as there
+-- ARGV[1] worker   ARGV[2] slots it has   ARGV[3] ms for which a silent worker counts as there
 -- ARGV[4] ms until its claims lapse   ARGV[5] ms for which a job that nobody finishes is kept
--- ARGV[6] most claims to look at   ARGV[7] '1' when the worker is in the midst of finishing jobs, and the slots
--- that are noted already count more than those that it says
+-- ARGV[6] most claims to look at   ARGV[7] jobs that it runs and has not begun to give back
 -- ARGV[8] ms that its jobs take, on average, '' when it has run none lately   ARGV[9] jobs that it does per second
 -- Returns {} when the lane is empty, else {seconds, microseconds, then three per job taken: id, try, body}
-if ARGV[7] == '1' then
-  redis.call('ZADD', KEYS[2], 'NX', ARGV[2], ARGV[1])
-else
-  redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+--
+-- A slot is free unless a job was handed to the worker that it has not given back: here, not in the worker, is known
+-- what is on its way. What it runs counts only when Redis has lost the claims.
+local lane, worker, lapse, kept = KEYS[1], ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local function register(claimed, all)
+  local free = math.max(0, ARGV[2] - math.max(claimed, tonumber(ARGV[7])))
+  if all then redis.call('ZADD', KEYS[2], free, worker) else redis.call('ZADD', KEYS[2], 'NX', free, worker) end
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+  if ARGV[8] ~= '' then
+    redis.call('HSET', KEYS[3], worker, ARGV[8] .. ' ' .. ARGV[9])
+    redis.call('PEXPIRE', KEYS[3], ARGV[3])
+  end
+  return all and free or tonumber(redis.call('ZSCORE', KEYS[2], worker))
 end
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-if ARGV[8] ~= '' then
-  redis.call('HSET', KEYS[3], ARGV[1], ARGV[8] .. ' ' .. ARGV[9])
-  redis.call('PEXPIRE', KEYS[3], ARGV[3])
+
+if redis.call('EXISTS', lane) == 0 then
+  register(0, true)
+  return {}
 end
-if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local lane, lapse, kept = KEYS[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 redis.call('ZREMRANGEBYSCORE', lane, '-inf', string.format('%d', (now - kept) / 10))
 
 local listening = {}
@@ -35,9 +42,13 @@ local function void(owner, due)
 end
 
 local claims = redis.call('ZRANGEBYSCORE', lane, '1e12', '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[6])
+local claimed = 0
 for i = 1, #claims, 2 do
   local id = claims[i]
-  if void(redis.call('GET', 'arq:in-progress:' .. id), tonumber(claims[i + 1])) then
+  local owner = redis.call('GET', 'arq:in-progress:' .. id)
+  if owner == worker then
+    claimed = claimed + 1
+  elseif void(owner, tonumber(claims[i + 1])) then
     local body = redis.call('GET', 'arq:job:' .. id)
     redis.call('DEL', 'arq:in-progress:' .. id)
     if not body then
@@ -51,8 +62,9 @@ for i = 1, #claims, 2 do
     end
   end
 end
-local taken = take(lane, ARGV[1], now, lapse, tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1])), tonumber(ARGV[8]) or 0)
-if #taken > 0 then redis.call('ZINCRBY', KEYS[2], -#taken / 3, ARGV[1]) end
+local free = register(claimed, #claims < ARGV[6] * 2)
+local taken = take(lane, worker, now, lapse, free, tonumber(ARGV[8]) or 0)
+if #taken > 0 then redis.call('ZINCRBY', KEYS[2], -#taken / 3, worker) end
 table.insert(taken, 1, time[2])
 table.insert(taken, 1, time[1])
 return taken
