@@ -3,7 +3,6 @@
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -42,8 +41,15 @@ def decode_record(data: bytes | None) -> Record | None:
     return None
 
 
-@dataclass(slots=True)
-class _Session:
+class _Held(msgspec.Struct, frozen=True):
+    """A record in memory, about what it takes of it in bytes, and the session that it is of."""
+
+    known: Known
+    size: int
+    session: str
+
+
+class _Session(msgspec.Struct):
     """The names of the records held for a session, and whose it is."""
 
     records: set[str]
@@ -61,8 +67,7 @@ class Sessions:
         """Begin empty."""
         self._limit = limit
         self._limit_bytes = limit_bytes
-        self._known: OrderedDict[str, Known] = OrderedDict()
-        self._sizes: dict[str, int] = {}
+        self._held: OrderedDict[str, _Held] = OrderedDict()
         self._sessions: dict[str, _Session] = {}
         self._forgotten: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self.erasures = 0
@@ -70,10 +75,11 @@ class Sessions:
 
     def get(self, key: str) -> Known | None:
         """Return the record under ``key`` and note its use."""
-        known = self._known.get(key)
-        if known is not None:
-            self._known.move_to_end(key)
-        return known
+        held = self._held.get(key)
+        if held is None:
+            return None
+        self._held.move_to_end(key)
+        return held.known
 
     def put(
         self,
@@ -87,20 +93,22 @@ class Sessions:
 
         What was asked for (``asked_ms``) before its session was forgotten is returned, and not kept.
         """
-        if self._forgotten and asked_ms <= self._forgotten.get(session_of(key), _NEVER)[0]:
+        session = session_of(key)
+        if self._forgotten and asked_ms <= self._forgotten.get(session, _NEVER)[0]:
             return Known(variables, born)
-        held = self._known.get(key)
-        if held is None or held.born <= born:
-            if held is None:
-                self._note(key, user)
-            size = _size(key, variables)
-            self.bytes += size - self._sizes.get(key, 0)
-            self._sizes[key] = size
-            held = self._known[key] = Known(variables, born)
-        self._known.move_to_end(key)
-        while len(self._known) > self._limit or self.bytes > self._limit_bytes:
-            self._drop(next(iter(self._known)))
-        return held
+        held = self._held.get(key)
+        if held is not None:
+            self._held.move_to_end(key)
+            if held.known.born > born:
+                return held.known
+            self.bytes -= held.size
+        self._note(session, key, user)
+        known, size = Known(variables, born), _size(key, variables)
+        self.bytes += size
+        self._held[key] = _Held(known, size, session)
+        while len(self._held) > self._limit or self.bytes > self._limit_bytes:
+            self._drop(next(iter(self._held)))
+        return known
 
     def read(self, key: str, data: bytes, server_ms: float, now: float) -> Known | None:
         """Keep a record as Redis returned it and return what is held under its key now.
@@ -123,7 +131,7 @@ class Sessions:
         users = {name for name in gone if ":user=" in name}
         if users:
             gone |= {name for name, session in self._sessions.items() if session.user in users}
-        before = len(self._known)
+        before = len(self._held)
         self.erasures += 1
         for name in gone:
             earlier_ms, _ = self._forgotten.pop(name, _NEVER)
@@ -132,7 +140,7 @@ class Sessions:
                 self._drop(key)
         while len(self._forgotten) > _MOST_FORGOTTEN:
             self._forgotten.popitem(last=False)
-        return before - len(self._known)
+        return before - len(self._held)
 
     def erased_since(self, names: Iterable[str], mark: int) -> bool:
         """Tell whether one of these sessions or users was forgotten after ``erasures`` was ``mark``."""
@@ -140,25 +148,24 @@ class Sessions:
 
     def __len__(self) -> int:
         """Return the number of records held."""
-        return len(self._known)
+        return len(self._held)
 
-    def _note(self, key: str, user: str) -> None:
-        name = session_of(key)
+    def _note(self, name: str, key: str, user: str) -> None:
         session = self._sessions.get(name)
         if session is None:
-            session = self._sessions[name] = _Session(set(), "")
-        session.records.add(key)
+            session = self._sessions[name] = _Session({key}, "")
+        else:
+            session.records.add(key)
         if user and not session.user:
             session.user = user_name(name.partition(":")[0], user)
 
     def _drop(self, key: str) -> None:
-        del self._known[key]
-        self.bytes -= self._sizes.pop(key)
-        name = session_of(key)
-        session = self._sessions[name]
+        held = self._held.pop(key)
+        self.bytes -= held.size
+        session = self._sessions[held.session]
         session.records.discard(key)
         if not session.records:
-            del self._sessions[name]
+            del self._sessions[held.session]
 
 
 def _size(key: str, variables: Mapping[str, str]) -> int:

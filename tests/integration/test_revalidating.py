@@ -86,9 +86,11 @@ async def test_refresh_under_way_elsewhere_is_joined(place: Place, crm: Crm, des
         for one in (first, second):
             assert (await ask(desk.at(one.callbacks))).code == Code.OK
         sessions = [one.flow._hand_off._sessions for one in (first, second)]
-        (name,) = sessions[0]._known
-        old = [one._known[name].born for one in sessions]
-        await when(lambda: all(one._known[name].born > born for one, born in zip(sessions, old, strict=True)))
+        (name,) = sessions[0]._held
+        old = [one._held[name].known.born for one in sessions]
+        await when(
+            lambda: all(one._held[name].known.born > born for one, born in zip(sessions, old, strict=True))
+        )
     assert crm.stats.report()["total"] == 2
 
 

@@ -81,7 +81,7 @@ class Forgetting(RuleBasedStateMachine):
     @invariant()
     def holds_what_the_model_holds(self) -> None:
         """To the byte, and within both bounds."""
-        held = {key: dict(known.variables) for key, known in self.sessions._known.items()}
+        held = {key: dict(one.known.variables) for key, one in self.sessions._held.items()}
         assert list(held.items()) == list(self.model.items())
         assert self.sessions.bytes == self.taken <= self.LIMIT_BYTES
         assert len(self.sessions) <= self.LIMIT
