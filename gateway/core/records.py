@@ -21,7 +21,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     user: str = ""
 
 
-class Known(msgspec.Struct, frozen=True):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """A record in hand: its variables and when they were ``born``, in seconds on this process's clock."""
 
     variables: Mapping[str, str]

@@ -1,5 +1,7 @@
 """The records in memory: bounded, never older than what was there, and robust against what Redis holds."""
 
+import gc
+
 import msgspec
 import pytest
 from structlog.testing import capture_logs
@@ -21,6 +23,18 @@ def test_the_least_recently_used_record_goes_first() -> None:
     assert sessions.get("b") is None
     assert sessions.get("a") == Known({}, 1.0)
     assert len(sessions) == 2
+
+
+def test_records_are_nothing_for_the_garbage_collector_to_look_at() -> None:
+    """Fifty thousand of them would stop every callback for some 50 ms at each full collection."""
+    sessions = Sessions(10)
+    sessions.read("1:s1:order:a", encode(Record(1000.0, {"v": "1"}, "u1")), 2000.0, 10.0)
+    sessions.put("1:s1:order:b", {"v": "2"}, 1.0)
+    parts: list[object] = [*sessions._held.values(), *sessions._sessions.values()]
+    parts += [held.known for held in sessions._held.values()]
+    parts += [held.known.variables for held in sessions._held.values()]
+    parts += [session.records for session in sessions._sessions.values()]
+    assert not any(map(gc.is_tracked, parts))
 
 
 def test_a_younger_record_is_never_replaced_by_an_older_one() -> None:
