@@ -103,8 +103,8 @@ class Heard:
         return self.reply.Body
 
 
-async def send(call: Call) -> Heard:
-    """Send a callback and return its reply; raise CallFailed, after :data:`PATIENCE` at the latest."""
+async def send(call: Call, patience: float = PATIENCE) -> Heard:
+    """Send a callback and return its reply; raise CallFailed, after ``patience`` seconds at the latest."""
     now = time.time()
     try:
         url, body = call.address(now), call.body(now)
@@ -114,14 +114,14 @@ async def send(call: Call) -> Heard:
     begun = time.monotonic()
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as http,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=patience)) as http,
             http.post(
                 url, data=body, headers={"Content-Type": "application/json"}, allow_redirects=False
             ) as response,
         ):
             raw = await _read(response)
     except (aiohttp.ClientError, OSError) as error:
-        msg = _advice(error, f"{url.host}:{url.port}")
+        msg = _advice(error, f"{url.host}:{url.port}", patience)
         raise CallFailed(msg) from None
     took = time.monotonic() - begun
     return Heard(_decode(raw, response.status), raw, response.status, took)
@@ -179,12 +179,12 @@ def _decode(raw: bytes, status: int) -> Envelope:
         raise CallFailed(msg) from None
 
 
-def _advice(error: Exception, place: str) -> str:
+def _advice(error: Exception, place: str, patience: float) -> str:
     """Return what happened between us and ``place``, and what to do next."""
     match error:
         case TimeoutError():
             return (
-                f"no reply within {PATIENCE:g} s, so Desk has given up: "
+                f"no reply within {patience:g} s, so Desk has given up: "
                 f"is {place} a gateway, and its budget below {PATIENCE:g} s?"
             )
         case aiohttp.ClientSSLError():

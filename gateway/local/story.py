@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from gateway.call import Heard
+from gateway.call import PATIENCE, Heard
 from gateway.core.catalog import Catalog
 from gateway.core.errors import Code
 from gateway.core.ladder import Source
@@ -149,6 +149,9 @@ def show_told(console: Console, told: Told, catalog: Catalog) -> None:
     if not told.as_expected:
         expected = f"{told.step.code.name} and a {told.step.source} order"
         lines.append(Text(f"This run went another way: the story has {expected} here.", "bold red"))
+    if told.heard.took > PATIENCE:
+        slow = f"It took {told.heard.took:.1f} s until the reply was here, and Desk waits for {PATIENCE:g} s"
+        lines.append(Text(f"{slow}: this machine is too busy to show what a gateway can do.", "bold red"))
     parts: list[RenderableType] = [variables, *filter(None, lines)]
     for part in parts:
         console.print(Padding(part, (0, 0, 0, _INDENT), expand=False))

@@ -21,7 +21,8 @@ APART = 300.0
 """Seconds between the host's clock, which is Redis' as well, and that of a shifted process."""
 
 FRESH = 1.0
-SLACK = 1.0
+BUDGET = 4.0
+SLACK = 3.0
 """Seconds that a busy machine may be late with anything."""
 
 HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
@@ -83,11 +84,11 @@ def finished_by(worker: Process) -> list[dict[str, Any]]:
     return [line for line in worker.events("lookup.finished") if line["session"] != "first"]
 
 
-def sane(finished: Iterable[dict[str, Any]], budget: float) -> bool:
+def sane(finished: Iterable[dict[str, Any]]) -> bool:
     """Tell whether jobs were picked up at once and had the rest of their budget left."""
     return all(
         0 <= line["queue_ms"] < SLACK * 1000
-        and (budget - SLACK) * 1000 < line["left_ms"] <= budget * 1000
+        and (BUDGET - SLACK) * 1000 < line["left_ms"] <= BUDGET * 1000
         and line["outcome"] == "OK"
         for line in finished
     )
@@ -104,7 +105,7 @@ async def test_jobs_are_neither_early_nor_late_nor_lost(
     worker_ahead: float, place: Place, crm: Crm, desk: Desk, tmp_path: Path
 ) -> None:
     """Hosts drift apart; a deadline told on the worker's clock would be minutes off, either way."""
-    config = written(tmp_path, place, budget="1.2s", attempt_timeout="300ms")
+    config = written(tmp_path, place, budget=f"{BUDGET}s", attempt_timeout="300ms")
     async with (
         GatewayProcess(config, place, **shifted(tmp_path, -worker_ahead)) as front,
         WorkerProcess(config, place, **shifted(tmp_path, worker_ahead)) as worker,
@@ -115,7 +116,7 @@ async def test_jobs_are_neither_early_nor_late_nor_lost(
         heard = await asyncio.gather(*(here.call(f"s{n}", node="order", orderId=str(n)) for n in range(20)))
         assert [(h.code, h.variables["order_id"]) for h in heard] == [(0, str(n)) for n in range(20)]
         await when(lambda: len(finished_by(worker)) >= len(heard))
-        assert sane(finished_by(worker), 1.2)
+        assert sane(finished_by(worker))
         crm.put(HANGING)
         late = await here.call("late", node="order", orderId="late")
         assert (late.code, late.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
@@ -161,7 +162,7 @@ async def test_stock_arq_worker_with_another_clock_runs_every_job_in_time(
     worker_ahead: float, place: Place, desk: Desk, tmp_path: Path
 ) -> None:
     """It compares a score with its own clock, and leaves alone what lies in its future."""
-    config = written(tmp_path, place, budget="2s")
+    config = written(tmp_path, place, budget=f"{BUDGET}s")
     environ = {**place.environ, **shifted(tmp_path, worker_ahead)}
     environ |= {"DESKGATE_CONFIG": str(config), "DESKGATE_LANE": "crm"}
     stock = Process("-m", "arq", "workers.WorkerSettings", environ=environ)
@@ -171,5 +172,5 @@ async def test_stock_arq_worker_with_another_clock_runs_every_job_in_time(
         heard = await asyncio.gather(*(here.call(f"s{n}", node="order", orderId=str(n)) for n in range(20)))
         assert [(h.code, h.variables["order_id"]) for h in heard] == [(0, str(n)) for n in range(20)]
         await when(lambda: len(finished_by(worker)) >= len(heard))
-        assert sane(finished_by(worker), 2.0)
+        assert sane(finished_by(worker))
         assert ahead(worker) == worker_ahead

@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 from rich.console import Console
 
+from gateway.call import Envelope, Heard
 from gateway.local.demo import sample_curl
 from gateway.local.stage import HOST, sample, wanted_port
+from gateway.local.story import STEPS, Told, show_told
 from tests.acceptance.family import children_of, gone, shown
-from tests.desk import ROOT, Desk
+from tests.desk import ROOT, Desk, Place
 from tests.processes import Process
 
 pytestmark = pytest.mark.timeout(60)
@@ -161,6 +163,18 @@ def test_port_that_is_taken_is_said_and_another_one_used() -> None:
         assert f"Port {port} cannot be had (Address already in use)" in console.export_text()
     assert wanted_port(console, port) == port
     assert console.export_text() == ""
+
+
+@pytest.mark.parametrize(("took", "said"), [(1.9, ""), (2.1, "It took 2.1 s until the reply was here")])
+def test_reply_that_desk_would_not_have_waited_for_is_said_to_be_one(took: float, said: str) -> None:
+    """On a busy machine the story goes on; what it shows there is not what a gateway can do."""
+    catalog = Place("redis://127.0.0.1:1/0", "none", "http://127.0.0.1:1").catalog()
+    answered = {"lookups": {"order": {"source": "live", "age_ms": 0}}, "took_ms": 1600.0, "budget_ms": 1600}
+    console = Console(record=True, width=200)
+    show_told(console, Told(STEPS[0], Heard(Envelope("OK", "", 0), b"", 200, took), answered), catalog)
+    shown = console.export_text()
+    assert said in shown
+    assert ("too busy" in shown) == bool(said)
 
 
 def test_curl_is_that_of_the_readme() -> None:

@@ -121,7 +121,7 @@ async def test_job_that_came_to_nothing_is_begun_again_at_half_time(place: Place
     catalog = place.catalog()
     async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
         async with stranger(place, slots=1000) as pubsub, workers(catalog, catalog.lanes, grace=1) as running:
-            asked, deadline = await begin(side, 1, left=3.0)
+            asked, deadline = await begin(side, 1, left=5.0)
             assert await pubsub.get_message(timeout=5.0)
             running[0]._draining = True  # it must not sweep the job up
             if lost == "worker":
@@ -141,9 +141,9 @@ async def test_job_that_was_done_is_not_begun_again_at_half_time(place: Place, c
     """Its push is lost, or the machine stood still; the record is there, and its backend was asked enough."""
     catalog = place.catalog()
     async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1):
-        side.link.timeout = 0.1  # the second look has to come last
+        side.link.timeout = 1.0  # the second look has to come last
         await side.replies.close()
-        asked, deadline = await begin(side, 1, left=1.0)
+        asked, deadline = await begin(side, 1, left=5.0)
         await side.wait(asked, deadline)
         left = deadline - asyncio.get_running_loop().time()
     assert asked[0].answer is not None
