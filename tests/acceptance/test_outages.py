@@ -47,7 +47,7 @@ async def test_gateway_starts_without_redis_and_serves_when_it_comes(
 ) -> None:
     """The order in which machines come up is nobody's to choose."""
     valkey.stop()
-    catalog = own_place.catalog(redis_timeout="100ms")
+    catalog = own_place.catalog()
     with capture_logs() as lines:
         async with gateway(catalog) as running, WorkerProcess(written(tmp_path, own_place), own_place):
             here = desk.at(running.callbacks)
@@ -65,7 +65,7 @@ async def test_lost_redis_leaves_the_records_in_memory(
     way: str, own_place: Place, valkey: Valkey, desk: Desk, tmp_path: Path
 ) -> None:
     """Callbacks go on being answered, in time, with what this process has seen; the loss is logged once."""
-    catalog = own_place.catalog(fresh="0s", redis_timeout="100ms")
+    catalog = own_place.catalog(fresh="0s", redis_timeout="500ms")
     config = written(tmp_path, own_place, fresh="0s")
     async with gateway(catalog) as running, WorkerProcess(config, own_place):
         here = desk.at(running.callbacks)
