@@ -18,14 +18,15 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Begun(NamedTuple):
-    """What became of a lookup: the record as Redis holds it (``b""`` for none), and the job, ``""`` for none.
+    """What became of a lookup: the record as Redis holds it, and the job's id; ``b""`` for none.
 
-    ``of_user`` is the user's record, ``now_ms`` the time on the Redis server's clock.
+    In place of a refused job's id stands how many are on its lane. ``of_user`` is the user's record,
+    ``now_ms`` the time on the Redis server's clock.
     """
 
     state: State
     record: bytes
-    job_id: str
+    job: bytes | int
     of_user: bytes
     now_ms: float
 
@@ -89,6 +90,6 @@ def _begun(reply: Sequence[Any]) -> list[Begun]:
     """Return what a reply of begin.lua says."""
     now_ms = server_ms(reply)
     return [
-        Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2].decode(), reply[i + 3], now_ms)
+        Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2], reply[i + 3], now_ms)
         for i in range(2, len(reply), 4)
     ]

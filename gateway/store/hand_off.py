@@ -28,6 +28,9 @@ WORTH_ANOTHER = 0.05
 ASKED_AGAIN = 0.5
 """Share of the time until the deadline after which a lookup is begun again, in case its worker has died."""
 
+FULL_EVERY = 10.0
+"""Least seconds between two log lines about one lane that is full."""
+
 NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
 """States of lookups whose jobs may run some time, and are not waited for."""
 
@@ -93,6 +96,7 @@ class HandOff:
         self.replies = Replies(link, keys, self._keep)
         self._begin = Begin(link, keys, self.replies.channel)
         self._together = Batch(self._begin_together, _MOST)
+        self._quiet_until: dict[str, float] = {}
 
     def remembered(self, record: str) -> Known | None:
         """Return the record that this process holds under a record's name."""
@@ -131,17 +135,26 @@ class HandOff:
 
     def _asked(self, question: _Question, want: Wanted, begun: Begun, now: float) -> Asked:
         """Take in what became of a lookup: records into memory, a job among those that are expected."""
-        state, data, job_id, of_user, server_ms = begun
+        state, data, begun_job, of_user, server_ms = begun
         record, user_record, user = want.job.record, want.job.user_record, want.job.user
         known = self._sessions.read(record, data, server_ms, now)
         job = None
-        if job_id:
+        if isinstance(begun_job, int):
+            self._note_full(want.lane, begun_job, now)
+        elif begun_job:
+            job_id = begun_job.decode()
             patience = question.deadline - question.since + want.late + JOB_KEPT
             whose = user_record if user_record and job_id == self._begin.job_id(want.job) else ""
             job = self.replies.expect(job_id, want.job.lookup, record, patience, whose, server_ms, user)
             job.late = job.late or state in _LATE
         shared = self._sessions.read(user_record, of_user, server_ms, now) if user_record else None
         return Asked(want, state, known, shared, job, question.since, server_ms)
+
+    def _note_full(self, lane: str, depth: int, now: float) -> None:
+        """Log that a lane took no more jobs: now and then, since it refuses callback after callback."""
+        if now >= self._quiet_until.get(lane, now):
+            self._quiet_until[lane] = now + FULL_EVERY
+            log.warning("lane.full", lane=lane, depth=depth)
 
     async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
         """Return when every job has been answered, or at the deadline.

@@ -270,8 +270,11 @@ async def test_full_lane_refuses_one_job_more(place: Place) -> None:
         lane = Keys(place.prefix).lane("crm")
         seconds, _ = await redis.time()
         await redis.zadd(lane, {f"job-{n}": (seconds + 60) * 100 for n in range(LANE_LIMIT)})
-        (asked,), _ = await begin(side, 1)
+        with capture_logs() as lines:
+            (asked,), _ = await begin(side, 1)
+            await begin(side, 2)
         assert (asked.state, asked.job) == (State.REFUSED, None)
+        assert [(line["event"], line["depth"]) for line in lines] == [("lane.full", LANE_LIMIT)]
         await redis.zadd(lane, {f"job-{n}": (seconds - 3600) * 100 for n in range(LANE_LIMIT)})
         (asked,), _ = await begin(side, 1)
         assert asked.state is State.UNATTENDED

@@ -8,7 +8,8 @@
 -- then nine per lookup: ms left until its deadline, fresh (ms), revalidate (ms that a record may be served beyond,
 -- and is refreshed behind; -1 when nobody waits in any case), late (ms that a job may run past its deadline), id and
 -- body of the new job, key of the user's record or '', index of the session or '', ms for which it is kept
--- Returns {seconds, microseconds, then four per lookup: state, record or '', job id or '', user's record or ''}
+-- Returns {seconds, microseconds, then four per lookup: state, record or '', job id or '', user's record or ''};
+-- in place of a refused job's id stands how many are on its lane
 -- States: 0 fresh, 1 joined, 2 begun, 3 refused because the lane is full, 4 revalidating, 5 begun, but nobody is
 -- there to run it, 6 begun as a refresh, because it could not have been done in time
 --
@@ -78,12 +79,14 @@ local function hand_over(lane, free, job, try, body, lapse)
   return true, true
 end
 
--- Tell whether no more may wait on a lane. Without a worker nobody takes off the jobs that have lapsed.
+-- Return how many jobs are on a lane on which no more may wait. Without a worker nobody takes off those that have
+-- lapsed.
 local function full(lane, left)
-  if redis.call('ZCARD', lane) < limit then return false end
+  if redis.call('ZCARD', lane) < limit then return nil end
   redis.call('ZREMRANGEBYSCORE', lane, '-inf', whole((now - kept) / 10))
   redis.call('ZREMRANGEBYSCORE', lane, '5e11', whole(5e11 + (now - kept - left) / 10))
-  return redis.call('ZCARD', lane) >= limit
+  local depth = redis.call('ZCARD', lane)
+  return depth >= limit and depth or nil
 end
 
 -- Tell whether a job that waits for its turn could be done in time, as the lane's workers have told their pace: the
@@ -140,8 +143,9 @@ for i = 0, #KEYS / 5 - 1 do
   else
     body = '\148' .. float(behind and 0 or now + left) .. float(now) .. body
     local handed, attended = hand_over(lane, free, job, 1, body, left + late + margin)
-    if not handed and full(lane, left) then
-      state, job = behind and 4 or 3, ''
+    local depth = not handed and full(lane, left)
+    if depth then
+      state, job = behind and 4 or 3, behind and '' or depth
     else
       redis.call('SET', 'arq:job:' .. job, body, 'PX', whole(left + kept))
       local refresh = behind
