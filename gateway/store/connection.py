@@ -10,7 +10,7 @@ import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -53,6 +53,15 @@ def open_redis(url: str, timeout: float, retries: int = 0) -> Redis:
     )
     master: Redis = sentinel.master_for(service, db=db)
     return master
+
+
+async def close_redis(redis: Redis) -> None:
+    """Close a client, and those by which it asks sentinels: redis-py leaves them open."""
+    pool = redis.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        for asking in pool.sentinel_manager.sentinels:
+            await asking.aclose(close_connection_pool=True)
+    await redis.aclose(close_connection_pool=True)
 
 
 def sentinel_hosts(url: str) -> tuple[list[tuple[str, int]], str, int]:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Job
 from gateway.core.records import session_name, session_of, user_name
-from gateway.store.connection import OUTAGE, open_redis
+from gateway.store.connection import OUTAGE, close_redis, open_redis
 from gateway.store.forget import FORGET, VOID_KEPT, forget_arguments
 from gateway.store.keys import Keys
 from gateway.store.queue import Envelope, arq_keys
@@ -51,7 +51,7 @@ async def erase(url: str, keys: Keys, whom: Whom, note: Note) -> int:
         msg = f"Redis cannot be reached: {error}"
         raise QueueUnavailable(msg) from error
     finally:
-        await redis.aclose(close_connection_pool=True)
+        await close_redis(redis)
 
 
 class _Erasing:

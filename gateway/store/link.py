@@ -13,7 +13,15 @@ import structlog
 from redis.exceptions import NoScriptError
 
 from gateway.core.errors import QueueUnavailable
-from gateway.store.connection import OUTAGE, backoff, connect, dedicated_connection, hang_up, open_redis
+from gateway.store.connection import (
+    OUTAGE,
+    backoff,
+    close_redis,
+    connect,
+    dedicated_connection,
+    hang_up,
+    open_redis,
+)
 from gateway.store.wire import Wire
 
 log = structlog.get_logger("deskgate.store")
@@ -101,7 +109,7 @@ class RedisLink:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self.redis.aclose(close_connection_pool=True)
+        await close_redis(self.redis)
 
     def _send(self, command: Sequence[bytes | str | float], told: Callable[[Any], None]) -> None:
         if self._wire is None or self._wire.broken:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
@@ -23,6 +22,7 @@ from gateway.core.errors import Code
 from gateway.edge.desk import sign
 from gateway.flow import Flow
 from tests.desk import APP, Desk, Place
+from tests.tls import self_signed
 
 BODY = json.dumps(
     {"CallbackCommand": "Chatbot.InterfaceInvocation", "Body": {"SystemSessionID": "s1"}, "EventTime": 1}
@@ -292,17 +292,7 @@ async def test_admin_port_tells_live_and_ready_and_answers_json_everywhere(
 
 async def test_callbacks_over_tls(place: Place, desk: Desk, tmp_path: Path) -> None:
     """Desk calls HTTPS where no proxy ends it."""
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    await asyncio.to_thread(
-        subprocess.run,
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(cert)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    cert, key = await self_signed(tmp_path)
     text = place.config().replace("[redis]", f'tls = {{ cert = "{cert}", key = "{key}" }}\n\n[redis]')
     async with gateway(compile_catalog(*read(text, place.environ))) as running:
         context = ssl.create_default_context(cafile=str(cert))
