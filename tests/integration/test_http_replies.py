@@ -76,6 +76,13 @@ async def test_a_backend_that_is_not_there_is_unavailable() -> None:
     assert (error.code, error.transient) == (Code.BACKEND_UNAVAILABLE, True)
 
 
+async def test_a_backend_without_an_address_is_unavailable() -> None:
+    """Its name cannot be resolved (RFC 6761, 6.4: ``invalid`` never is); perhaps the next attempt finds it."""
+    async with backend("http://crm.invalid") as ask:
+        error = await failure(ask())
+    assert (error.code, error.transient) == (Code.BACKEND_UNAVAILABLE, True)
+
+
 async def test_a_reply_that_breaks_off_is_unavailable(crm: Crm) -> None:
     """The status said 200, and half of the body came."""
     crm.put(only("reset"))
