@@ -48,7 +48,7 @@ async def test_goodput_stays_near_capacity_when_five_times_as_much_is_asked(
     spared = CAPACITY * stood_still  # what the lane could have done while this machine did nothing
     assert {one.code for one in heard} <= {0, Code.TIMEOUT, Code.OVERLOADED}
     assert max(one.took for one in heard) < 2 * BUDGET
-    assert done + spared >= 0.75 * CAPACITY * LENGTH, "the lane is kept busy"
+    assert len(good) + spared >= 0.9 * CAPACITY * LENGTH, "the lane does what it can"
     assert len(good) + spared >= 0.9 * done, "and what it does is of use"
     shed = [one for one in heard if one.code == Code.OVERLOADED]
     assert len(shed) > len(heard) / 4

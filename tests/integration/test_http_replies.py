@@ -77,7 +77,7 @@ async def test_a_backend_that_is_not_there_is_unavailable() -> None:
 
 
 async def test_a_backend_without_an_address_is_unavailable() -> None:
-    """Its name cannot be resolved (RFC 6761, 6.4: ``invalid`` never is); perhaps the next attempt finds it."""
+    """Its name cannot be resolved (RFC 6761, 6.4: ``invalid`` never is); the next attempt may find it."""
     async with backend("http://crm.invalid") as ask:
         error = await failure(ask())
     assert (error.code, error.transient) == (Code.BACKEND_UNAVAILABLE, True)
