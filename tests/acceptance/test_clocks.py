@@ -25,6 +25,9 @@ BUDGET = 4.0
 SLACK = 3.0
 """Seconds that a busy machine may be late with anything."""
 
+TRANSIT = 0.3
+"""Seconds that a message may be under way on a busy machine: by so much an age can be wrong."""
+
 HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
 
 # What the interpreter imports before anything else. The monotonic clock is the same for all, as on one host.
@@ -150,9 +153,9 @@ async def test_records_age_alike_for_gateways_whose_clocks_differ(
             source = lookup["source"]
             if source == "fresh":
                 ages.append(lookup["age_ms"] / 1000)
-                assert asked - after - 0.01 < ages[-1] < time.monotonic() - before + 0.01
+                assert asked - after - TRANSIT < ages[-1] < time.monotonic() - before + TRANSIT
         assert source == "live"
-        assert FRESH - 0.01 < time.monotonic() - before < FRESH + SLACK
+        assert FRESH - TRANSIT < time.monotonic() - before < FRESH + SLACK
         assert ages
         assert ages == sorted(ages)
 
