@@ -143,9 +143,9 @@ class HandOff:
             self._note_full(want.lane, begun_job, now)
         elif begun_job:
             job_id = begun_job.decode()
-            patience = question.deadline - question.since + want.late + JOB_KEPT
+            until = question.deadline + want.late + JOB_KEPT
             whose = user_record if user_record and job_id == self._begin.job_id(want.job) else ""
-            job = self.replies.expect(job_id, want.job.lookup, record, patience, whose, server_ms, user)
+            job = self.replies.expect(job_id, want.job.lookup, record, until, whose, server_ms, user)
             job.late = job.late or state in _LATE
         shared = self._sessions.read(user_record, of_user, server_ms, now) if user_record else None
         return Asked(want, state, known, shared, job, question.since, server_ms)

@@ -28,14 +28,15 @@ class Pending:
 
     ``future`` gets the answer and ``heard`` when it came, on the monotonic clock; ``late`` says that nobody
     waits for it any more. ``user_record`` is that of the user whose callback began it here, else ``""``.
-    ``asked_ms`` is when it was begun or joined, on the Redis server's clock, ``user`` for whom.
+    ``asked_ms`` is when it was begun or joined, on the Redis server's clock, ``user`` for whom. After
+    ``until``, on the monotonic clock, nobody expects an answer any more.
     """
 
     job_id: str
     lookup: str
     record: str
     future: asyncio.Future[Answer]
-    forget: asyncio.TimerHandle
+    until: float
     user_record: str
     asked_ms: float
     user: str
@@ -50,7 +51,7 @@ class Replies:
         """Take the link whose server pushes, and ``keep``, called once with every answer that comes."""
         self.subscription = Subscription(link, keys.replies(uuid4().hex), self._receive)
         self._keep = keep
-        self._pending: dict[str, Pending] = {}
+        self._pending: OrderedDict[str, Pending] = OrderedDict()
         self._early: OrderedDict[str, Answer] = OrderedDict()
 
     @property
@@ -63,18 +64,17 @@ class Replies:
         job_id: str,
         lookup: str,
         record: str,
-        patience: float,
+        until: float,
         user_record: str = "",
         asked_ms: float = math.inf,
         user: str = "",
     ) -> Pending:
-        """Return the pending job, the same for all who wait for it; forget it after ``patience`` seconds."""
+        """Return the pending job, the same for all who wait for it; it may be forgotten after ``until``."""
         pending = self._pending.get(job_id)
         if pending is None:
-            loop = asyncio.get_running_loop()
-            forget = loop.call_later(patience, self._pending.pop, job_id, None)
-            future: asyncio.Future[Answer] = loop.create_future()
-            pending = Pending(job_id, lookup, record, future, forget, user_record, asked_ms, user)
+            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            pending = Pending(job_id, lookup, record, future, until, user_record, asked_ms, user)
+            self._forget_oldest()
             self._pending[job_id] = pending
             if (early := self._early.pop(job_id, None)) is not None:
                 self.resolve(early)
@@ -92,7 +92,6 @@ class Replies:
             if len(self._early) > _MOST_EARLY:
                 self._early.popitem(last=False)
         elif not pending.future.done():
-            pending.forget.cancel()
             pending.heard = time.monotonic()
             self._keep(pending, answer)
             pending.future.set_result(answer)
@@ -104,6 +103,15 @@ class Replies:
     async def close(self) -> None:
         """Listen no longer."""
         await self.subscription.close()
+
+    def _forget_oldest(self) -> None:
+        """Forget jobs that nobody expects any more: those that were never answered gather at the front."""
+        now = time.monotonic()
+        while self._pending:
+            job_id, oldest = next(iter(self._pending.items()))
+            if oldest.until > now:
+                break
+            del self._pending[job_id]
 
     def _receive(self, data: bytes) -> None:
         try:

@@ -18,15 +18,13 @@
 -- worker is published [now, [[id, try, job], ...]]; with no job in it, that it shall sweep, since another worker
 -- was found gone. take.lua says what scores mean.
 --
--- Every redis.call() costs some microseconds of everyone's time, and so does every fraction that is written or
--- read as text: there is none to spare.
+-- Every redis.call() costs some microseconds of everyone's time, and so does every number that is written or read
+-- as text here: there is none to spare. A whole number is told as it is, and redis.call() writes it.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local channel, waiters, kept, limit, margin = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local function whole(number) return string.format('%d', number) end
-
-local function float(value) return '\203' .. struct.pack('>d', value) end
+local whole = math.floor
 
 -- Tell whether a worker listens; one that was killed does no longer, before anyone has noticed.
 local function listens(worker)
@@ -38,7 +36,7 @@ local boxes = {}  -- by lane's free key: the worker with the most free slots, an
 local function send(free)
   local box = boxes[free]
   if box and #box.jobs > 0 then
-    local head = '\146' .. float(now) .. '\220' .. struct.pack('>H', #box.jobs)
+    local head = struct.pack('>BBdBH', 146, 203, now, 220, #box.jobs)
     redis.call('PUBLISH', box.worker, head .. table.concat(box.jobs))
     redis.call('ZINCRBY', free, -#box.jobs, box.worker)
   end
@@ -56,7 +54,7 @@ local function open(free)
     local best = redis.call('ZREVRANGE', free, 0, 0, 'WITHSCORES')
     if not best[1] then break end
     if listens(best[1]) then
-      if struck then redis.call('PUBLISH', best[1], '\146' .. float(now) .. '\144') end
+      if struck then redis.call('PUBLISH', best[1], struct.pack('>BBdB', 146, 203, now, 144)) end
       box.attended, box.room = true, tonumber(best[2])
       if box.room > 0 then box.worker = best[1] end
       break
@@ -73,7 +71,7 @@ local function hand_over(lane, free, job, try, body, lapse)
   local box = open(free)
   if not box.worker then return false, box.attended end
   box.room = box.room - 1
-  box.jobs[#box.jobs + 1] = '\147\218' .. struct.pack('>H', #job) .. job .. string.char(try) .. body
+  box.jobs[#box.jobs + 1] = struct.pack('>BBH', 147, 218, #job) .. job .. string.char(try) .. body
   redis.call('SET', 'arq:in-progress:' .. job, box.worker, 'PX', whole(lapse))
   redis.call('ZADD', lane, whole(now + lapse), job)
   return true, true
@@ -141,7 +139,7 @@ for i = 0, #KEYS / 5 - 1 do
     redis.call('SADD', waiters .. job, channel)
     redis.call('PEXPIRE', waiters .. job, whole(left + kept))
   else
-    body = '\148' .. float(behind and 0 or now + left) .. float(now) .. body
+    body = struct.pack('>BBdBd', 148, 203, behind and 0 or now + left, 203, now) .. body
     local handed, attended = hand_over(lane, free, job, 1, body, left + late + margin)
     local depth = not handed and full(lane, left)
     if depth then
