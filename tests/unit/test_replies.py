@@ -16,28 +16,31 @@ Expect = Callable[[str, float], Pending]
 
 @pytest.fixture
 async def replies() -> Replies:
+    """Return replies over a link that is never opened."""
     return Replies(RedisLink("redis://127.0.0.1:1", 1.0), Keys("test"), lambda *_: None)
 
 
 @pytest.fixture
 async def expect(replies: Replies) -> Expect:
+    """Return what expects a job, by its id, until a time."""
     return lambda job_id, until: replies.expect(job_id, "crm", "record", until)
 
 
-async def test_a_job_is_one_for_all_who_expect_it(expect: Expect) -> None:
+async def test_job_is_one_for_all_who_expect_it(expect: Expect) -> None:
+    """One answer resolves them all."""
     assert expect("job", math.inf) is expect("job", math.inf)
 
 
-async def test_a_job_that_is_never_answered_is_forgotten_in_time(expect: Expect) -> None:
+async def test_job_that_is_never_answered_is_forgotten_in_time(expect: Expect) -> None:
+    """A gateway that lives for weeks must not gather them; the others stay."""
     lost = expect("lost", -math.inf)
     kept = expect("kept", math.inf)
     assert expect("lost", math.inf) is not lost
     assert expect("kept", math.inf) is kept
 
 
-async def test_an_answer_that_comes_before_it_is_expected_waits_for_that(
-    replies: Replies, expect: Expect
-) -> None:
+async def test_answer_that_comes_early_waits_until_it_is_expected(replies: Replies, expect: Expect) -> None:
+    """A quick worker's push is read before the reply to the command that began its job."""
     answer = Answer("job", Code.OK, "", {"level": "gold"})
     replies.resolve(answer)
     assert expect("job", math.inf).future.result() == answer
