@@ -39,7 +39,11 @@ class PushWorker(Worker):
         self._slots: set[asyncio.Task[None]] = set()
         self._at_work: set[str] = set()
         self._backlog: deque[Taken] = deque()
-        self._handed = Subscription(lane.link, lane.channel, self._receive, self._due.set)
+        self._ended: set[str] | None = None
+        self._subscriptions = 0
+        self._connected: tuple[int, float] | None = None
+        self._handed = Subscription(lane.link, lane.channel, self._receive, self._listening)
+        lane.link.losses.append(self._due.set)  # it sweeps as soon as Redis is back
 
     async def main(self) -> None:
         """Take and run jobs until cancelled, through any outage of Redis."""
@@ -92,11 +96,27 @@ class PushWorker(Worker):
         """Jobs that take a slot: not those whose finish is on its way, for which Redis hands out others."""
         return len(self._at_work) - len(self._backlog) - self.lane.give_back.under_way
 
+    def _listening(self) -> None:
+        self._subscriptions += 1
+        self._due.set()
+
     async def _sweep(self) -> None:
+        """Take what waits; and, where a connection was made anew, what was lost with the one before."""
         if self._draining:
             return
-        for taken in await self.lane.give_back.sweep(self.max_jobs, self._running + len(self._backlog)):
-            self._start(taken)
+        connected = self._subscriptions, self.lane.link.restored
+        has = None if connected == self._connected else tuple(self._at_work)
+        running = self._running + len(self._backlog)
+        ended: set[str] = set()
+        self._ended = ended
+        try:
+            swept = await self.lane.give_back.sweep(self.max_jobs, running, has)
+        finally:
+            self._ended = None
+        self._connected = connected
+        for taken in swept:
+            if taken.job_id not in ended:  # else it had been on its way all the same
+                self._start(taken)
 
     def _receive(self, message: bytes) -> None:
         try:
@@ -130,6 +150,8 @@ class PushWorker(Worker):
             self._at_work.add(job_id)
             following = await self._run_one(following)
             self._at_work.discard(job_id)
+            if self._ended is not None:
+                self._ended.add(job_id)
             if following is None and self._backlog:
                 following = self._backlog.popleft()
 

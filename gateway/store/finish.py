@@ -1,7 +1,7 @@
 """Finish: a worker's side of the queue. Answers given back, the next jobs taken."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -95,17 +95,20 @@ class Finish:
         self._lately += 1
         self._takes = self._takes + (seconds - self._takes) * _WEIGHT if self._takes else seconds
 
-    async def sweep(self, slots: int, running: int) -> list[Taken]:
+    async def sweep(self, slots: int, running: int, has: Iterable[str] | None = None) -> list[Taken]:
         """Register the worker and its ``slots``, put back what dead workers held, take what waits.
 
-        ``running`` are the jobs that it has in hand and not begun to give back. Return the jobs taken, as
-        many as it has slots free; raise QueueUnavailable.
+        ``running`` are the jobs that it has in hand and not begun to give back. When some that were on their
+        way to it may be lost, ``has`` are the ids of all that it has: what else it was handed is put back,
+        too. Return the jobs taken, as many as it has slots free; raise QueueUnavailable.
         """
         silent, kept = int(WORKER_SILENT * 1000), int(JOB_KEPT * 1000)
         takes = self._takes * 1000 if self._lately else 0.0
         pace = (int(takes) + 1, round(slots * 1000 / takes, 1)) if takes else ("", "")
         self._lately = 0
         arguments = (self._worker, slots, silent, self._lapse, kept, _MOST_CLAIMS, running, *pace)
+        if has is not None:
+            arguments = (*arguments, 1, *has)
         reply = await self._link.run(_SWEEP, (*self._names, self._pace), arguments)
         if not reply:
             return []

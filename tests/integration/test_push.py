@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from gateway.crm.server import Crm
 from gateway.store.hand_off import Asked, HandOff
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
-from gateway.store.queue import LANE_LIMIT, State, Wanted
+from gateway.store.queue import LANE_LIMIT, State, Taken, Wanted
 from gateway.store.sessions import Sessions
 from tests.desk import Place
 from workers import push
@@ -185,6 +186,79 @@ async def test_job_handed_over_twice_runs_once(place: Place, crm: Crm) -> None:
         await side.wait(asked, deadline)
         again, deadline = await begin(side, 2)
         await side.wait(again, deadline)
+    assert set(crm.stats.calls.values()) == {1}
+
+
+async def test_job_that_was_lost_on_its_way_is_handed_over_when_the_worker_listens_again(
+    place: Place, crm: Crm
+) -> None:
+    """Redis had not noticed yet that the subscription was cut: the claim says that the worker has the job."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        await worker._handed.close()
+        async with Redis.from_url(place.redis_url) as redis, redis.pubsub() as pubsub:
+            await pubsub.subscribe(worker.lane.channel)
+            await pubsub.get_message(timeout=5.0)
+            asked, deadline = await begin(side, 1)
+            assert await pubsub.get_message(timeout=5.0), "the job was not on its way to the worker"
+        await worker._handed.start(patience=5.0)
+        await side.wait(asked, deadline)
+        left = deadline - asyncio.get_running_loop().time()
+    assert asked[0].answer is not None
+    assert asked[0].answer.code == Code.OK
+    assert left > FAR / 2  # it was not begun again at half time
+    assert set(crm.stats.calls.values()) == {1}
+
+
+async def test_job_whose_taking_was_never_heard_of_is_taken_again(place: Place, crm: Crm) -> None:
+    """Redis gave it to the worker, and the connection broke before the worker had read that."""
+    catalog = place.catalog()
+    async with (
+        hand_off(catalog) as side,
+        Redis.from_url(place.redis_url) as redis,
+        workers(catalog, catalog.lanes, grace=1) as (worker,),
+    ):
+        client = await worker.lane.link.execute("CLIENT", "ID")
+        await redis.zadd(Keys(place.prefix).free("crm"), {worker.lane.channel: 0})
+        asked, deadline = await begin(side, 1)
+        assert await worker.lane.give_back.sweep(worker.max_jobs, running=0)
+        await redis.client_kill_filter(_id=client)
+        await side.wait(asked, deadline)
+        left = deadline - asyncio.get_running_loop().time()
+    assert asked[0].answer is not None
+    assert left > FAR / 2
+    assert set(crm.stats.calls.values()) == {1}
+
+
+@pytest.mark.parametrize("first", ["push", "sweep"])
+async def test_job_that_a_worker_is_handed_and_finds_runs_once(
+    place: Place, crm: Crm, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """It sweeps for what was lost while a job is on its way, and gets it twice, in either order."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        receive, held = worker._handed._receive, asyncio.Queue[bytes]()
+        sweep = worker.lane.give_back.sweep
+
+        async def sweep_and_receive(*args: Any) -> list[Taken]:  # noqa: ANN401 - whatever sweep takes
+            taken = await sweep(*args)
+            if first == "push":
+                receive(message)
+                await asyncio.wait(worker._slots)
+            else:
+                asyncio.get_running_loop().call_soon(receive, message)  # when what was taken has been begun
+            return taken
+
+        worker._handed._receive = held.put_nowait
+        asked, deadline = await begin(side, 1)
+        message = await held.get()
+        monkeypatch.setattr(worker.lane.give_back, "sweep", sweep_and_receive)
+        worker._listening()
+        await side.wait(asked, deadline)
+        worker._handed._receive = receive
+        again, deadline = await begin(side, 2)
+        await side.wait(again, deadline)
+    assert asked[0].answer is not None
     assert set(crm.stats.calls.values()) == {1}
 
 

@@ -6,6 +6,7 @@
 -- ARGV[4] ms until its claims lapse   ARGV[5] ms for which a job that nobody finishes is kept
 -- ARGV[6] most claims to look at   ARGV[7] jobs that it runs and has not begun to give back
 -- ARGV[8] ms that its jobs take, on average, '' when it has run none lately   ARGV[9] jobs that it does per second
+-- ARGV[10] '1' if what was on its way to the worker may be lost; then, one by one, the ids of the jobs that it has
 -- Returns {} when the lane is empty, else {seconds, microseconds, then three per job taken: id, try, body}
 --
 -- A slot is free unless a job was handed to the worker that it has not given back: here, not in the worker, is known
@@ -31,11 +32,16 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 redis.call('ZREMRANGEBYSCORE', lane, '-inf', string.format('%d', (now - kept) / 10))
 
+local has = {}
+for i = 11, #ARGV do has[ARGV[i]] = true end
+
 local listening = {}
--- Tell whether a claim counts for nothing: it has lapsed, or its worker is gone. Without an owner it lapsed when
--- its score says so. A stock arq worker writes '1'; only time can tell that it is gone.
-local function void(owner, due)
+-- Tell whether a claim counts for nothing: it has lapsed, or its worker is gone or has never heard of the job.
+-- Without an owner it lapsed when its score says so. A stock arq worker writes '1'; only time can tell that it is
+-- gone.
+local function void(id, owner, due)
   if not owner then return due <= now end
+  if owner == worker then return ARGV[10] == '1' and not has[id] end
   if owner == '1' then return false end
   if listening[owner] == nil then listening[owner] = redis.call('PUBSUB', 'NUMSUB', owner)[2] > 0 end
   return not listening[owner]
@@ -46,9 +52,7 @@ local claimed = 0
 for i = 1, #claims, 2 do
   local id = claims[i]
   local owner = redis.call('GET', 'arq:in-progress:' .. id)
-  if owner == worker then
-    claimed = claimed + 1
-  elseif void(owner, tonumber(claims[i + 1])) then
+  if void(id, owner, tonumber(claims[i + 1])) then
     local body = redis.call('GET', 'arq:job:' .. id)
     redis.call('DEL', 'arq:in-progress:' .. id)
     if not body then
@@ -60,6 +64,8 @@ for i = 1, #claims, 2 do
       local deadline = body:byte(1) == 148 and struct.unpack('>d', body, 3) or 0
       redis.call('ZADD', lane, string.format('%d', (deadline > 0 and deadline or 5e12 + now) / 10), id)
     end
+  elseif owner == worker then
+    claimed = claimed + 1
   end
 end
 local free = register(claimed, #claims < ARGV[6] * 2)
