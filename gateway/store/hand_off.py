@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
@@ -74,7 +74,7 @@ class Asked:
         """Take an answer that came another way than by a push, unless one has come."""
         if self.job is not None and not self.job.future.done():
             self.job.heard = time.monotonic()
-            self.job.future.set_result(answer)
+            self.job.settle(answer)
 
 
 class _Question(NamedTuple):
@@ -186,11 +186,11 @@ class HandOff:
             if one.job is not None and not one.job.future.done() and one.state not in NOT_AWAITED:
                 one.job.late = True
 
-    def _wait(self, one: Asked, deadline: float) -> "asyncio.Future[Answer] | asyncio.Task[None]":
+    def _wait(self, one: Asked, deadline: float) -> "Pending | asyncio.Task[None]":
         assert one.job is not None  # noqa: S101 - for the type checker; the caller has looked
         if one.state is State.JOINED:
             return asyncio.create_task(self._wait_joined(one, deadline))
-        return one.job.future
+        return one.job
 
     async def _wait_joined(self, one: Asked, deadline: float) -> None:
         """Wait for a job that another callback began; begin anew when it failed on that one's time."""
@@ -259,7 +259,7 @@ def _pass_on(one: Asked, told: "asyncio.Future[Answer]") -> None:
 class _Countdown:
     """Counts down to the last of several answers, at a third of what :func:`asyncio.wait` costs."""
 
-    def __init__(self, waits: Sequence["asyncio.Future[Any]"]) -> None:
+    def __init__(self, waits: Sequence["Pending | asyncio.Task[None]"]) -> None:
         self._loop = asyncio.get_running_loop()
         self._left = len(waits)
         self._zero: asyncio.Future[None] | None = None
@@ -277,7 +277,7 @@ class _Countdown:
                 timer.cancel()
         return not self._left
 
-    def _one(self, _: "asyncio.Future[Any]") -> None:
+    def _one(self, _: object) -> None:
         self._left -= 1
         if not self._left:
             self._end()

@@ -42,6 +42,24 @@ class Pending:
     user: str
     late: bool = False
     heard: float = field(default=0.0)
+    _told: list[Callable[[object], None]] = field(default_factory=list)
+
+    def done(self) -> bool:
+        """Tell whether the answer is there."""
+        return self.future.done()
+
+    def add_done_callback(self, told: Callable[[object], None]) -> None:
+        """Call ``told`` as soon as the answer is there; the future's own do it a turn of the loop later."""
+        if self.future.done():
+            told(self)
+        else:
+            self._told.append(told)
+
+    def settle(self, answer: Answer) -> None:
+        """Give the answer to whoever waits. There must be none yet."""
+        self.future.set_result(answer)
+        for told in self._told:
+            told(self)
 
 
 class Replies:
@@ -94,7 +112,7 @@ class Replies:
         elif not pending.future.done():
             pending.heard = time.monotonic()
             self._keep(pending, answer)
-            pending.future.set_result(answer)
+            pending.settle(answer)
 
     async def start(self, patience: float) -> None:
         """Begin to listen; wait at most ``patience`` seconds until answers can come."""
