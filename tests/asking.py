@@ -11,7 +11,7 @@ from gateway.backends.http import HttpBackend
 from gateway.core.catalog import compile_catalog
 from gateway.core.config import read
 from gateway.core.errors import NoAnswer
-from gateway.core.messages import Ask
+from gateway.lookup import Ask
 
 Variables = dict[str, str]
 Asking = Callable[..., Awaitable[Variables]]

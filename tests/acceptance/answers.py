@@ -4,8 +4,7 @@ import asyncio
 import sys
 from collections.abc import Mapping
 
-from gateway.core.errors import BackendRejected, NoAnswer
-from gateway.core.messages import Ask
+from gateway.lookup import Ask, BackendRejected, NoAnswer
 
 
 async def sized(ask: Ask) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gateway.core.messages import Ask
+from gateway.lookup import Ask
 
 NAP = 0.02
 BEDS = 20

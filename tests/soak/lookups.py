@@ -5,7 +5,7 @@ import os
 import random
 from pathlib import Path
 
-from gateway.core.messages import Ask
+from gateway.lookup import Ask
 
 JOURNALS = "SOAK_JOURNALS"
 """The variable that names the directory of journals: one file per worker process, named by its pid."""

@@ -18,8 +18,8 @@ from gateway.core.catalog import compile_catalog
 from gateway.core.config import Config, read
 from gateway.core.errors import Code, DeskgateError, Refusal
 from gateway.core.ladder import Source
-from gateway.core.messages import Ask
 from gateway.core.reading import _parse
+from gateway.lookup import Ask
 from gateway.store.keys import Keys
 from tests.desk import ROOT
 

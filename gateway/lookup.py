@@ -1,0 +1,43 @@
+"""For authors of Python lookups: what a lookup is given, and the errors that it may raise.
+
+This is the one public module for them; every other module of the package may change without notice.
+
+A lookup is ``async def lookup(ask: Ask) -> Mapping[str, object]``. Its reply is mapped to variables as a
+backend's reply is. An error below becomes the code of its lookup; any other exception is ``LOOKUP_FAILED``, and
+a ``TimeoutError`` is ``TIMEOUT``. The text of an error goes into logs: it must hold no secret.
+
+==========================  ======  =====================================================================
+error                       code    raise it when
+==========================  ======  =====================================================================
+:class:`TimedOut`           120001  the backend did not answer in time
+:class:`BackendUnavailable` 120002  the backend was not reached, or it answered that it cannot serve
+:class:`BackendRejected`    120003  the backend took the question for a wrong one
+:class:`BadBackendReply`    120004  the backend's reply is not what it should be
+:class:`Overloaded`         120006  the backend was not asked, because it could not answer in time
+:class:`LookupFailed`       120010  the lookup itself cannot go on
+==========================  ======  =====================================================================
+
+:class:`NoAnswer` is their common base.
+"""
+
+from gateway.core.errors import (
+    BackendRejected,
+    BackendUnavailable,
+    BadBackendReply,
+    LookupFailed,
+    NoAnswer,
+    Overloaded,
+    TimedOut,
+)
+from gateway.core.messages import Ask
+
+__all__ = [
+    "Ask",
+    "BackendRejected",
+    "BackendUnavailable",
+    "BadBackendReply",
+    "LookupFailed",
+    "NoAnswer",
+    "Overloaded",
+    "TimedOut",
+]
