@@ -52,7 +52,7 @@ def gateway(path: Path, processes: int) -> None:
     from gateway.prefork import run_several
 
     catalog = _load(path)
-    sys.path.append(str(Path.cwd()))  # where a worker looks for Python lookups, too
+    sys.path.append(str(Path.cwd()))  # looked at last, for Python lookups alone; a worker does the same
     configure_logs("gateway")
     if processes == 1:
         _serve(lambda: uvloop.run(run(catalog)))
@@ -70,6 +70,7 @@ def gateway(path: Path, processes: int) -> None:
 def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     """Run a worker, for all lanes or for the named ones, until SIGTERM."""
     # The worker is a program of its own (python -m workers): nothing of the gateway's side is loaded there.
+    # -P: a workers.py or a redis.py of the working directory is not taken for ours.
     arguments = [
         "-c",
         str(path),
@@ -78,7 +79,7 @@ def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
         *(word for lane in lanes for word in ("--lane", lane)),
     ]
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "workers", *arguments])  # noqa: S606 - no shell is meant
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "workers", *arguments])  # noqa: S606 - no shell is meant
 
 
 @main.command()

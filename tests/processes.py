@@ -16,9 +16,9 @@ from tests.desk import Place
 class Process:
     """A process whose standard output is JSON lines. ``async with`` ends it, by SIGKILL at last."""
 
-    def __init__(self, *command: str, environ: Mapping[str, str]) -> None:
-        """Take what to run by this interpreter, and what to add to the environment."""
-        self._command = command
+    def __init__(self, *command: str, environ: Mapping[str, str], cwd: Path | None = None) -> None:
+        """Take what to run by this interpreter, what to add to the environment, and where to start it."""
+        self._command, self._cwd = command, cwd
         self._environ = {**os.environ, **environ}
         self.lines: list[dict[str, Any]] = []
         self._news = asyncio.Condition()
@@ -29,6 +29,7 @@ class Process:
             sys.executable,
             *self._command,
             env=self._environ,
+            cwd=self._cwd,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             preexec_fn=die_with_parent(),

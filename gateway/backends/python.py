@@ -51,7 +51,7 @@ def _function(lookup: str, place: str) -> Function:
     except Exception as error:
         msg = (
             f"lookups.{lookup}: {place!r} cannot be imported: {type(error).__name__}: {error}. "
-            "It is looked for in the working directory, in PYTHONPATH, and among installed packages"
+            "It is looked for in PYTHONPATH, among installed packages, and in the working directory"
         )
         raise ImportError(msg) from error
     return function

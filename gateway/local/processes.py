@@ -54,7 +54,7 @@ def spawn(
 
 def deskgate(*arguments: str) -> list[str]:
     """Return the command line of a ``deskgate`` command run by this interpreter."""
-    return [sys.executable, "-m", "gateway", *arguments]
+    return [sys.executable, "-P", "-m", "gateway", *arguments]
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = _STOP_PATIENCE) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import APP, ROOT, Place
+from tests.desk import APP, ROOT, Place, when
 from tests.processes import Process
 
 pytestmark = pytest.mark.timeout(30)
@@ -33,3 +33,27 @@ async def test_python_lookup_that_cannot_be_imported_is_named(
     said = json.dumps(process.lines)
     assert f"lookups.churn: 'mycrm:churn' cannot be imported: {what}" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", ["worker", "gateway"])
+async def test_working_directory_is_looked_at_last(place: Place, tmp_path: Path, command: str) -> None:
+    """A user's own ``workers.py`` beside the configuration must not be run in place of our worker.
+
+    The lookup's module has no other place to come from: that one is still found there.
+    """
+    for name in ("workers.py", "redis.py", "click.py", "gateway/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('the working directory came first')")
+    (tmp_path / "mycrm.py").write_text(
+        "from gateway.lookup import Ask\nasync def churn(ask: Ask): return {'risk': 'high'}\n"
+    )
+    text = place.config().partition("[[routes]]")[0]
+    text = text.replace(f"[apps.{APP}]\n", f'[apps.{APP}]\nredis_lost = "direct"\n')
+    text += '[lookups.churn]\npython = "mycrm:churn"\nvariables = { churn_risk = "risk" }\n'
+    config = tmp_path / "deskgate.toml"
+    config.write_text(text)
+    arguments = ("-P", "-m", "gateway", command, "-c", str(config))  # as the console script: -P
+    async with Process(*arguments, environ=place.environ, cwd=tmp_path) as process:
+        await when(lambda: process.events(f"{command}.started") or not process.running)
+        assert process.running, process.lines
+        assert await process.end() == 0
