@@ -3,7 +3,7 @@
 This is the one public module for them; every other module of the package may change without notice.
 
 A lookup is ``async def lookup(ask: Ask) -> Mapping[str, object]``. Its reply is mapped to variables as a
-backend's reply is. An error below becomes the code of its lookup; any other exception is ``LOOKUP_FAILED``, and
+backend's reply is. An error below becomes the code of its lookup. Any other exception is ``LOOKUP_FAILED``;
 a ``TimeoutError`` is ``TIMEOUT``. The text of an error goes into logs: it must hold no secret.
 
 ==========================  ======  =====================================================================
