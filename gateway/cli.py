@@ -12,9 +12,9 @@ from typing import Any
 import click
 import uvloop
 
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read_file
-from gateway.core.reading import ConfigFaults
+from gateway.declared.catalog import Catalog, compile_catalog
+from gateway.declared.config import read_file
+from gateway.declared.reading import ConfigFaults
 from gateway.telemetry.logs import configure_logs
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the module's docstring
@@ -48,8 +48,8 @@ def main() -> None:
 )
 def gateway(path: Path, processes: int) -> None:
     """Run a gateway until SIGTERM."""
-    from gateway.app import run
-    from gateway.prefork import run_several
+    from gateway.front.app import run
+    from gateway.front.prefork import run_several
 
     catalog = _load(path)
     sys.path.append(str(Path.cwd()))  # looked at last, for Python lookups alone; a worker does the same
@@ -121,7 +121,7 @@ def call(  # noqa: PLR0913, PLR0917 - one parameter an option
     as_json: bool,  # noqa: FBT001 - click passes it by name
 ) -> None:
     """Send one callback to URL as Desk does; exit 0 on code 0, 3 on another code, 1 without a reply."""
-    from gateway.call import Call, CallFailed, print_reply, send
+    from gateway.tools.call import Call, CallFailed, print_reply, send
 
     pairs = [text.partition("=") for text in variables]
     for name, equals, _ in pairs:
@@ -152,8 +152,8 @@ def forget(
 ) -> None:
     """Erase the records of a session or a user, in Redis and in every gateway; exit 0 even for none."""
     from gateway.core.errors import QueueUnavailable
-    from gateway.store.erase import Whom, erase
-    from gateway.store.keys import Keys
+    from gateway.forgetting.erase import Whom, erase
+    from gateway.wire.keys import Keys
 
     if (session is None) == (user is None):
         msg = "name either a --session or a --user"
@@ -186,7 +186,7 @@ def crm(host: str, port: int, script: Path | None) -> None:
 @click.option("--once", is_flag=True, help="End after the samples.")
 def demo(once: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Run everything on this machine, send sample callbacks, and show what came back and why."""
-    from gateway.local.demo import run
+    from gateway.tools.demo.run import run
 
     sys.exit(run(once=once))
 
@@ -202,7 +202,7 @@ def demo(once: bool) -> None:  # noqa: FBT001 - click passes it by name
 )
 def up(path: Path, data: Path) -> None:
     """Run gateway and worker, and a Valkey of our own with redis.url = "embedded", until Ctrl-C."""
-    from gateway.local.up import run
+    from gateway.tools.up import run
 
     catalog = _load(path, embedded=True)
     sys.exit(run(path, catalog.settings.redis.url, data))

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
-from gateway.backends.http import HttpBackend
-from gateway.core.catalog import compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import NoAnswer
+from gateway.declared.catalog import compile_catalog
+from gateway.declared.config import read
 from gateway.lookup import Ask
+from gateway.lookups.http import HttpBackend
 
 Variables = dict[str, str]
 Asking = Callable[..., Awaitable[Variables]]

@@ -9,7 +9,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from gateway.crm.server import Crm
-from gateway.local.processes import Valkey
+from gateway.tools.processes import Valkey
 from tests.desk import Desk, Place
 
 # How long an example takes is the machine's business; each test has a time limit of its own.

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read
+from gateway.declared.catalog import Catalog, compile_catalog
+from gateway.declared.config import read
 
 ROOT = Path(__file__).parents[1]
 APP = 1400000001

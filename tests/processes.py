@@ -9,7 +9,7 @@ from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Self
 
-from gateway.local.processes import die_with_parent
+from gateway.process.parent import die_with_parent
 from tests.desk import Place
 
 

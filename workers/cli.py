@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import uvloop
 
-from gateway.core.catalog import load
-from gateway.core.reading import ConfigFaults
+from gateway.declared.catalog import load
+from gateway.declared.reading import ConfigFaults
 from gateway.telemetry.logs import configure_logs
 from workers.main import run
 

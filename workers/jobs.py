@@ -7,14 +7,14 @@ from uuid import uuid4
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from gateway.asking import Asking
-from gateway.core.catalog import Catalog
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
-from gateway.store.finish import Finish, Finished
-from gateway.store.keys import Keys
-from gateway.store.link import RedisLink
-from gateway.store.queue import JOB_KEPT, Envelope, Taken
+from gateway.declared.catalog import Catalog
+from gateway.lookups.ask import Asking
+from gateway.queue.finish import Finish, Finished
+from gateway.queue.jobs import JOB_KEPT, Envelope, Taken
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
 
 log = structlog.get_logger("deskgate.worker")
 

@@ -9,10 +9,10 @@ import structlog
 from arq.connections import ArqRedis
 from arq.worker import func
 
-from gateway.core.catalog import Catalog
-from gateway.garbage import settle
-from gateway.store.link import RedisLink
-from gateway.store.queue import CLAIM_MARGIN, JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
+from gateway.declared.catalog import Catalog
+from gateway.process.garbage import settle
+from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
+from gateway.wire.link import RedisLink
 from workers.jobs import MAX_TRIES, Lane, run_lookup
 from workers.push import PushWorker
 

@@ -14,10 +14,10 @@ import structlog
 from arq import Worker
 
 from gateway.core.errors import QueueUnavailable
-from gateway.store.connection import OUTAGE, backoff
-from gateway.store.finish import handed
-from gateway.store.queue import Taken
-from gateway.store.subscription import Subscription
+from gateway.queue.finish import handed
+from gateway.queue.jobs import Taken
+from gateway.wire.connection import OUTAGE, backoff
+from gateway.wire.subscription import Subscription
 from workers.jobs import Lane, run
 
 log = structlog.get_logger("deskgate.worker")

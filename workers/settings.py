@@ -8,15 +8,15 @@ from typing import Any
 from arq.connections import ArqRedis, RedisSettings
 from arq.worker import func
 
-from gateway.asking import PYTHON_CONCURRENCY
-from gateway.core.catalog import Catalog, load
-from gateway.core.config import CONFIG_VARIABLE, LANE_VARIABLE, environment
 from gateway.core.errors import DeskgateError, QueueUnavailable
-from gateway.store.connection import open_redis, sentinel_hosts
-from gateway.store.keys import Keys
-from gateway.store.link import RedisLink
-from gateway.store.queue import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
+from gateway.declared.catalog import Catalog, load
+from gateway.declared.config import CONFIG_VARIABLE, LANE_VARIABLE, environment
+from gateway.lookups.ask import PYTHON_CONCURRENCY
+from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
+from gateway.wire.connection import open_redis, sentinel_hosts
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
 from workers.jobs import MAX_TRIES, Lane, run_lookup
 from workers.main import HEALTH_EVERY, REDIS_TIMEOUT
 

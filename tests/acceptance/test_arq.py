@@ -8,11 +8,11 @@ import pytest
 from arq.connections import ArqRedis
 from redis.asyncio import Redis
 
-from gateway.app import gateway
 from gateway.core.messages import Job
-from gateway.store.connection import open_redis
-from gateway.store.keys import Keys
-from gateway.store.queue import RUN_LOOKUP, Envelope, deserialize_job, serialize_job
+from gateway.front.app import gateway
+from gateway.queue.jobs import RUN_LOOKUP, Envelope, deserialize_job, serialize_job
+from gateway.wire.connection import open_redis
+from gateway.wire.keys import Keys
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process
 from workers.main import workers

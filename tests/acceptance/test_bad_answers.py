@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from gateway.app import gateway
-from gateway.core.catalog import compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
+from gateway.declared.catalog import compile_catalog
+from gateway.declared.config import read
+from gateway.front.app import gateway
 from tests.desk import ROOT, Desk, Heard, Place
 from tests.processes import GatewayProcess, WorkerProcess
 from workers.main import workers

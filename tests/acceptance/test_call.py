@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.app import gateway
 from gateway.crm.server import Crm
+from gateway.front.app import gateway
 from tests.desk import Place
 from tests.processes import Process
 from workers.main import workers

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.core.config import read_file
 from gateway.core.units import parse_duration
-from gateway.local.processes import Valkey
+from gateway.declared.config import read_file
+from gateway.tools.processes import Valkey
 from tests.desk import ROOT, Desk
 from tests.processes import Process
 

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 from rich.console import Console
 
-from gateway.call import Envelope, Heard
-from gateway.local.demo import sample_curl
-from gateway.local.stage import HOST, sample, wanted_port
-from gateway.local.story import STEPS, Told, show_told
+from gateway.tools.call import Envelope, Heard
+from gateway.tools.demo.run import sample_curl
+from gateway.tools.demo.stage import HOST, sample, wanted_port
+from gateway.tools.demo.story import STEPS, Told, show_told
 from tests.acceptance.family import children_of, gone, shown
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from gateway.app import gateway
-from gateway.core.catalog import compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
+from gateway.declared.catalog import compile_catalog
+from gateway.declared.config import read
+from gateway.front.app import gateway
 from tests.desk import Desk, Heard, Place
 from workers.main import workers
 

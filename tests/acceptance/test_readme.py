@@ -15,12 +15,12 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Monitor
 
-from gateway.app import gateway
-from gateway.core.catalog import compile_catalog
-from gateway.core.config import read
 from gateway.crm.server import Crm
-from gateway.local.processes import Valkey
-from gateway.store.link import Script
+from gateway.declared.catalog import compile_catalog
+from gateway.declared.config import read
+from gateway.front.app import gateway
+from gateway.tools.processes import Valkey
+from gateway.wire.link import Script
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process
 from workers.main import workers
@@ -29,9 +29,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK_START = README.partition("## Quick start")[2].partition("\n## ")[0]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SCRIPTS = {
-    "begin": Script("begin"),
-    "finish": Script("finish", "take"),
-    "sweep": Script("sweep", "take"),
+    "begin": Script("gateway.queue", "begin"),
+    "finish": Script("gateway.queue", "finish", "take"),
+    "sweep": Script("gateway.queue", "sweep", "take"),
 }
 
 

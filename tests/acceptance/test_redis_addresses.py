@@ -16,10 +16,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
-from gateway.app import gateway
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.local.processes import Valkey, _binary, spawn, stop
+from gateway.front.app import gateway
+from gateway.tools.processes import Valkey, _binary, spawn, stop
 from tests.desk import ROOT, Desk, Place
 from tests.tls import self_signed
 from workers.main import workers

@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from gateway.app import gateway
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.local.processes import Valkey
+from gateway.front.app import gateway
+from gateway.tools.processes import Valkey
 from tests.desk import DESK_PATIENCE, Desk, Heard, Place, when
 from tests.processes import GatewayProcess, WorkerProcess
 from workers.main import workers

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.local.processes import CannotStart, Valkey
+from gateway.tools.processes import CannotStart, Valkey
 from tests.acceptance.family import children_of, gone, shown
 from tests.desk import Desk, Place
 from tests.processes import Process

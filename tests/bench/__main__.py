@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway.local.processes import CannotStart
+from gateway.tools.processes import CannotStart
 from tests.bench import callbacks, hand_off, idle, installing, machine, report, scaling
 from tests.bench.pace import QUICK, WHOLE, Pace, Step
 from tests.bench.section import Section

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.local.processes import deskgate
+from gateway.tools.processes import deskgate
 from tests.bench.configuration import configuration
 from tests.bench.contestants import worker_command
 from tests.bench.figures import Ratio, Target, Turn, brief, middle

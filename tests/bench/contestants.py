@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.local.processes import stop
+from gateway.tools.processes import stop
 from tests.bench.configuration import configuration
 from tests.bench.stage import Caller, Stage
 

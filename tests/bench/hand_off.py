@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.local.processes import CannotStart
+from gateway.tools.processes import CannotStart
 from tests.bench.contestants import FAST, OURS, PING, RAW, Contestant, slow_contestants
 from tests.bench.figures import Ratio, Target, Turn, brief, middle
 from tests.bench.pace import Pace, Step

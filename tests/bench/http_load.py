@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import uvloop
 
-from gateway.edge.desk import sign
+from gateway.front.dialects.desk import sign
 from tests.bench.calling import STRAGGLERS, converse
 from tests.bench.configuration import APP, TOKEN
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from gateway.local.processes import _binary
+from gateway.tools.processes import _binary
 from tests.bench.stage import ROOT
 
 Machine = Mapping[str, str]

@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 from redis import Redis
 from redis.exceptions import RedisError
 
-from gateway.local.processes import CannotStart, _binary, spawn, stop
+from gateway.tools.processes import CannotStart, _binary, spawn, stop
 from tests.bench.figures import Turn
 
 ROOT = Path(__file__).parents[2]

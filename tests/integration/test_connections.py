@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.app import gateway
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
+from gateway.front.app import gateway
 from tests.desk import APP, Place, when
 from workers.main import workers
 

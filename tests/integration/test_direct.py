@@ -16,19 +16,19 @@ from aiohttp import web
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from gateway.app import gateway
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import Code
 from gateway.core.messages import Answer, Job
 from gateway.core.records import Record, record_name, session_name, user_name, user_record_name
 from gateway.crm.server import Crm
-from gateway.local.processes import Valkey
-from gateway.store.forget import Forget
-from gateway.store.keep import Keep
-from gateway.store.keys import Keys
-from gateway.store.link import RedisLink
-from gateway.store.sessions import Sessions
+from gateway.declared.catalog import Catalog, compile_catalog
+from gateway.declared.config import read
+from gateway.forgetting.forget import Forget
+from gateway.front.alone.keep import Keep
+from gateway.front.app import gateway
+from gateway.records.memory import Sessions
+from gateway.tools.processes import Valkey
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
 from tests.asking import serving
 from tests.desk import APP, Desk, Heard, Place, when
 from workers.main import workers

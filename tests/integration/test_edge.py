@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from gateway.app import Gateway, gateway
-from gateway.core.catalog import compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import Code
-from gateway.edge.desk import sign
-from gateway.flow import Flow
+from gateway.declared.catalog import compile_catalog
+from gateway.declared.config import read
+from gateway.front.app import Gateway, gateway
+from gateway.front.dialects.desk import sign
+from gateway.front.flow import Flow
 from tests.desk import APP, Desk, Place
 from tests.tls import self_signed
 

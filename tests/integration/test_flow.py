@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.app import gateway
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import Code
 from gateway.crm.data import order
 from gateway.crm.server import Crm
+from gateway.declared.catalog import Catalog, compile_catalog
+from gateway.declared.config import read
+from gateway.front.app import gateway
 from tests.desk import DESK_PATIENCE, Desk, Place, when
 from workers.main import workers
 

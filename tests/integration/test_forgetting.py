@@ -11,18 +11,18 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from gateway.app import Gateway, gateway
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import QueueUnavailable
 from gateway.core.records import Record, record_name, session_name
 from gateway.crm.server import Crm
-from gateway.local.processes import Valkey, deskgate
-from gateway.store.erase import Whom, erase
-from gateway.store.forget import Forget
-from gateway.store.keys import Keys
-from gateway.store.link import RedisLink
-from gateway.store.sessions import Sessions
+from gateway.declared.catalog import Catalog, compile_catalog
+from gateway.declared.config import read
+from gateway.forgetting.erase import Whom, erase
+from gateway.forgetting.forget import Forget
+from gateway.front.app import Gateway, gateway
+from gateway.records.memory import Sessions
+from gateway.tools.processes import Valkey, deskgate
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
 from tests.asking import only
 from tests.desk import APP, Desk, Heard, Place, when
 from workers.main import workers

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gateway.core.errors import QueueUnavailable
-from gateway.local.processes import Valkey
-from gateway.store.link import RedisLink, Script
-from gateway.store.subscription import Subscription
+from gateway.tools.processes import Valkey
+from gateway.wire.link import RedisLink, Script
+from gateway.wire.subscription import Subscription
 from tests.desk import when
 
 
@@ -81,7 +81,7 @@ def test_command_on_a_connection_that_has_just_broken_is_an_outage(
             link._wire._connection._writer.transport.abort()
             heard = []
             for _ in range(5):  # turns of the loop
-                heard.append(link.run(Script("forget"), [], []))
+                heard.append(link.run(Script("gateway.forgetting", "forget"), [], []))
                 await asyncio.sleep(0)
             for one in heard:
                 with pytest.raises(QueueUnavailable):
@@ -175,7 +175,7 @@ async def test_broken_connection_fails_every_call_that_was_under_way(valkey: Val
 
 async def test_script_that_the_server_has_forgotten_is_sent_whole(valkey: Valkey) -> None:
     """After a restart no script is known; callers notice nothing."""
-    script = Script("sweep", "take")
+    script = Script("gateway.queue", "sweep", "take")
     arguments: list[str | float] = ["worker", 1, 1000, 1000, 1000, 10, 0, "", ""]
     async with linked(valkey) as link:
         assert await link.run(script, ["lane", "free", "pace"], arguments) == []

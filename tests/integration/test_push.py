@@ -11,16 +11,16 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from structlog.testing import capture_logs
 
-from gateway.core.catalog import Catalog
 from gateway.core.errors import Code
 from gateway.core.messages import Job
 from gateway.core.records import Record, record_name
 from gateway.crm.server import Crm
-from gateway.store.hand_off import Asked, HandOff
-from gateway.store.keys import Keys
-from gateway.store.link import RedisLink
-from gateway.store.queue import LANE_LIMIT, State, Taken, Wanted
-from gateway.store.sessions import Sessions
+from gateway.declared.catalog import Catalog
+from gateway.queue.hand_off import Asked, HandOff
+from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted
+from gateway.records.memory import Sessions
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
 from tests.desk import Place
 from workers import push
 from workers.jobs import Lane

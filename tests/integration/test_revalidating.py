@@ -7,14 +7,14 @@ from typing import Any
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from gateway.app import gateway
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.local.processes import Valkey
-from gateway.store.keys import Keys
-from gateway.store.queue import State
+from gateway.declared.catalog import Catalog, compile_catalog
+from gateway.declared.config import read
+from gateway.front.app import gateway
+from gateway.queue.jobs import State
+from gateway.tools.processes import Valkey
+from gateway.wire.keys import Keys
 from tests.asking import counting, serving
 from tests.desk import Desk, Heard, Place, when
 from tests.integration.test_push import FAR, hand_off, stranger, wanted

@@ -9,13 +9,13 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from gateway.app import gateway
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.local.processes import Valkey
-from gateway.store.keys import Keys
+from gateway.declared.catalog import Catalog, compile_catalog
+from gateway.declared.config import read
+from gateway.front.app import gateway
+from gateway.tools.processes import Valkey
+from gateway.wire.keys import Keys
 from tests.asking import only
 from tests.desk import APP, Desk, Heard, Place, when
 from workers.main import workers

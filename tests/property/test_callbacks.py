@@ -6,12 +6,12 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.core.catalog import App
-from gateway.core.config import Markers
 from gateway.core.errors import Refusal
 from gateway.core.messages import Callback, SessionEvent
 from gateway.core.variables import as_text
-from gateway.edge.desk import INTERFACE_INVOCATION, SESSION_EVENT, Verified, decode
+from gateway.declared.catalog import App
+from gateway.declared.config import Markers
+from gateway.front.dialects.desk import INTERFACE_INVOCATION, SESSION_EVENT, Verified, decode
 
 OPEN = App(1, (), "off", "error", Markers())
 

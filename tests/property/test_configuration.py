@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.core.catalog import compile_catalog
-from gateway.core.config import read
-from gateway.core.reading import ConfigFaults
+from gateway.declared.catalog import compile_catalog
+from gateway.declared.config import read
+from gateway.declared.reading import ConfigFaults
 
 NAMES = """
 gateway redis apps routes backends lookups listen budget max_body max_inflight tls cert url prefix timeout 1

@@ -7,9 +7,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from gateway.core import config
-from gateway.core.request import FilledRequest, compile_request
-from gateway.core.template import Template, encode_header, fill_path, parse_template
+from gateway.declared import config
+from gateway.declared.request import FilledRequest, compile_request
+from gateway.declared.template import Template, encode_header, fill_path, parse_template
 
 BASE = "http://crm.example:8080/api"
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import Code
 from gateway.core.messages import Answer, Job
-from gateway.store.queue import RUN_LOOKUP, Envelope, deserialize_job, serialize_job
+from gateway.queue.jobs import RUN_LOOKUP, Envelope, deserialize_job, serialize_job
 
 texts = st.text(max_size=8)
 secrets = st.text(st.sampled_from("§¶µ漢字🂡"), min_size=1, max_size=6)

@@ -8,12 +8,12 @@ import jmespath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.catalog import App, Lookup
-from gateway.core.config import Markers
 from gateway.core.errors import Code
-from gateway.core.ladder import Outcome, Source, degraded, live, merge, served
 from gateway.core.records import Known
-from gateway.edge.desk import encode
+from gateway.declared.catalog import App, Lookup
+from gateway.declared.config import Markers
+from gateway.front.dialects.desk import encode
+from gateway.front.ladder import Outcome, Source, degraded, live, merge, served
 
 NOW = 1e6
 FAILURES = [code for code in Code if Code.OK < code < Code.BAD_REQUEST]

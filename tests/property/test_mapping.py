@@ -7,10 +7,10 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.backends.mapping import map_reply
-from gateway.core.catalog import Lookup
 from gateway.core.errors import BadBackendReply
 from gateway.core.variables import as_text
+from gateway.declared.catalog import Lookup
+from gateway.lookups.reply import map_reply
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.core.records import Known, Record, record_name, user_record_name
-from gateway.store.sessions import Sessions, decode_record
+from gateway.records.memory import Sessions, decode_record
 
 texts = st.text(st.sampled_from(":~aA.\0\n é{}"), max_size=4) | st.text(max_size=8)
 names = st.text(st.sampled_from(":~ab"), min_size=1, max_size=3)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.core.records import session_name, user_name
-from gateway.store.sessions import Sessions, _size
+from gateway.records.memory import Sessions, _size
 
 SESSIONS = {"a": "u", "b": "u", "c": "v", "d": ""}
 """Sessions, each with its user."""

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.core.catalog import App
-from gateway.core.config import Markers
 from gateway.core.errors import BadRequest, Refusal, Unauthenticated
-from gateway.edge import desk
-from gateway.edge.desk import SIGNATURE_WINDOW, sign, verify
+from gateway.declared.catalog import App
+from gateway.declared.config import Markers
+from gateway.front.dialects import desk
+from gateway.front.dialects.desk import SIGNATURE_WINDOW, sign, verify
 
 APP = 1400000001
 

@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import NamedTuple
 
-from gateway.core.catalog import Catalog
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Job
 from gateway.core.records import record_name
-from gateway.store.hand_off import Asked, HandOff
-from gateway.store.keys import Keys
-from gateway.store.link import RedisLink
-from gateway.store.queue import Wanted
-from gateway.store.sessions import Sessions
+from gateway.declared.catalog import Catalog
+from gateway.queue.hand_off import Asked, HandOff
+from gateway.queue.jobs import Wanted
+from gateway.records.memory import Sessions
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
 
 APP = 1400000001
 BUDGET = 3.0

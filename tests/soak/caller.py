@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.core.catalog import load
+from gateway.declared.catalog import load
 from gateway.telemetry.logs import configure_logs
 from tests.soak.asking import OK, ask, hand_off
 

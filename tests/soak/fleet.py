@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.local.processes import spawn, stop
+from gateway.tools.processes import spawn, stop
 from tests.desk import ROOT
 from tests.soak.lookups import JOURNALS
 

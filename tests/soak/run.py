@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
-from gateway.core.catalog import Catalog, load
 from gateway.core.messages import Answer
-from gateway.local.processes import Valkey
+from gateway.declared.catalog import Catalog, load
+from gateway.tools.processes import Valkey
 from tests.desk import when
 from tests.processes import Process
 from tests.soak.asking import CONFIG, OK, Outcome, ask, hand_off

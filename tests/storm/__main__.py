@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from gateway.local.processes import CannotStart
+from gateway.tools.processes import CannotStart
 from tests.bench import machine, report
 from tests.bench.section import Section
 from tests.bench.stage import ROOT

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gateway.local.processes import deskgate
+from gateway.tools.processes import deskgate
 from tests.bench.stage import wait_for_port
 from tests.storm.generator import TOKEN
 from tests.storm.pace import Pace

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 import uvloop
 
-from gateway.edge.desk import sign
+from gateway.front.dialects.desk import sign
 from tests.bench.calling import converse
 from tests.storm.judging import PATIENCE, Heard
 from tests.storm.pace import PACES

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from gateway.local.processes import Valkey, deskgate, spawn, stop
+from gateway.tools.processes import Valkey, deskgate, spawn, stop
 from tests.bench.stage import ENVIRON, free_port, wait_for_port
 from tests.storm.scenarios import Deed
 from tests.storm.workload import SEED

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.local.processes import CannotStart
+from gateway.tools.processes import CannotStart
 from tests.bench.stage import PATIENCE as START_PATIENCE
 from tests.bench.stage import Caller, free_port
 from tests.storm import contestants

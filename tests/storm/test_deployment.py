@@ -2,12 +2,12 @@
 
 import pytest
 
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read
 from gateway.core.messages import Callback
 from gateway.crm.reading import read_script
 from gateway.crm.script import decide
-from gateway.edge import desk
+from gateway.declared.catalog import Catalog, compile_catalog
+from gateway.declared.config import read
+from gateway.front.dialects import desk
 from tests.storm.contestants import CONFIG
 from tests.storm.generator import APP, TOKEN, request, warm_up
 from tests.storm.judging import PATIENCE, STALE_IF_ERROR, expected

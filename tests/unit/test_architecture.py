@@ -17,21 +17,35 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-LAYERS = (  # outermost first: a part imports from itself and from the layers further in
+LAYERS = (  # outermost first: a room imports from itself and from the layers further in
     ("workers",),
-    ("gateway",),  # whatever of it is not named below: edge, app, cli and the commands
-    ("gateway.flow",),
-    ("gateway.direct",),
-    ("gateway.asking",),
-    ("gateway.store", "gateway.backends"),
+    ("gateway",),  # whatever of it is not named below: the command line
+    ("gateway.tools", "gateway.crm"),
+    ("gateway.front",),
+    ("gateway.forgetting",),
+    ("gateway.queue", "gateway.lookups"),
     ("gateway.resilience",),
-    ("gateway.telemetry", "gateway.later", "gateway.garbage"),
+    ("gateway.wire", "gateway.records"),
+    ("gateway.telemetry", "gateway.declared"),
+    ("gateway.process",),
+    ("gateway.lookup",),  # for authors: nobody here imports it
     ("gateway.core",),
 )
+NOT_A_WORKERS = (
+    "gateway.front",
+    "gateway.tools",
+    "gateway.cli",
+)  # of what lies further in, a worker takes the rest
+HANDED_IN = ("gateway.lookups", "gateway.resilience")  # rooms that get their state, and know no Redis
+NAME_KEYS = (  # who names a key: everybody else is handed what it needs
+    *("gateway/wire/", "gateway/queue/", "gateway/forgetting/", "gateway/front/alone/"),
+    *("gateway/front/app.py", "workers/", "gateway/cli.py"),  # these three make them, for one prefix
+)
 OWNERS = {  # who alone may import what
-    "arq": ("gateway/store/queue.py", "workers/"),
-    "redis": ("gateway/store/", "workers/"),
+    "arq": ("gateway/queue/jobs.py", "workers/"),
+    "redis": ("gateway/wire/", "gateway/forgetting/erase.py", "workers/"),
 }
+PURE = ("gateway.core", "gateway.declared", "gateway.front.ladder")
 PURE_PACKAGES = {"gateway", "jmespath", "msgspec"}
 IMPURE = (  # of the standard library; pathlib is not here because a path is a value before it is opened
     *("asyncio", "concurrent", "multiprocessing", "sched", "signal", "subprocess", "threading"),
@@ -39,10 +53,13 @@ IMPURE = (  # of the standard library; pathlib is not here because a path is a v
     *("glob", "io", "logging", "os", "shutil", "sqlite3", "tempfile"),
     *("random", "secrets", "time", "uuid"),
 )
-CONFIG = "gateway/core/config.py"  # alone reads the environment
+CONFIG = "gateway/declared/config.py"  # alone reads the environment
 DESK_SIDE = (
-    *("gateway/edge/desk.py", "gateway/core/checks.py"),  # the second names what a session event gives
-    *("gateway/call.py", "gateway/local/demo.py"),  # these two play Desk
+    *(
+        "gateway/front/dialects/desk.py",
+        "gateway/declared/checks.py",
+    ),  # the second names what a session event gives
+    *("gateway/tools/call.py", "gateway/tools/demo/run.py"),  # these two play Desk
 )
 DESK_NAMES = (
     *("ActionStatus", "ErrorCode", "ErrorInfo", "Body", "CallbackCommand", "EventTime"),
@@ -129,10 +146,10 @@ def imports_point_inwards(tree: list[Source]) -> Iterator[str]:
                 yield f"{source.path}:{line} imports {target}"
 
 
-def the_core_is_pure(tree: list[Source]) -> Iterator[str]:
-    """Yield whatever in the core could wait, reach outside, or give another answer the next time."""
-    core = [source for source in tree if within(source.module, "gateway.core")]
-    for source in core:
+def decisions_are_pure(tree: list[Source]) -> Iterator[str]:
+    """Yield whatever in a pure room could wait, reach outside, or give another answer the next time."""
+    pure = [source for source in tree if within(source.module, *PURE)]
+    for source in pure:
         for line, target in source.imports:
             top = target.partition(".")[0]
             foreign = top not in PURE_PACKAGES and top not in sys.stdlib_module_names
@@ -142,6 +159,32 @@ def the_core_is_pure(tree: list[Source]) -> Iterator[str]:
         for node in source.nodes:
             if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith):
                 yield f"{source.path}:{node.lineno} awaits"
+
+
+def workers_leave_the_front_alone(tree: list[Source]) -> Iterator[str]:
+    """Yield what a worker imports of a gateway's side."""
+    yield from _imports_of(tree, ("workers",), NOT_A_WORKERS)
+
+
+def state_is_handed_in(tree: list[Source]) -> Iterator[str]:
+    """Yield each import of Redis' rooms by one that gets its state handed in."""
+    yield from _imports_of(tree, HANDED_IN, ("gateway.wire", "gateway.queue", "gateway.forgetting"))
+
+
+def _imports_of(tree: list[Source], rooms: tuple[str, ...], forbidden: tuple[str, ...]) -> Iterator[str]:
+    theirs = [source for source in tree if within(source.module, *rooms)]
+    for source in theirs:
+        for line, target in source.imports:
+            if within(target, *forbidden):
+                yield f"{source.path}:{line} imports {target}"
+
+
+def only_redis_rooms_name_keys(tree: list[Source]) -> Iterator[str]:
+    """Yield each import of the keys by a room that has no business with them."""
+    for source in tree:
+        for line, target in source.imports:
+            if target == "gateway.wire.keys" and not source.path.startswith(NAME_KEYS):
+                yield f"{source.path}:{line} imports {target}"
 
 
 def only_the_config_reads_the_environment(tree: list[Source]) -> Iterator[str]:
@@ -217,32 +260,54 @@ def there_are_no_cycles(tree: list[Source]) -> Iterator[str]:
 SOUND = {  # each file does what a rule allows just there
     "gateway/__init__.py": "",
     "gateway/core/units.py": "import re, msgspec\nfrom urllib.parse import quote",
-    "gateway/core/config.py": "import os\nhome = os.environ\nfrom . import units",
+    "gateway/core/errors.py": "",
+    "gateway/lookup.py": "from gateway.core import errors",
+    "gateway/declared/config.py": "import os\nhome = os.environ\nfrom gateway.core import units",
     "gateway/telemetry/logs.py": "import structlog\nfrom gateway.core import units",
-    "gateway/store/queue.py": "import arq, redis.asyncio\nfrom gateway.telemetry import logs",
-    "gateway/flow.py": "import gateway.store.queue\nfrom gateway.core.units import quote",
-    "gateway/edge/desk.py": "class Reply:\n    ErrorCode: int\nname = 'SdkAppid'",
-    "gateway/edge/server.py": "'ErrorCode'\nhint = 'no SdkAppid'\nfrom gateway.edge import desk",
+    "gateway/wire/keys.py": "import redis.asyncio\nfrom gateway.telemetry import logs",
+    "gateway/queue/jobs.py": "import arq\nfrom gateway.wire import keys",
+    "gateway/lookups/ask.py": "from gateway.declared import config",
+    "gateway/front/ladder.py": "from gateway.core import units",
+    "gateway/front/flow.py": "import gateway.queue.jobs\nfrom gateway.core.units import quote",
+    "gateway/front/dialects/desk.py": "class Reply:\n    ErrorCode: int\nname = 'SdkAppid'",
+    "gateway/front/edge/callbacks.py": "'ErrorCode'\na = 'no SdkAppid'\nimport gateway.front.dialects.desk",
     "gateway/crm/script.py": "from gateway.core import units\nfrom . import script",
-    "gateway/cli.py": "from gateway.edge import server\nfrom gateway.crm.script import Script",
-    "workers/jobs.py": "from arq import Worker\nfrom redis import Redis\nfrom gateway.flow import answer",
+    "gateway/tools/call.py": "from gateway.front.dialects import desk",
+    "gateway/cli.py": "from gateway.front.edge import callbacks\nfrom gateway.crm.script import Script",
+    "workers/jobs.py": "from arq import Worker\nfrom redis import Redis\nimport gateway.queue.jobs",
 }
 BROKEN: dict[Rule, list[tuple[str, str, str]]] = {  # a file that breaks the rule, its text, and the fault
     imports_point_inwards: [
-        ("gateway/core/a.py", "import gateway.flow", ":1 imports gateway.flow"),
+        ("gateway/core/a.py", "import gateway.front.flow", ":1 imports gateway.front.flow"),
         ("gateway/core/a.py", "from gateway.telemetry import logs", ":1 imports gateway.telemetry.logs"),
-        ("gateway/store/a.py", "\nfrom ..backends import b", ":2 imports gateway.backends.b"),
-        ("gateway/flow.py", "def f():\n    from . import cli", ":2 imports gateway.cli"),
+        ("gateway/core/a.py", "import gateway.lookup", ":1 imports gateway.lookup"),
+        ("gateway/queue/a.py", "\nfrom ..lookups import ask", ":2 imports gateway.lookups.ask"),
+        ("gateway/wire/a.py", "import gateway.queue.jobs", ":1 imports gateway.queue.jobs"),
+        ("gateway/declared/a.py", "from gateway.telemetry import logs", ":1 imports gateway.telemetry.logs"),
+        ("gateway/front/flow.py", "def f():\n    from .. import cli", ":2 imports gateway.cli"),
+        ("gateway/front/flow.py", "from gateway.tools import call", ":1 imports gateway.tools.call"),
         ("gateway/cli.py", "import workers.jobs", ":1 imports workers.jobs"),
         ("gateway/cli.py", "importlib.import_module('workers')", ":1 imports workers"),
         ("gateway/__init__.py", "from gateway.core import units", ":1 imports gateway.core.units"),
     ],
-    the_core_is_pure: [
+    workers_leave_the_front_alone: [
+        ("workers/a.py", "from gateway.front import ladder", ":1 imports gateway.front.ladder"),
+        ("workers/a.py", "from gateway.tools import call", ":1 imports gateway.tools.call"),
+        ("workers/a.py", "import gateway.cli", ":1 imports gateway.cli"),
+    ],
+    state_is_handed_in: [
+        ("gateway/lookups/a.py", "from gateway.wire import keys", ":1 imports gateway.wire.keys"),
+    ],
+    only_redis_rooms_name_keys: [
+        ("gateway/front/flow.py", "from gateway.wire.keys import Keys", ":1 imports gateway.wire.keys"),
+    ],
+    decisions_are_pure: [
         ("gateway/core/a.py", "import time", ":1 imports time"),
         ("gateway/core/a.py", "from os import path", ":1 imports os.path"),
         ("gateway/core/a.py", "from urllib import request", ":1 imports urllib.request"),
         ("gateway/core/a.py", "import aiohttp", ":1 imports aiohttp"),
-        ("gateway/core/config.py", "import socket", ":1 imports socket"),
+        ("gateway/front/ladder.py", "import asyncio", ":1 imports asyncio"),
+        ("gateway/declared/config.py", "import socket", ":1 imports socket"),
         ("gateway/core/a.py", "async def f(x):\n    await x", ":2 awaits"),
     ],
     only_the_config_reads_the_environment: [
@@ -250,22 +315,26 @@ BROKEN: dict[Rule, list[tuple[str, str, str]]] = {  # a file that breaks the rul
         ("workers/a.py", "from os import environ", ":1 reads the environment"),
     ],
     only_the_desk_side_knows_its_names: [
-        ("gateway/flow.py", "variables['SystemSessionID']", ":1 spells SystemSessionID"),
+        ("gateway/front/flow.py", "variables['SystemSessionID']", ":1 spells SystemSessionID"),
         ("workers/a.py", "class A:\n    ErrorCode: int", ":2 spells ErrorCode"),
         ("gateway/cli.py", "f'{url}?SdkAppid={app}'", ":1 spells SdkAppid"),
         ("gateway/cli.py", "a = b'{\"Body\": {}}'", ":1 spells Body"),
         ("gateway/cli.py", "dict(Sign='')", ":1 spells Sign"),
     ],
     libraries_stay_with_their_owners: [
-        ("gateway/store/keys.py", "import arq", ":1 imports arq"),
-        ("gateway/flow.py", "import redis.asyncio", ":1 imports redis.asyncio"),
+        ("gateway/wire/a.py", "import arq", ":1 imports arq"),
+        ("gateway/front/flow.py", "import redis.asyncio", ":1 imports redis.asyncio"),
     ],
     the_crm_stands_alone: [
-        ("gateway/crm/a.py", "from gateway.core import config", ":1 imports gateway.core.config"),
+        ("gateway/crm/a.py", "from gateway.declared import config", ":1 imports gateway.declared.config"),
     ],
     files_are_short: [("workers/a.py", "\n" * (MOST_LINES + 1), " has 301 lines")],
     there_are_no_cycles: [
-        ("gateway/edge/desk.py", "from . import server", ", gateway/edge/server.py import one another"),
+        (
+            "gateway/front/dialects/desk.py",
+            "from gateway.front.edge import callbacks",
+            ", gateway/front/edge/callbacks.py import one another",
+        ),
     ],
 }
 

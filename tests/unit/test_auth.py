@@ -4,9 +4,9 @@ import base64
 
 import pytest
 
-from gateway.backends.auth import auth_headers
-from gateway.core.config import Auth, BasicAuth, BearerAuth, HeaderAuth, NoAuth
-from gateway.core.reading import Secret
+from gateway.declared.config import Auth, BasicAuth, BearerAuth, HeaderAuth, NoAuth
+from gateway.declared.reading import Secret
+from gateway.lookups.credentials import auth_headers
 
 
 @pytest.mark.parametrize(

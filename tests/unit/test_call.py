@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.call import Call, CallFailed, Envelope, Heard, print_reply
-from gateway.core.catalog import App
-from gateway.core.config import Markers
 from gateway.core.errors import Code
-from gateway.edge import desk
-from gateway.presentation import MEANINGS, meaning
+from gateway.declared.catalog import App
+from gateway.declared.config import Markers
+from gateway.front.dialects import desk
+from gateway.tools.call import Call, CallFailed, Envelope, Heard, print_reply
+from gateway.tools.presentation import MEANINGS, meaning
 
 NOW = 1731488371.784
 SYSTEM = {"SystemClientUserID": "user517", "SystemSessionID": "207cac25-f49e-4ada-9c9f-301cea31dcf2"}

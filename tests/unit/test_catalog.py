@@ -5,14 +5,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.backends.mapping import map_not_found
-from gateway.core.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, compile_catalog, load
-from gateway.core.config import read
 from gateway.core.errors import Code, NoRoute
-from gateway.core.ladder import degraded, merge
 from gateway.core.messages import Callback
-from gateway.core.reading import ConfigFaults
-from gateway.edge.desk import encode
+from gateway.declared.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, compile_catalog, load
+from gateway.declared.config import read
+from gateway.declared.reading import ConfigFaults
+from gateway.front.dialects.desk import encode
+from gateway.front.ladder import degraded, merge
+from gateway.lookups.reply import map_not_found
 
 LOOKUPS = """
 [apps.1]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gateway.core.catalog import compile_catalog
-from gateway.core.config import read
-from gateway.core.reading import ConfigFaults, Fault
+from gateway.declared.catalog import compile_catalog
+from gateway.declared.config import read
+from gateway.declared.reading import ConfigFaults, Fault
 
 BACKEND = '[backends.crm]\nurl = "http://crm"\n'
 LOOKUP = '[lookups.order]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "status" }\n'

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.catalog import Catalog, compile_catalog, load
-from gateway.core.config import Address, Tokens, environment, read, read_file
-from gateway.core.reading import ConfigFaults, Secret
+from gateway.declared.catalog import Catalog, compile_catalog, load
+from gateway.declared.config import Address, Tokens, environment, read, read_file
+from gateway.declared.reading import ConfigFaults, Secret
 
 SAMPLE = Path(__file__).parents[2] / "ops" / "deskgate.toml"
 SAMPLE_ENVIRON = {

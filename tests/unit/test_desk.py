@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from gateway.core.catalog import App
-from gateway.core.config import Markers
 from gateway.core.errors import BadRequest, Code, Refusal, Unauthenticated, UnknownApp, UnknownCommand
 from gateway.core.messages import Callback, Reply
-from gateway.edge.desk import Verified, decode, encode, encode_refusal, sign, verify
+from gateway.declared.catalog import App
+from gateway.declared.config import Markers
+from gateway.front.dialects.desk import Verified, decode, encode, encode_refusal, sign, verify
 
 NOW = 1_669_872_112.0
 SIGN = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061"

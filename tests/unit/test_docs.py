@@ -14,13 +14,13 @@ import msgspec
 import pytest
 
 from gateway.cli import main
-from gateway.core.catalog import compile_catalog
-from gateway.core.config import Config, read
 from gateway.core.errors import Code, DeskgateError, Refusal
-from gateway.core.ladder import Source
-from gateway.core.reading import _parse
+from gateway.declared.catalog import compile_catalog
+from gateway.declared.config import Config, read
+from gateway.declared.reading import _parse
+from gateway.front.ladder import Source
 from gateway.lookup import Ask
-from gateway.store.keys import Keys
+from gateway.wire.keys import Keys
 from tests.desk import ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("ops/*.md")])

@@ -5,12 +5,12 @@ from dataclasses import replace
 import jmespath
 import pytest
 
-from gateway.core.catalog import App, Lookup
-from gateway.core.config import Markers
 from gateway.core.errors import Code
-from gateway.core.ladder import Outcome, Source, degraded, fresh, live, merge, revalidating, served, usable
 from gateway.core.messages import Reply
 from gateway.core.records import Known
+from gateway.declared.catalog import App, Lookup
+from gateway.declared.config import Markers
+from gateway.front.ladder import Outcome, Source, degraded, fresh, live, merge, revalidating, served, usable
 
 NOW = 1000.0
 STRICT = App(1, (), "off", "error", Markers())

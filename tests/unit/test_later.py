@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.later import Later
+from gateway.process.later import Later
 
 
 async def test_calls_of_one_turn_are_made_in_a_row_and_in_order() -> None:

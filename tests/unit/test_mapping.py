@@ -3,9 +3,9 @@
 import jmespath
 import pytest
 
-from gateway.backends.mapping import map_not_found, map_reply
-from gateway.core.catalog import Lookup
 from gateway.core.errors import BadBackendReply
+from gateway.declared.catalog import Lookup
+from gateway.lookups.reply import map_not_found, map_reply
 
 ORDER = {
     "id": 7,

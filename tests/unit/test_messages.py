@@ -5,7 +5,7 @@ import pytest
 
 from gateway.core.errors import Code
 from gateway.core.messages import Answer, Ask, Callback, Job, Reply
-from gateway.store.queue import Envelope
+from gateway.queue.jobs import Envelope
 
 JOB = Job(
     "order", {"orderId": "secret-77", "phone": "5550123"}, 1400000001, "s1", "1400000001:s1:order:ab", "t1"

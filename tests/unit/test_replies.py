@@ -7,9 +7,9 @@ import pytest
 
 from gateway.core.errors import Code
 from gateway.core.messages import Answer
-from gateway.store.keys import Keys
-from gateway.store.link import RedisLink
-from gateway.store.replies import Pending, Replies
+from gateway.queue.replies import Pending, Replies
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
 
 Expect = Callable[[str, float], Pending]
 

@@ -5,8 +5,8 @@ import json
 import msgspec
 import pytest
 
-from gateway.core import config
-from gateway.core.request import RequestTemplate, compile_request
+from gateway.declared import config
+from gateway.declared.request import RequestTemplate, compile_request
 
 
 def compiled(**declared: object) -> RequestTemplate:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gateway.core.messages import Job
-from gateway.store.queue import RUN_LOOKUP, Envelope, deserialize_job, serialize_job
+from gateway.queue.jobs import RUN_LOOKUP, Envelope, deserialize_job, serialize_job
 
 JOB = Job("order", {"orderId": "1"}, 1400000001, "s1", "1400000001:s1:order:ab", "t1")
 

@@ -7,8 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.core.records import Known, Record
-from gateway.store import sessions as module
-from gateway.store.sessions import Sessions, decode_record
+from gateway.records import memory as module
+from gateway.records.memory import Sessions, decode_record
 
 encode = msgspec.msgpack.encode
 

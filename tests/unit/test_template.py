@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.template import encode_header, encode_segment, fill_path, parse_template
+from gateway.declared.template import encode_header, encode_segment, fill_path, parse_template
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.core.catalog import load
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Job
 from gateway.core.records import record_name
-from gateway.garbage import settle
-from gateway.store.hand_off import HandOff
-from gateway.store.keys import Keys
-from gateway.store.link import RedisLink
-from gateway.store.queue import Wanted
-from gateway.store.sessions import Sessions
+from gateway.declared.catalog import load
+from gateway.process.garbage import settle
+from gateway.queue.hand_off import HandOff
+from gateway.queue.jobs import Wanted
+from gateway.records.memory import Sessions
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
 from tests.bench.calling import LostError, serve
 from tests.bench.configuration import APP
 

@@ -1,0 +1,1 @@
+"""The configuration, cut by noun: what the file declares, what contradicts itself, and what it means."""

@@ -1,0 +1,135 @@
+"""An HTTP lookup's request: declared with ``{Variable}`` places, filled with a callback's inputs."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.declared import config
+from gateway.declared.template import Template, encode_header, encode_segment, fill_path, parse_template
+
+Report = Callable[[str, str], None]
+
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class FilledRequest:
+    """A request ready to be sent: ``target`` is path and query, percent-encoded; ``body`` is JSON or None."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTemplate:
+    """A declared request with its places; build it with :func:`compile_request`."""
+
+    method: str
+    path: Template
+    query: Mapping[str, Template]
+    headers: Mapping[str, Template]
+    json: Any
+
+    @property
+    def inputs(self) -> Iterator[str]:
+        """The names of the variables that the request reads."""
+        for template in (self.path, *self.query.values(), *self.headers.values(), *_templates(self.json)):
+            yield from template.inputs
+
+    def fill(self, values: Mapping[str, str]) -> FilledRequest:
+        """Return the request with every place filled.
+
+        Raise KeyError when a value is absent, ValueError when one would change the path's structure.
+        """
+        path = fill_path(self.path, values)
+        query = "&".join(
+            f"{quote(name, safe='')}={encode_segment(template.fill(values, str))}"
+            for name, template in self.query.items()
+        )
+        return FilledRequest(
+            method=self.method,
+            target=f"{path}?{query}" if query else path,
+            headers={name: template.fill(values, encode_header) for name, template in self.headers.items()},
+            body=None if self.json is None else msgspec.json.encode(_fill_json(self.json, values)),
+        )
+
+
+def compile_request(declared: config.Request, report: Report) -> RequestTemplate:
+    """Return the template that ``declared`` says; call ``report(place, message)`` for every fault."""
+
+    def template(text: str, place: str) -> Template:
+        try:
+            return parse_template(text)
+        except ValueError as error:
+            report(place, f"{text!r} is not a template: {error}")
+            return Template(())
+
+    if declared.json is not None and declared.method == "GET":
+        report("json", "a GET request has no body; use method = 'POST'")
+    path = template(declared.path, "path")
+    _check_path(declared.path, path, report)
+    _check_headers(declared.headers, report)
+    return RequestTemplate(
+        method=declared.method,
+        path=path,
+        query={name: template(text, f"query.{name}") for name, text in declared.query.items()},
+        headers={name: template(text, f"headers.{name}") for name, text in declared.headers.items()},
+        json=_compile_json(declared.json, "json", template),
+    )
+
+
+def _check_path(text: str, path: Template, report: Report) -> None:
+    if not text.startswith("/"):
+        report("path", "must begin with '/': it is added to the backend's url")
+    if "?" in text or "#" in text:
+        report("path", "'?' and '#' do not belong in a path; put the query into `query`")
+    if any(_STRAY_PERCENT.search(literal) for literal, _ in path.parts):
+        report("path", "a '%' must be followed by two hexadecimal digits; write '%25' for the sign itself")
+    try:
+        fill_path(path, dict.fromkeys(path.inputs, "x"))
+    except ValueError:
+        report("path", "must not have a segment '.' or '..'")
+
+
+def _check_headers(headers: Mapping[str, str], report: Report) -> None:
+    for name, text in headers.items():
+        if not TOKEN.fullmatch(name):
+            report(f"headers.{name}", "a header's name is letters, digits and hyphens")
+        if CONTROL.search(text):
+            report(f"headers.{name}", "a header holds no line break and no other control character")
+
+
+def _compile_json(value: Any, place: str, template: Callable[[str, str], Template]) -> Any:
+    if isinstance(value, str):
+        return template(value, place)
+    if isinstance(value, dict):
+        return {k: _compile_json(v, f"{place}.{k}", template) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_compile_json(v, f"{place}[{i}]", template) for i, v in enumerate(value)]
+    return value
+
+
+def _fill_json(value: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(value, Template):
+        return value.fill(values, str)
+    if isinstance(value, dict):
+        return {k: _fill_json(v, values) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill_json(v, values) for v in value]
+    return value
+
+
+def _templates(value: Any) -> Iterator[Template]:
+    if isinstance(value, Template):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _templates(inner)

@@ -1,1 +1,0 @@
-"""HTTP in: the server, and the dialect that Tencent Cloud Desk speaks."""

@@ -1,0 +1,117 @@
+"""Keeping what came without Redis: in memory at once, and in Redis as soon as that is back."""
+
+import asyncio
+import time
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from gateway.core.errors import QueueUnavailable
+from gateway.core.messages import Answer, Job
+from gateway.core.records import session_name, session_of, user_name
+from gateway.forgetting.forget import Forget
+from gateway.records.memory import Sessions
+from gateway.wire.connection import backoff
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink, Script
+
+log = structlog.get_logger("deskgate.store")
+
+_MOST = 100
+_KEEP = Script("gateway.front.alone", "keep")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Noted(NamedTuple):
+    """A record that Redis is to get: whose it is, and for how many seconds it and its index are kept."""
+
+    user: str
+    kept: float
+    indexed: float
+
+
+class Keep:
+    """The records that a gateway process has made by itself, and that Redis has yet to get.
+
+    Their names alone are noted: what memory has forgotten or pushed out by then, Redis does not get either.
+    """
+
+    def __init__(self, link: RedisLink, keys: Keys, sessions: Sessions, forget: Forget, most: int) -> None:
+        """Take the records in memory, and the most names to note; the oldest are dropped first."""
+        self._link = link
+        self._keys = keys
+        self._sessions = sessions
+        self._forget = forget
+        self._most = most
+        self._noted: dict[str, _Noted] = {}
+        self._restoring: asyncio.Task[None] | None = None
+
+    @property
+    def mark(self) -> int:
+        """What an answer is asked for at: by it is told whether its session was forgotten since."""
+        return self._sessions.erasures
+
+    def __call__(  # noqa: PLR0913 - what a record is made of
+        self, job: Job, answer: Answer, born: float, mark: int, *, kept: float, indexed: float
+    ) -> None:
+        """Keep an answer that was given at ``born``, on the monotonic clock, and asked for at ``mark``."""
+        whose = [session_name(job.app, job.session), user_name(job.app, job.user)]
+        if self._sessions.erased_since(whose, mark):
+            return
+        for name, seconds in ((job.record, indexed), (job.user_record, 0.0)):
+            if name:
+                self._sessions.put(name, answer.variables, born, user=job.user)
+                self._noted[name] = _Noted(job.user, kept, seconds)
+        while len(self._noted) > self._most:
+            del self._noted[next(iter(self._noted))]
+        if self._restoring is None or self._restoring.done():
+            self._restoring = asyncio.create_task(self._restore())
+
+    async def close(self) -> None:
+        """Let go of what Redis has not got yet."""
+        if self._restoring is not None:
+            self._restoring.cancel()
+            await asyncio.gather(self._restoring, return_exceptions=True)
+
+    async def _restore(self) -> None:
+        """Write all that is noted, as soon as Redis is there."""
+        attempt = written = 0
+        while self._noted:
+            await self._link.present.wait()
+            try:
+                written += await self._write()
+                attempt = 0
+            except QueueUnavailable:
+                await asyncio.sleep(backoff(attempt))
+                attempt += 1
+        log.info("records.restored", records=written)
+
+    async def _write(self) -> int:
+        """Write some of the records; return how many Redis took. Raise QueueUnavailable."""
+        since = await self._forget.catch_up()
+        batch = list(islice(self._noted.items(), _MOST))
+        now = time.monotonic()
+        names = [self._keys.forgotten()]
+        arguments: list[bytes | str | float] = [f"({since}"]
+        for name, noted in batch:
+            known = self._sessions.get(name)
+            left = 0.0 if known is None else noted.kept - known.age(now)
+            if known is not None and left > 0:
+                index = self._keys.session(session_of(name)) if noted.indexed else ""
+                record = _encode(dict(known.variables)) + _encode(noted.user)
+                names.append(self._keys.record(name))
+                arguments += (
+                    known.age(now) * 1000,
+                    max(1, int(left * 1000)),
+                    record,
+                    index,
+                    int(noted.indexed * 1000),
+                )
+        written = int(await self._link.run(_KEEP, names, arguments)) if len(names) > 1 else 0
+        if written >= 0:  # else somebody was forgotten this very moment: the next try knows
+            for name, noted in batch:
+                if self._noted.get(name) is noted:  # no younger answer has come meanwhile
+                    del self._noted[name]
+        return max(0, written)

@@ -1,0 +1,32 @@
+"""The admin port: what a supervisor asks. Never on the callback port."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gateway.front.edge.response import Handler, JsonResponse
+from gateway.front.flow import Flow
+
+
+def error_page(status: int, message: str) -> JsonResponse:
+    """Return an error of the admin port as JSON."""
+    return JsonResponse(msgspec.json.encode({"error": message}), status)
+
+
+def admin_handler(flow: Flow) -> Handler:
+    """Return the handler of the admin port: ``/live`` and ``/ready``."""
+
+    async def handle(request: web.BaseRequest) -> JsonResponse:
+        if request.path == "/live":
+            return _status(200, {"status": "live"})
+        if request.path == "/ready":
+            degraded = await flow.degraded()
+            return _status(200, {"status": "degraded" if degraded else "ready", "degraded": degraded})
+        return error_page(404, "known paths: /live /ready")
+
+    return handle
+
+
+def _status(status: int, body: dict[str, Any]) -> JsonResponse:
+    return JsonResponse(msgspec.json.encode(body), status)

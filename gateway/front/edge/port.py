@@ -1,0 +1,64 @@
+"""A listening port: where it is, who may share it, TLS, and how it closes."""
+
+import ssl
+from typing import Self
+
+from aiohttp import web
+
+from gateway.declared.config import Address, Tls
+from gateway.front.edge.connections import Server
+from gateway.front.edge.response import ErrorPage, Handler
+
+
+class Port:
+    """A listening port. ``async with Port(...) as port`` serves until the block ends, then drains."""
+
+    def __init__(  # noqa: PLR0913 - three parts and three settings, the settings by name
+        self,
+        handler: Handler,
+        error_page: ErrorPage,
+        address: Address,
+        *,
+        tls: Tls | None = None,
+        grace: float = 5.0,
+        shared: bool = False,
+    ) -> None:
+        """Take what answers; ``grace`` is the most seconds that requests in hand get when the port closes.
+
+        ``shared`` lets several processes listen on one address (SO_REUSEPORT).
+        """
+        self._handler, self._error_page, self._wanted = handler, error_page, address
+        self._tls, self._grace, self._shared = tls, grace, shared
+        self._runner: web.ServerRunner | None = None
+        self.address = address
+
+    async def __aenter__(self) -> Self:
+        """Listen; raise OSError when the address cannot be had or a certificate cannot be read."""
+        server = Server(self._handler, self._error_page)
+        self._runner = web.ServerRunner(server, shutdown_timeout=self._grace)
+        await self._runner.setup()
+        host, port = self._wanted
+        site = web.TCPSite(
+            self._runner,
+            host,
+            port,
+            ssl_context=_tls_context(self._tls),
+            backlog=1024,
+            reuse_port=self._shared or None,
+        )
+        await site.start()
+        self.address = Address(self._runner.addresses[0][:2])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Take nothing new and finish what is in hand."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+
+def _tls_context(tls: Tls | None) -> ssl.SSLContext | None:
+    if tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tls.cert, tls.key)
+    return context

@@ -1,0 +1,96 @@
+"""Several gateway processes on one address: forked, watched, and stopped together."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import msgspec
+import structlog
+
+from gateway.declared.catalog import Catalog
+from gateway.declared.config import Address
+from gateway.process.parent import die_with_parent
+
+log = structlog.get_logger("deskgate.gateway")
+
+PAUSE = 0.5
+"""Seconds until a gateway that has died is replaced, so that one that dies at once does not spin."""
+
+_STOP = {signal.SIGTERM, signal.SIGINT}
+_AWAITED = {*_STOP, signal.SIGCHLD}
+
+
+def run_several(catalog: Catalog, processes: int, serve: Callable[[Catalog], None]) -> int:
+    """Run so many gateways until SIGTERM or SIGINT; return the exit code. It returns in each of them, too.
+
+    The kernel shares the connections out among them (SO_REUSEPORT). One that is killed is replaced. One that
+    says by its exit code that it cannot run ends them all, since the next one could not either. Raise OSError
+    for a port that is taken.
+    """
+    settings = catalog.settings
+    with _reserved(settings.gateway.listen) as listen, _reserved(settings.gateway.admin) as admin:
+        ports = msgspec.structs.replace(settings.gateway, listen=listen, admin=admin)
+        catalog = replace(catalog, settings=msgspec.structs.replace(settings, gateway=ports))
+        become_child = die_with_parent()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+        running: set[int] = set()
+        code: int | None = None
+        while running or code is None:
+            while code is None and len(running) < processes:
+                pid = os.fork()
+                if pid == 0:
+                    if become_child is not None:
+                        become_child()
+                    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                    serve(catalog)
+                    return 0
+                running.add(pid)
+            told = signal.sigwait(_AWAITED)
+            if told in _STOP:
+                code = code or 0
+                _tell(running, told)
+                continue
+            for pid, ended in _ended():
+                running.discard(pid)
+                if code is None and ended > 0:
+                    code = ended
+                    _tell(running, signal.SIGTERM)
+                elif code is None:
+                    log.error("gateway.died", pid=pid, signal=signal.Signals(-ended).name if ended else None)
+                    time.sleep(PAUSE)
+        return code
+
+
+@contextmanager
+def _reserved(address: Address) -> Iterator[Address]:
+    """Keep a port for processes that share it, and tell its number; raise OSError when it is taken."""
+    host, port = address
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    if port:  # another gateway that shares its port would share it with us, too: this is told without sharing
+        socket.create_server((host, port), family=family).close()
+    with socket.socket(family) as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        kept.bind((host, port))
+        yield Address((host, kept.getsockname()[1]))
+
+
+def _tell(running: set[int], number: int) -> None:
+    for pid in running:
+        os.kill(pid, number)  # they are ours, and not yet waited for: the number is nobody else's
+
+
+def _ended() -> Iterator[tuple[int, int]]:
+    """Return who has ended by now, each with its exit code, negative for a signal."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, os.waitstatus_to_exitcode(status)

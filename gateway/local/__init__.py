@@ -1,1 +1,0 @@
-"""Everything on one machine: the parts as child processes, for ``deskgate up`` and ``deskgate demo``."""

@@ -1,0 +1,135 @@
+"""HTTP backends: one pooled session each, one attempt per call, nothing trusted that comes back."""
+
+from http import HTTPStatus
+
+import aiohttp
+import msgspec
+from aiohttp.http_exceptions import ContentEncodingError
+from multidict import CIMultiDict
+from yarl import URL
+
+from gateway.core.errors import (
+    BackendRejected,
+    BackendUnavailable,
+    BadBackendReply,
+    LookupFailed,
+    NoAnswer,
+    NotJson,
+)
+from gateway.core.messages import Ask
+from gateway.declared import config
+from gateway.declared.catalog import Lookup
+from gateway.declared.request import FilledRequest
+from gateway.lookups.credentials import auth_headers
+from gateway.lookups.reply import map_not_found, map_reply
+
+
+class HttpBackend:
+    """A service that answers JSON over HTTP."""
+
+    def __init__(self, declared: config.Backend) -> None:
+        """Take its declaration; connections are opened as they are needed. Build it inside a running loop."""
+        self._url = declared.url.rstrip("/")
+        self._max_reply = declared.max_reply
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+            cookie_jar=aiohttp.DummyCookieJar(),  # a session cookie must not carry over to another session
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the attempt timeout is the limit
+            headers=_own_headers(declared.auth),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
+        """Return the variables of one attempt; raise NoAnswer. A 404 may be an answer (``not_found``)."""
+        request = _fill(lookup, ask)
+        try:
+            async with self._session.request(
+                request.method,
+                URL(self._url + request.target, encoded=True),
+                headers=_headers(request),
+                data=request.body,
+                allow_redirects=False,
+            ) as response:
+                if (
+                    response.status == HTTPStatus.NOT_FOUND
+                    and (variables := map_not_found(lookup)) is not None
+                ):
+                    return variables
+                _judge(response.status)
+                body = await self._read(response)
+        except aiohttp.ClientResponseError as error:
+            msg = "the backend does not speak HTTP"
+            raise BadBackendReply(msg) from error
+        except ValueError as error:  # aiohttp's InvalidURL is one, and so is what it says of a header
+            msg = "the inputs make no valid request"
+            raise BackendRejected(msg) from error
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
+                raise
+            raise _broken(error) from error
+        return map_reply(lookup, _decode(body))
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > self._max_reply:
+                response.close()
+                msg = f"the reply is over max_reply ({self._max_reply} bytes)"
+                raise BadBackendReply(msg)
+        return bytes(body)
+
+
+def _broken(error: Exception) -> NoAnswer:
+    if isinstance(error.__cause__, ContentEncodingError):
+        return NotJson("the reply is not what its Content-Encoding says")
+    return BackendUnavailable(f"no connection, or it broke: {type(error).__name__}")
+
+
+def _own_headers(auth: config.Auth) -> CIMultiDict[str]:
+    headers = CIMultiDict({"Accept": "application/json", "User-Agent": "deskgate"})
+    headers.update(auth_headers(auth))  # credentials may come in any header, Accept included
+    return headers
+
+
+def _fill(lookup: Lookup, ask: Ask) -> FilledRequest:
+    if lookup.request is None:
+        msg = f"{lookup.name} is not an HTTP lookup"
+        raise LookupFailed(msg)
+    try:
+        return lookup.request.fill(ask.inputs)
+    except KeyError as error:
+        msg = f"the job has no input {error}; gateway and worker run different configurations"
+        raise LookupFailed(msg) from None
+    except ValueError as error:
+        raise BackendRejected(str(error)) from None
+
+
+def _headers(request: FilledRequest) -> CIMultiDict[str]:
+    headers = CIMultiDict(request.headers)  # names of headers have no case (RFC 9110, 5.1)
+    if request.body is not None:
+        headers.setdefault("Content-Type", "application/json")
+    return headers
+
+
+def _judge(status: int) -> None:
+    """Raise the NoAnswer that a status means; return for success."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+        msg = f"the backend answered {status}"
+        raise BackendUnavailable(msg)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        followed = "; redirects are not followed" if status < HTTPStatus.BAD_REQUEST else ""
+        msg = f"the backend answered {status}{followed}"
+        raise BackendRejected(msg)
+
+
+def _decode(body: bytes) -> object:
+    try:
+        reply: object = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        msg = "the reply is not JSON"
+        raise NotJson(msg) from None
+    return reply

@@ -1,0 +1,57 @@
+"""Python lookups: a function of the user's own, asked like a backend."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import import_module
+
+from gateway.core.errors import LookupFailed, NoAnswer
+from gateway.core.messages import Ask
+from gateway.declared.catalog import Lookup
+from gateway.lookups.reply import map_reply
+
+Function = Callable[[Ask], Awaitable[Mapping[str, object]]]
+
+
+class PythonBackend:
+    """The lane of the lookups that are declared with ``python = "module:function"``."""
+
+    def __init__(self, lookups: Mapping[str, Lookup]) -> None:
+        """Import every function now, so that a worker without one does not start.
+
+        Raise ImportError, which says what to do.
+        """
+        self._functions: dict[str, Function] = {
+            lookup.name: _function(lookup.name, lookup.python)
+            for lookup in lookups.values()
+            if lookup.python is not None
+        }
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
+        """Return the variables of one call; raise NoAnswer, LookupFailed for whatever else it raises."""
+        try:
+            reply = dict(await self._functions[lookup.name](ask))
+        except (NoAnswer, TimeoutError):
+            raise
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # we are cancelled; a function that raises it of its own accord is not
+            msg = f"{lookup.python} raised {type(error).__name__}"
+            raise LookupFailed(msg) from error
+        return map_reply(lookup, reply)
+
+
+def _function(lookup: str, place: str) -> Function:
+    module, _, name = place.partition(":")
+    try:
+        function: Function = getattr(import_module(module), name)
+    except Exception as error:
+        msg = (
+            f"lookups.{lookup}: {place!r} cannot be imported: {type(error).__name__}: {error}. "
+            "It is looked for in PYTHONPATH, among installed packages, and in the working directory"
+        )
+        raise ImportError(msg) from error
+    return function

@@ -1,0 +1,24 @@
+"""Children that die with their parent, even when it is killed."""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> Callable[[], None] | None:
+    """Return what a child must call first, so that the kernel ends it with us; None where it cannot."""
+    libc, parent = _LIBC, os.getpid()
+    if libc is None:
+        return None
+
+    def ask_kernel() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # we died in between: no signal will come
+            os._exit(1)
+
+    return ask_kernel

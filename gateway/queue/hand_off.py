@@ -1,0 +1,287 @@
+"""The hand-off: lookups begun together, their answers awaited together, until the deadline and no longer."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+
+from gateway.core.errors import Code, QueueUnavailable
+from gateway.core.messages import Answer
+from gateway.core.records import Known
+from gateway.queue.begin import Begin, Begun
+from gateway.queue.jobs import JOB_KEPT, State, Wanted
+from gateway.queue.replies import Pending, Replies
+from gateway.records.memory import Sessions, decode_record
+from gateway.wire.batch import Answered, Batch
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
+
+log = structlog.get_logger("deskgate.store")
+
+WORTH_ANOTHER = 0.05
+"""Least seconds left for which a lookup is begun again after the job that it had joined failed."""
+
+ASKED_AGAIN = 0.5
+"""Share of the time until the deadline after which a lookup is begun again, in case its worker has died."""
+
+FULL_EVERY = 10.0
+"""Least seconds between two log lines about one lane that is full."""
+
+NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
+"""States of lookups whose jobs may run some time, and are not waited for."""
+
+_MOST = 32
+"""Callbacks whose lookups are begun in one call."""
+
+_LATE = {State.UNATTENDED, State.SHED}
+_SERVED = {State.FRESH, State.REVALIDATING}
+RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
+"""Failures of a job that may be those of whoever began it: too little time was left."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A lookup that was begun: the record that Redis or memory holds, and the job that may better it.
+
+    ``of_user`` is the user's record. ``job`` is None when there is none; ``since`` is when it was begun, on
+    the monotonic clock. ``direct`` says that this process asks the backend for it, too.
+    """
+
+    want: Wanted
+    state: State
+    known: Known | None
+    of_user: Known | None
+    job: Pending | None
+    since: float
+    server_ms: float
+    direct: bool = False
+
+    @property
+    def answer(self) -> Answer | None:
+        """What came back, if it has."""
+        return self.job.future.result() if self.job is not None and self.job.future.done() else None
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether Redis holds a record that would be the answer, if it could be read."""
+        return self.known is None and self.state in _SERVED and self.want.awaited
+
+    def settle(self, answer: Answer) -> None:
+        """Take an answer that came another way than by a push, unless one has come."""
+        if self.job is not None and not self.job.future.done():
+            self.job.heard = time.monotonic()
+            self.job.settle(answer)
+
+
+class _Question(NamedTuple):
+    """Lookups that one caller begins at ``since``, to be answered by ``deadline``."""
+
+    wanted: Sequence[Wanted]
+    deadline: float
+    since: float
+
+
+class HandOff:
+    """A gateway's side of the queue."""
+
+    def __init__(self, link: RedisLink, keys: Keys, sessions: Sessions) -> None:
+        """Take the link to Redis and the records in memory; nothing is opened yet."""
+        self.link = link
+        self._keys = keys
+        self._sessions = sessions
+        self.replies = Replies(link, keys, self._keep)
+        self._begin = Begin(link, keys, self.replies.channel)
+        self._together = Batch(self._begin_together, _MOST)
+        self._quiet_until: dict[str, float] = {}
+
+    def remembered(self, record: str) -> Known | None:
+        """Return the record that this process holds under a record's name."""
+        return self._sessions.get(record)
+
+    async def unattended(self, lanes: Iterable[str]) -> list[str]:
+        """Return those of the lanes that no worker is there for; raise QueueUnavailable."""
+        asked = {
+            lane: self.link.execute("EXISTS", self._keys.free(lane), self._keys.polled(lane))
+            for lane in lanes
+        }
+        return [lane for lane, found in asked.items() if not await found]
+
+    async def begin(self, wanted: Sequence[Wanted], deadline: float) -> list[Asked]:
+        """Begin lookups in one round trip, which others share; raise QueueUnavailable."""
+        asked = await self._together.add(_Question(wanted, deadline, time.monotonic()))
+        for i, one in enumerate(asked):
+            if one.unreadable:  # it must not be in the way
+                asked[i : i + 1] = await self.begin([one.want._replace(fresh=0.0, revalidate=0.0)], deadline)
+        return asked
+
+    def _begin_together(self, questions: Sequence[_Question], answered: Answered[list[Asked]]) -> None:
+        now = time.monotonic()
+
+        def told(begun: Sequence[Begun] | Exception) -> None:
+            if isinstance(begun, Exception):
+                answered(begun)
+                return
+            at, each = time.monotonic(), iter(begun)
+            try:
+                answered([[self._asked(q, want, next(each), at) for want in q.wanted] for q in questions])
+            except Exception as error:  # noqa: BLE001 - it is the callers'
+                answered(error)
+
+        self._begin([(want, max(0.0, q.deadline - now)) for q in questions for want in q.wanted], told)
+
+    def _asked(self, question: _Question, want: Wanted, begun: Begun, now: float) -> Asked:
+        """Take in what became of a lookup: records into memory, a job among those that are expected."""
+        state, data, begun_job, of_user, server_ms = begun
+        record, user_record, user = want.job.record, want.job.user_record, want.job.user
+        known = self._sessions.read(record, data, server_ms, now)
+        job = None
+        if isinstance(begun_job, int):
+            self._note_full(want.lane, begun_job, now)
+        elif begun_job:
+            job_id = begun_job.decode()
+            until = question.deadline + want.late + JOB_KEPT
+            whose = user_record if user_record and job_id == self._begin.job_id(want.job) else ""
+            job = self.replies.expect(job_id, want.job.lookup, record, until, whose, server_ms, user)
+            job.late = job.late or state in _LATE
+        shared = self._sessions.read(user_record, of_user, server_ms, now) if user_record else None
+        return Asked(want, state, known, shared, job, question.since, server_ms)
+
+    def _note_full(self, lane: str, depth: int, now: float) -> None:
+        """Log that a lane took no more jobs: now and then, since it refuses callback after callback."""
+        if now >= self._quiet_until.get(lane, now):
+            self._quiet_until[lane] = now + FULL_EVERY
+            log.warning("lane.full", lane=lane, depth=depth)
+
+    async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
+        """Return when every job has been answered, or at the deadline.
+
+        What nobody has told by half of the time is begun again, since a worker may have died over it. Shortly
+        before the deadline it is looked up, since a push is lost when its subscription is.
+        """
+        waits = [(self._wait(one, deadline), one) for one in asked if one.job is not None]
+        if not waits:
+            return
+        countdown = _Countdown([wait for wait, _ in waits])
+        begun = time.monotonic()
+        steps = (
+            (begun + ASKED_AGAIN * (deadline - begun), self._ask_again),
+            (deadline - self.link.timeout, self._look_again),
+        )
+        doing = []
+        for at, step in steps:
+            if not await countdown.reach(at):
+                await asyncio.sleep(0)  # after a stall of this process, answers are there and not yet read
+                silent = [one for wait, one in waits if not wait.done()]
+                doing.append(asyncio.create_task(step(silent, deadline)))
+        await countdown.reach(deadline)
+        for task in doing:
+            task.cancel()
+        for wait, one in waits:
+            if isinstance(wait, asyncio.Task) and not wait.done():
+                wait.cancel()
+            if one.job is not None and not one.job.future.done() and one.state not in NOT_AWAITED:
+                one.job.late = True
+
+    def _wait(self, one: Asked, deadline: float) -> "Pending | asyncio.Task[None]":
+        assert one.job is not None  # noqa: S101 - for the type checker; the caller has looked
+        if one.state is State.JOINED:
+            return asyncio.create_task(self._wait_joined(one, deadline))
+        return one.job
+
+    async def _wait_joined(self, one: Asked, deadline: float) -> None:
+        """Wait for a job that another callback began; begin anew when it failed on that one's time."""
+        while one.job is not None:
+            answer = await asyncio.shield(one.job.future)
+            left = deadline - time.monotonic()
+            if one.state is not State.JOINED or answer.code not in RETRIED or left < WORTH_ANOTHER:
+                return
+            try:
+                (again,) = await self.begin([one.want], deadline)
+            except QueueUnavailable:
+                return
+            one.state, one.known, one.of_user = again.state, again.known, again.of_user
+            one.job, one.server_ms = again.job, again.server_ms
+            if one.state in NOT_AWAITED:
+                return
+
+    async def _ask_again(self, asked: Sequence[Asked], deadline: float) -> None:
+        """Begin lookups again: begin.lua hands on dead workers' jobs, and makes anew those that are gone.
+
+        A job is gone, too, when it has been done, and its push is lost or late: then its record, younger than
+        the question, is the answer.
+        """
+        now = time.monotonic()
+        wanted = [
+            one.want._replace(fresh=max(one.want.fresh, now - one.since), revalidate=0.0) for one in asked
+        ]
+        try:
+            begun = await self.begin(wanted, deadline)
+        except QueueUnavailable:
+            return
+        for one, again in zip(asked, begun, strict=True):
+            if again.state is State.FRESH and again.known is not None:
+                one.settle(Answer("", Code.OK, "", dict(again.known.variables)))
+            elif again.job is not None and again.job is not one.job:
+                again.job.future.add_done_callback(partial(_pass_on, one))
+
+    async def _look_again(self, asked: Sequence[Asked], _deadline: float) -> None:
+        """Resolve the jobs whose record has been written since they were begun."""
+        keys = [self._keys.record(one.want.job.record) for one in asked]
+        try:
+            found = await self.link.execute("MGET", *keys)
+        except QueueUnavailable:
+            return
+        for one, data in zip(asked, found, strict=True):
+            record = decode_record(data)
+            if one.job is not None and record is not None and record.written_ms >= one.server_ms:
+                self.replies.resolve(Answer(one.job.job_id, Code.OK, "", record.variables))
+
+    def _keep(self, job: Pending, answer: Answer) -> None:
+        if answer.code == Code.OK:
+            born = job.heard - max(0.0, answer.age_ms) / 1000
+            self._sessions.put(job.record, answer.variables, born, job.asked_ms, job.user)
+            if (
+                job.user_record and self._sessions.get(job.record) is not None
+            ):  # else its session was forgotten
+                self._sessions.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
+            if job.late:
+                log.info("answer.late", lookup=job.lookup, job=job.job_id)
+
+
+def _pass_on(one: Asked, told: "asyncio.Future[Answer]") -> None:
+    one.settle(told.result())
+
+
+class _Countdown:
+    """Counts down to the last of several answers, at a third of what :func:`asyncio.wait` costs."""
+
+    def __init__(self, waits: Sequence["Pending | asyncio.Task[None]"]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._left = len(waits)
+        self._zero: asyncio.Future[None] | None = None
+        for wait in waits:
+            wait.add_done_callback(self._one)
+
+    async def reach(self, deadline: float) -> bool:
+        """Wait for the last answer until ``deadline``; tell whether it came."""
+        if self._left:
+            self._zero = self._loop.create_future()
+            timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._end)
+            try:
+                await self._zero
+            finally:
+                timer.cancel()
+        return not self._left
+
+    def _one(self, _: object) -> None:
+        self._left -= 1
+        if not self._left:
+            self._end()
+
+    def _end(self) -> None:
+        if self._zero is not None and not self._zero.done():
+            self._zero.set_result(None)

@@ -1,0 +1,141 @@
+"""Replies: the answers that workers push to a gateway process, each handed to whoever waits for it."""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import msgspec
+import structlog
+
+from gateway.core.messages import Answer
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
+from gateway.wire.subscription import Subscription
+
+log = structlog.get_logger("deskgate.store")
+_decoder = msgspec.msgpack.Decoder(list[Answer])
+
+_MOST_EARLY = 1000
+
+
+@dataclass(slots=True)
+class Pending:
+    """A job that this process waits for.
+
+    ``future`` gets the answer and ``heard`` when it came, on the monotonic clock; ``late`` says that nobody
+    waits for it any more. ``user_record`` is that of the user whose callback began it here, else ``""``.
+    ``asked_ms`` is when it was begun or joined, on the Redis server's clock, ``user`` for whom. After
+    ``until``, on the monotonic clock, nobody expects an answer any more.
+    """
+
+    job_id: str
+    lookup: str
+    record: str
+    future: asyncio.Future[Answer]
+    until: float
+    user_record: str
+    asked_ms: float
+    user: str
+    late: bool = False
+    heard: float = field(default=0.0)
+    _told: list[Callable[[object], None]] = field(default_factory=list)
+
+    def done(self) -> bool:
+        """Tell whether the answer is there."""
+        return self.future.done()
+
+    def add_done_callback(self, told: Callable[[object], None]) -> None:
+        """Call ``told`` as soon as the answer is there; the future's own do it a turn of the loop later."""
+        if self.future.done():
+            told(self)
+        else:
+            self._told.append(told)
+
+    def settle(self, answer: Answer) -> None:
+        """Give the answer to whoever waits. There must be none yet."""
+        self.future.set_result(answer)
+        for told in self._told:
+            told(self)
+
+
+class Replies:
+    """Jobs by id, each with the future that its answer resolves."""
+
+    def __init__(self, link: RedisLink, keys: Keys, keep: Callable[[Pending, Answer], None]) -> None:
+        """Take the link whose server pushes, and ``keep``, called once with every answer that comes."""
+        self.subscription = Subscription(link, keys.replies(uuid4().hex), self._receive)
+        self._keep = keep
+        self._pending: OrderedDict[str, Pending] = OrderedDict()
+        self._early: OrderedDict[str, Answer] = OrderedDict()
+
+    @property
+    def channel(self) -> str:
+        """The channel that answers come by."""
+        return self.subscription.channel
+
+    def expect(  # noqa: PLR0913, PLR0917 - what a pending job is made of
+        self,
+        job_id: str,
+        lookup: str,
+        record: str,
+        until: float,
+        user_record: str = "",
+        asked_ms: float = math.inf,
+        user: str = "",
+    ) -> Pending:
+        """Return the pending job, the same for all who wait for it; it may be forgotten after ``until``."""
+        pending = self._pending.get(job_id)
+        if pending is None:
+            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            pending = Pending(job_id, lookup, record, future, until, user_record, asked_ms, user)
+            self._forget_oldest()
+            self._pending[job_id] = pending
+            if (early := self._early.pop(job_id, None)) is not None:
+                self.resolve(early)
+        return pending
+
+    def resolve(self, answer: Answer) -> None:
+        """Hand an answer to whoever waits, now or in a moment.
+
+        A quick worker's push can be read before the answer to the very command that began its job: the two
+        come over different connections.
+        """
+        pending = self._pending.pop(answer.job_id, None)
+        if pending is None:
+            self._early[answer.job_id] = answer
+            if len(self._early) > _MOST_EARLY:
+                self._early.popitem(last=False)
+        elif not pending.future.done():
+            pending.heard = time.monotonic()
+            self._keep(pending, answer)
+            pending.settle(answer)
+
+    async def start(self, patience: float) -> None:
+        """Begin to listen; wait at most ``patience`` seconds until answers can come."""
+        await self.subscription.start(patience)
+
+    async def close(self) -> None:
+        """Listen no longer."""
+        await self.subscription.close()
+
+    def _forget_oldest(self) -> None:
+        """Forget jobs that nobody expects any more: those that were never answered gather at the front."""
+        now = time.monotonic()
+        while self._pending:
+            job_id, oldest = next(iter(self._pending.items()))
+            if oldest.until > now:
+                break
+            del self._pending[job_id]
+
+    def _receive(self, data: bytes) -> None:
+        try:
+            answers = _decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            log.warning("answer.unreadable", error=str(error))
+        else:
+            for answer in answers:
+                self.resolve(answer)

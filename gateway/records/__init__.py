@@ -1,0 +1,1 @@
+"""The answers that this process has seen, kept in memory."""

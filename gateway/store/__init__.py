@@ -1,1 +1,0 @@
-"""Redis: the keys, the connection, the records kept per session, the queue and its replies."""

@@ -1,0 +1,178 @@
+"""The children of ``deskgate demo`` and ``deskgate up``: started, listened to, watched, stopped in order."""
+
+import asyncio
+import signal
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from gateway.core.errors import DeskgateError
+from gateway.declared.config import child_environment
+from gateway.process.parent import die_with_parent
+from gateway.tools.processes import Valkey, deskgate
+
+T = TypeVar("T")
+Line = Mapping[str, Any]
+"""A line of a child's log; one that is no event is ``{"event": "text", "text": …}``."""
+
+_STOP_PATIENCE = 15.0  # a worker takes up to 10 s to finish its jobs
+_LAST_LINES = 8
+_LONGEST_LINE = 1 << 20
+_LOOK_EVERY = 0.2
+_DEATH_SHOWS = 0.5
+
+
+class ChildEnded(DeskgateError):
+    """A child ended unasked; ``str()`` says which one and how, ``last_lines`` what it wrote at last."""
+
+    def __init__(self, name: str, code: int | None, last_lines: tuple[str, ...] = ()) -> None:
+        """Take the child's name and its exit code, negative for a signal."""
+        how = "" if code is None else f" with exit code {code}"
+        if code is not None and code < 0:
+            how = f" by {signal.Signals(-code).name}"
+        super().__init__(f"the {name} ended unasked{how}")
+        self.last_lines = last_lines
+
+
+class Child:
+    """A ``deskgate`` command as a child process: ``async with`` starts it, and stops it in the end.
+
+    With ``listen`` its output is read, and ``on_line`` is told each line; else it goes where ours goes.
+    """
+
+    def __init__(self, name: str, *arguments: str, environ: Mapping[str, str], listen: bool = False) -> None:
+        """Take its name for people, its arguments, and what is added to its environment."""
+        self.name = name
+        self._arguments, self._environ, self._listen = arguments, environ, listen
+        self.on_line: Callable[[Line], None] | None = None
+        self._last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._expected: list[tuple[Callable[[Line], bool], asyncio.Future[Line]]] = []
+
+    async def __aenter__(self) -> Self:
+        """Start it."""
+        self._process = await asyncio.create_subprocess_exec(
+            *deskgate(*self._arguments),
+            env=child_environment(self._environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE if self._listen else None,
+            stderr=asyncio.subprocess.STDOUT if self._listen else None,
+            process_group=0,
+            preexec_fn=die_with_parent(),
+            limit=_LONGEST_LINE,
+        )
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop it politely, then not."""
+        if self._process.returncode is None:
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(_STOP_PATIENCE):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+        await self.ended()
+
+    def expect(self, wanted: Callable[[Line], bool]) -> "asyncio.Future[Line]":
+        """Return the next line that is ``wanted``, as soon as it comes; raise ChildEnded."""
+        future: asyncio.Future[Line] = asyncio.get_running_loop().create_future()
+        self._expected.append((wanted, future))
+        return future
+
+    async def ended(self) -> ChildEnded:
+        """Wait for its end, and tell it."""
+        code = await self._process.wait()
+        await self._reader
+        return ChildEnded(self.name, code, tuple(self._last))
+
+    async def _read(self) -> None:
+        output = self._process.stdout
+        if output is not None:
+            async for line in output:
+                self._take(line.decode(errors="replace").rstrip())
+        await self._process.wait()
+        for _, future in self._expected:
+            if not future.done():
+                future.set_exception(ChildEnded(self.name, self._process.returncode, tuple(self._last)))
+                future.exception()  # whether anybody still waits for it is not our business
+
+    def _take(self, text: str) -> None:
+        self._last.append(text)
+        line = _parse(text)
+        if self.on_line is not None:
+            self.on_line(line)
+        for wanted, future in self._expected:
+            if not future.done() and wanted(line):
+                future.set_result(line)
+        self._expected = [(wanted, future) for wanted, future in self._expected if not future.done()]
+
+
+def event(name: str, **fields: object) -> Callable[[Line], bool]:
+    """Return what tells whether a line is an event with these fields."""
+    return lambda line: line["event"] == name and fields.items() <= line.items()
+
+
+async def valkey_ended(valkey: Valkey) -> ChildEnded:
+    """Wait for the end of a Valkey server, and tell it."""
+    while valkey.running:  # noqa: ASYNC110 - a Popen sets no event
+        await asyncio.sleep(_LOOK_EVERY)
+    return ChildEnded("Valkey server", None, tuple(valkey.last_words().splitlines()))
+
+
+async def beside(work: Coroutine[Any, Any, T], *ends: Awaitable[ChildEnded]) -> T:
+    """Return what ``work`` returns; raise ChildEnded as soon as one of the ``ends`` comes before it."""
+    task = asyncio.ensure_future(work)
+    watches = [asyncio.ensure_future(end) for end in ends]
+    try:
+        await asyncio.wait([task, *watches], return_when=asyncio.FIRST_COMPLETED)
+        if task.done() and task.exception() is not None:  # a death may first show in who talks to the dead
+            await asyncio.wait(watches, timeout=_DEATH_SHOWS, return_when=asyncio.FIRST_COMPLETED)
+        for watch in watches:
+            if watch.done():
+                raise watch.result()
+        return await task
+    finally:
+        for waiting in (task, *watches):
+            waiting.cancel()
+        await asyncio.gather(task, *watches, return_exceptions=True)
+
+
+def run_until_signal(main: Coroutine[Any, Any, None]) -> signal.Signals | None:
+    """Run ``main`` to its end and return None, or cancel it at the first signal that says stop; return that.
+
+    Raise what ``main`` raises.
+    """
+    return asyncio.run(_run_until_signal(main))
+
+
+async def _run_until_signal(main: Coroutine[Any, Any, None]) -> signal.Signals | None:
+    loop = asyncio.get_running_loop()
+    told: list[signal.Signals] = []
+    task = asyncio.ensure_future(main)
+
+    def stop(number: signal.Signals) -> None:
+        if not told:  # once: a second one must not cut short how the first is carried out
+            told.append(number)
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+            loop.add_signal_handler(number, stop, number)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not told:
+            raise
+        return told[0]
+    return None
+
+
+def _parse(text: str) -> Line:
+    try:
+        line: Line = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {"event": "text", "text": text}
+    return line if "event" in line else {"event": "text", "text": text}

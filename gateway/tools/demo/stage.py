@@ -1,0 +1,157 @@
+"""Where ``deskgate demo`` plays: Valkey, flaky CRM, worker and gateway, all real, all on this machine."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+from rich.console import Console
+from rich.text import Text
+
+from gateway.declared.catalog import Catalog, compile_catalog
+from gateway.declared.config import read
+from gateway.tools.children import Child, ChildEnded, Line, event, valkey_ended
+from gateway.tools.processes import CannotStart, Valkey
+
+T = TypeVar("T")
+
+TOKEN = "xxxxyyyy"  # noqa: S105 - the platform's documentation has it as its example: it protects nothing
+HOST = "127.0.0.1"
+CALLBACKS, ADMIN = 8080, 8081
+"""The ports that the documentation speaks of."""
+
+_CRM_GREETING = "deskgate crm on "
+_START_PATIENCE = 60.0
+_LOOK_EVERY = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The running parts; ``callbacks`` is the gateway's host:port."""
+
+    callbacks: str
+    crm_url: str
+    catalog: Catalog
+    gateway: Child
+    valkey: Valkey
+    children: tuple[Child, ...]
+    http: aiohttp.ClientSession
+
+    def ends(self) -> Iterable[Awaitable[ChildEnded]]:
+        """Return what comes when a part ends by itself."""
+        return valkey_ended(self.valkey), *(child.ended() for child in self.children)
+
+    async def play(self, script: str) -> None:
+        """Let the CRM play another fault script."""
+        async with self.http.put(f"{self.crm_url}/_script", data=script) as response:
+            response.raise_for_status()
+
+
+@asynccontextmanager
+async def stage(console: Console, *, any_port: bool) -> AsyncIterator[Stage]:
+    """Start all parts in order, show each, and stop them in reverse at the end of the block.
+
+    With ``any_port`` the kernel chooses the ports, else they are the documented ones where these are free.
+    Raise CannotStart or ChildEnded.
+    """
+    with Valkey() as valkey:
+        _show(console, "Valkey", valkey.url)
+        async with Child("CRM", "crm", "--port", "0", environ={}, listen=True) as crm:
+            greeting = await _soon(console, "CRM", crm.expect(lambda line: bool(_crm_url(line))))
+            crm_url = _crm_url(greeting)
+            _show(console, "CRM", crm_url)
+            config, environ = (
+                sample("deskgate.toml"),
+                _environ(console, valkey.url, crm_url, any_port=any_port),
+            )
+            async with (
+                _child("worker", config, environ) as worker,
+                _child("gateway", config, environ) as gateway,
+                aiohttp.ClientSession() as http,
+            ):
+                callbacks = await _both_started(console, worker, gateway, http)
+                catalog = compile_catalog(*read(config.read_text(encoding="utf-8"), environ))
+                yield Stage(callbacks, crm_url, catalog, gateway, valkey, (crm, worker, gateway), http)
+
+
+def sample(name: str) -> Path:
+    """Return a file of the samples: from the installed package, or from ``ops`` in a checkout."""
+    packaged = Path(str(resources.files("gateway") / "samples" / name))
+    return packaged if packaged.exists() else Path(__file__).parents[3] / "ops" / name
+
+
+def _environ(console: Console, redis_url: str, crm_url: str, *, any_port: bool) -> dict[str, str]:
+    """Return what the sample configuration takes from the environment."""
+    return {
+        "DESKGATE_LISTEN": f"{HOST}:{0 if any_port else wanted_port(console, CALLBACKS)}",
+        "DESKGATE_ADMIN": f"{HOST}:{0 if any_port else wanted_port(console, ADMIN)}",
+        "DESKGATE_PREFIX": "demo",
+        "REDIS_URL": redis_url,
+        "DESK_TOKEN": TOKEN,
+        "CRM_URL": crm_url,
+    }
+
+
+def _child(name: str, config: Path, environ: Mapping[str, str]) -> Child:
+    return Child(name, name, "-c", str(config), environ=environ, listen=True)
+
+
+def _crm_url(line: Line) -> str:
+    """Return the address in the CRM's greeting, ``""`` for another line."""
+    text = str(line.get("text", ""))
+    return text.removeprefix(_CRM_GREETING) if text.startswith(_CRM_GREETING) else ""
+
+
+def wanted_port(console: Console, port: int) -> int:
+    """Return ``port`` where it can be had, else 0: the kernel chooses."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            said = f"Port {port} cannot be had ({error.strerror}), so another one is used."
+            console.print(Text(f"  {said}", "yellow"), soft_wrap=True)
+            return 0
+    return port
+
+
+async def _both_started(console: Console, worker: Child, gateway: Child, http: aiohttp.ClientSession) -> str:
+    """Return the gateway's host:port once callbacks can be answered and a worker is there to ask."""
+    working = worker.expect(event("worker.started"))
+    listening = gateway.expect(event("gateway.started"))
+    lanes = ", ".join((await _soon(console, "worker", working))["lanes"])
+    _show(console, "worker", f"lane {lanes}")
+    started = await _soon(console, "gateway", listening)
+    callbacks, admin = str(started["listen"]), started["admin"]
+    await _soon(console, "gateway", _ready(http, admin))
+    _show(console, "gateway", f"http://{callbacks}  (admin: http://{admin}/ready)")
+    return callbacks
+
+
+async def _ready(http: aiohttp.ClientSession, admin: str) -> None:
+    """Return when a gateway says that it is ready, and not degraded."""
+    while True:
+        async with http.get(f"http://{admin}/ready") as response:
+            if (await response.json())["status"] == "ready":
+                return
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def _soon(console: Console, name: str, start: Awaitable[T]) -> T:
+    """Return what says that a part has started; raise CannotStart when it takes too long."""
+    try:
+        with console.status(f"starting: {name}"):
+            async with asyncio.timeout(_START_PATIENCE):
+                return await start
+    except TimeoutError:
+        msg = f"the {name} was not ready after {_START_PATIENCE:g} s"
+        raise CannotStart(msg) from None
+
+
+def _show(console: Console, name: str, place: str) -> None:
+    console.print(Text.assemble(("  ok  ", "green"), f"{name:<9}", (place, "dim")), soft_wrap=True)

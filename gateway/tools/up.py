@@ -1,0 +1,59 @@
+"""``deskgate up``: gateway, worker and, when the configuration asks for it, a Valkey, as one process tree."""
+
+import asyncio
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from gateway.declared.config import EMBEDDED, REDIS_URL_VARIABLE
+from gateway.tools.children import Child, ChildEnded, beside, run_until_signal, valkey_ended
+from gateway.tools.processes import CannotStart, Valkey
+
+
+def run(config: Path, redis_url: str, data: Path) -> int:
+    """Run everything until SIGINT or SIGTERM and return 0; return 1 when one part ends by itself.
+
+    The children's log goes to standard output as they write it; what is said here, to standard error.
+    """
+    try:
+        run_until_signal(_up(config, redis_url, data))
+    except CannotStart as error:
+        _say(str(error))
+        return 1
+    except ChildEnded as error:
+        _say(f"{error}; everything has been stopped")
+        return 1
+    _say("stopped")
+    return 0
+
+
+async def _up(config: Path, redis_url: str, data: Path) -> None:
+    with ExitStack() as stack:
+        environ: dict[str, str] = {}
+        ends = []
+        if redis_url == EMBEDDED:
+            valkey = stack.enter_context(Valkey(data))
+            environ[REDIS_URL_VARIABLE] = valkey.url
+            ends.append(valkey_ended(valkey))
+            _say(f"Valkey keeps its data in {data}")
+        else:
+            _say(f"no Valkey is started: redis.url names {_place(redis_url)}")
+        async with (
+            Child("worker", "worker", "-c", str(config), environ=environ) as worker,
+            Child("gateway", "gateway", "-c", str(config), environ=environ) as gateway,
+        ):
+            _say("gateway and worker started; Ctrl-C stops everything")
+            forever = asyncio.Event().wait()
+            await beside(forever, *ends, worker.ended(), gateway.ended())
+
+
+def _place(url: str) -> str:
+    """Return where a server is, without the password that its address may hold."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _say(text: str) -> None:
+    click.echo(f"deskgate up: {text}", err=True)

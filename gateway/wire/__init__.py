@@ -1,0 +1,1 @@
+"""Redis: the connection, what is sent over it, and every key."""

@@ -1,0 +1,61 @@
+"""Every Redis key and channel of the project, in one place (arq's own are in :mod:`gateway.queue.jobs`)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names under one prefix, so that several deployments can share a server."""
+
+    prefix: str
+
+    def record(self, name: str) -> str:
+        """Return the string key of a record (:func:`gateway.core.records.record_name`)."""
+        return f"{self.prefix}:record:{name}"
+
+    def flight(self, name: str) -> str:
+        """Return the string key that holds the id of the job in flight for a record: single-flight."""
+        return f"{self.prefix}:flight:{name}"
+
+    def session(self, session: str) -> str:
+        """Return the hash of a session's record keys, each with the last job begun for it: its index.
+
+        ``session`` is as :func:`gateway.core.records.session_of` returns it.
+        """
+        return f"{self.prefix}:session:{session}"
+
+    def lane(self, lane: str) -> str:
+        """Return the sorted set of a lane's jobs: arq's queue name."""
+        return f"{self.prefix}:lane:{lane}"
+
+    def free(self, lane: str) -> str:
+        """Return the sorted set of a lane's workers, each by its channel, with the slots that it has free."""
+        return f"{self.prefix}:free:{lane}"
+
+    def pace(self, lane: str) -> str:
+        """Return the hash of a lane's workers, each with the ms that a job takes and its jobs per second."""
+        return f"{self.prefix}:pace:{lane}"
+
+    def polled(self, lane: str) -> str:
+        """Return the string key that tells that a stock arq worker polls a lane."""
+        return f"{self.lane(lane)}:polled"
+
+    def waiters(self, job_id: str) -> str:
+        """Return the set of the reply channels whose gateways wait for a job."""
+        return f"{self.prefix}:wait:{job_id}"
+
+    def replies(self, gateway: str) -> str:
+        """Return the channel on which one gateway process is told its answers."""
+        return f"{self.prefix}:replies:{gateway}"
+
+    def forget(self, _: str = "") -> str:
+        """Return the channel on which all gateways are told whom to forget."""
+        return f"{self.prefix}:forget"
+
+    def forgotten(self, _: str = "") -> str:
+        """Return the sorted set of what was told there lately, each with the ms at which it was."""
+        return f"{self.prefix}:forgotten"
+
+    def jobs(self, worker: str) -> str:
+        """Return the channel on which one worker is handed its jobs; it stands for the worker everywhere."""
+        return f"{self.prefix}:jobs:{worker}"

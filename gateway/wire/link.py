@@ -1,0 +1,173 @@
+"""The link to Redis: every call capped in time, its loss noticed once, its return noticed by itself."""
+
+import asyncio
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import resources
+from typing import Any
+
+import structlog
+from redis.exceptions import NoScriptError
+
+from gateway.core.errors import QueueUnavailable
+from gateway.wire.connection import (
+    OUTAGE,
+    backoff,
+    close_redis,
+    connect,
+    dedicated_connection,
+    hang_up,
+    open_redis,
+)
+from gateway.wire.wire import Wire
+
+log = structlog.get_logger("deskgate.store")
+
+
+class Script:
+    """One Lua script, sent by its digest, and whole when the server does not know it."""
+
+    def __init__(self, package: str, name: str, *preludes: str) -> None:
+        """Load ``lua/NAME.lua`` of a package, which says what its KEYS and ARGV are, behind its preludes."""
+        lua = resources.files(package).joinpath("lua")
+        self.text = "".join(lua.joinpath(f"{part}.lua").read_text() for part in (*preludes, name))
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisLink:
+    """One pipelined connection, made again whenever it breaks; whatever stands in ``losses`` is called then.
+
+    ``restored`` is when it was made again, on the monotonic clock.
+    While Redis is lost no call waits for it at all. A call that was under way when the connection broke is
+    never sent again: whether the server ran it, nobody knows.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        """Take the cap on any single call, in seconds; nothing is opened yet."""
+        self.timeout = timeout
+        self.redis = open_redis(url, timeout)
+        self.present = asyncio.Event()
+        self.losses: list[Callable[[], None]] = []
+        self.restored = -math.inf
+        self._wire: Wire | None = None
+        self._lost = False
+        self._tried = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether Redis cannot be reached at the moment."""
+        return self._wire is None or self._wire.broken
+
+    async def start(self) -> None:
+        """Connect, and stay connected; return after the first try, whatever came of it."""
+        self._task = asyncio.create_task(self._stay_connected())
+        await self._tried.wait()
+
+    def execute(self, *command: bytes | str | float) -> "asyncio.Future[Any]":
+        """Send a command; the future gets the answer, or QueueUnavailable without one within the cap."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._send(command, partial(_settle, future))
+        return future
+
+    def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | float]
+    ) -> "asyncio.Future[Any]":
+        """Run a script; the future gets what it returns, or QueueUnavailable."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.submit(script, keys, arguments, partial(_settle, future))
+        return future
+
+    def submit(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[bytes | str | float],
+        told: Callable[[Any], None],
+    ) -> None:
+        """Run a script at once; ``told`` gets what it returns, or QueueUnavailable in its place.
+
+        The server that answers ``NOSCRIPT``, as after a restart, ran nothing: sending the whole is safe.
+        """
+        tail = (len(keys), *keys, *arguments)
+
+        def ran(answer: object) -> None:
+            if isinstance(answer, NoScriptError):
+                self._send(("EVAL", script.text, *tail), told)
+            else:
+                told(_checked(answer))
+
+        self._send(("EVALSHA", script.digest, *tail), ran)
+        if self._wire is not None:
+            self._wire.flush()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await close_redis(self.redis)
+
+    def _send(self, command: Sequence[bytes | str | float], told: Callable[[Any], None]) -> None:
+        if self._wire is None or self._wire.broken:
+            told(QueueUnavailable("Redis is lost"))
+        else:
+            self._wire.send(command, told)
+
+    async def _stay_connected(self) -> None:
+        attempt = 0
+        while True:
+            connection = dedicated_connection(self.redis)
+            try:
+                await connect(connection, self.timeout)
+                self._wire = Wire(connection, self.timeout)
+                self._note_present()
+                attempt = 0
+                await self._wire.read()
+            except OUTAGE as error:
+                self._note_lost(error)
+            finally:
+                self._wire = None
+                self.present.clear()
+                await hang_up(connection)
+            await asyncio.sleep(backoff(attempt))
+            attempt += 1
+
+    def _note_present(self) -> None:
+        self.present.set()
+        self._tried.set()
+        if self._lost:
+            self._lost = False
+            self.restored = time.monotonic()
+            log.info("redis.restored")
+
+    def _note_lost(self, error: BaseException) -> None:
+        self._tried.set()
+        if not self._lost:
+            self._lost = True
+            log.warning("redis.lost", error=type(error).__name__, detail=str(error))
+            for told in self.losses:
+                told()
+
+
+def _checked(answer: object) -> object:
+    """Return an answer, or QueueUnavailable in place of an error."""
+    if not isinstance(answer, Exception) or isinstance(answer, QueueUnavailable):
+        return answer
+    error = QueueUnavailable(f"Redis did not answer: {type(answer).__name__}")
+    error.__cause__ = answer
+    return error
+
+
+def _settle(future: "asyncio.Future[Any]", answer: object) -> None:
+    answer = _checked(answer)
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+        future.exception()  # a caller that has gone must not be reported as one that forgot
+    else:
+        future.set_result(answer)

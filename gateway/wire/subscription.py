@@ -1,0 +1,85 @@
+"""A subscription: one channel on a connection of its own, made again whenever it breaks."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from redis.asyncio.connection import Connection
+
+from gateway.wire.connection import OUTAGE, Inbox, backoff, connect, dedicated_connection, hang_up
+from gateway.wire.link import RedisLink
+
+_PING_EVERY = 2.5
+_SILENCE = 6.0
+_PATIENCE = 1.0
+
+
+class Subscription:
+    """Hands every message on ``channel`` to ``receive``, for as long as it is started."""
+
+    def __init__(
+        self,
+        link: RedisLink,
+        channel: str,
+        receive: Callable[[bytes], None],
+        begun: Callable[[], None] | None = None,
+    ) -> None:
+        """Take the link whose server publishes; ``begun`` is called whenever messages can come (again)."""
+        self.channel = channel
+        self.present = asyncio.Event()
+        self._link = link
+        self._receive = receive
+        self._begun = begun
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, patience: float) -> None:
+        """Subscribe, and keep subscribed; wait at most ``patience`` seconds for the first success."""
+        self._task = asyncio.create_task(self._listen())
+        try:
+            async with asyncio.timeout(patience):
+                await self.present.wait()
+        except TimeoutError:
+            return
+
+    async def close(self) -> None:
+        """Unsubscribe."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        attempt = 0
+        while True:
+            connection = dedicated_connection(self._link.redis)
+            try:
+                await connect(connection, max(_PATIENCE, self._link.timeout))
+                inbox = Inbox(connection, self._take)
+                await connection.send_command("SUBSCRIBE", self.channel)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(inbox.read())
+                    group.create_task(self._keep_alive(connection))
+            except* OUTAGE:  # the link logs the loss of Redis
+                attempt = 0 if self.present.is_set() else attempt + 1
+            finally:
+                self.present.clear()
+                await hang_up(connection)
+            await asyncio.sleep(backoff(attempt))
+
+    def _take(self, answer: object) -> None:
+        self._heard = time.monotonic()
+        if not isinstance(answer, list):
+            return
+        if answer[0] == b"message":
+            self._receive(answer[2])
+        elif answer[0] == b"subscribe":
+            self.present.set()
+            if self._begun is not None:
+                self._begun()
+
+    async def _keep_alive(self, connection: Connection) -> None:
+        """Make a silent death of the connection show itself: raise TimeoutError when no ping is answered."""
+        self._heard = time.monotonic()
+        while time.monotonic() - self._heard < _SILENCE:
+            await asyncio.sleep(_PING_EVERY)
+            await connection.send_command("PING", check_health=False)
+        raise TimeoutError
