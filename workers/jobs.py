@@ -4,7 +4,6 @@ import time
 from typing import Any
 from uuid import uuid4
 
-import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from gateway.core.errors import Code, QueueUnavailable
@@ -13,11 +12,9 @@ from gateway.declared.catalog import Catalog
 from gateway.lookups.ask import Asking
 from gateway.queue.finish import Finish, Finished
 from gateway.queue.jobs import JOB_KEPT, Envelope, Taken
+from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
-
-log = structlog.get_logger("deskgate.worker")
-
 
 MAX_TRIES = 3
 """Starts of one job; one that was handed over and not begun counts, too."""
@@ -76,7 +73,7 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
     now_ms = taken.ahead_ms + begun * 1000
     left = (envelope.deadline_ms - now_ms) / 1000 if envelope.deadline_ms else lane.longest_job
     if taken.job_try > MAX_TRIES:
-        log.warning("job.dropped", lookup=job.lookup, lane=lane.name, reason=_WORN, trace_id=job.trace_id)
+        events.job_dropped(lookup=job.lookup, lane=lane.name, reason=_WORN, trace_id=job.trace_id)
         answer, attempts = Answer(taken.job_id, Code.LOOKUP_FAILED, _WORN), 0
     else:
         awaited = envelope.deadline_ms > 0 and left > 0

@@ -5,18 +5,16 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-import structlog
 from arq.connections import ArqRedis
 from arq.worker import func
 
 from gateway.declared.catalog import Catalog
 from gateway.process.garbage import settle
 from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
+from gateway.telemetry import events
 from gateway.wire.link import RedisLink
 from workers.jobs import MAX_TRIES, Lane, run_lookup
 from workers.push import PushWorker
-
-log = structlog.get_logger("deskgate.worker")
 
 REDIS_TIMEOUT = 5.0
 """Seconds that a worker gives a Redis call; no callback's budget hangs on it."""
@@ -62,12 +60,12 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
     with suppress(TimeoutError):  # without Redis it is there, too, and goes on trying
         async with asyncio.timeout(_PATIENCE):
             await asyncio.gather(*(worker.registered.wait() for worker in running))
-    log.info("worker.started", lanes=list(names), concurrency={lane.name: lane.concurrency for lane in lanes})
+    events.worker_started(lanes=names, concurrency={lane.name: lane.concurrency for lane in lanes})
     try:
         yield running
     finally:
         left = await asyncio.gather(*(worker.drain(grace) for worker in running))
-        log.info("worker.drained", jobs_left=sum(left))
+        events.worker_drained(jobs_left=sum(left))
         for lane in lanes:
             await lane.backend.close()
         await link.close()

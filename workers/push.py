@@ -10,17 +10,15 @@ from collections import deque
 from contextlib import suppress
 
 import msgspec
-import structlog
 from arq import Worker
 
 from gateway.core.errors import QueueUnavailable
 from gateway.queue.finish import handed
 from gateway.queue.jobs import Taken
+from gateway.telemetry import events
 from gateway.wire.connection import OUTAGE, backoff
 from gateway.wire.subscription import Subscription
 from workers.jobs import Lane, run
-
-log = structlog.get_logger("deskgate.worker")
 
 SWEEP_EVERY = 2.5
 _PATIENCE = 2.0
@@ -122,7 +120,7 @@ class PushWorker(Worker):
         try:
             jobs = handed(message)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            log.warning("job.unreadable", lane=self.lane.name, error=str(error))
+            events.job_unreadable(lane=self.lane.name, error=error)
         else:
             for taken in jobs:
                 self._start(taken)
@@ -163,5 +161,5 @@ class PushWorker(Worker):
                 return await run(self.lane, taken.envelope, taken, wants=wants)
             await self.run_job(taken.job_id, 0)  # not one of ours: as arq would
         except Exception as error:  # noqa: BLE001 - a job that cannot be given back must not end the slot
-            log.warning("job.unfinished", job=taken.job_id, error=type(error).__name__)
+            events.job_unfinished(job=taken.job_id, error=error)
         return None

@@ -5,17 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import structlog
 
 from gateway.core.errors import QueueUnavailable
 from gateway.queue.jobs import server_ms
 from gateway.records.memory import Sessions
+from gateway.telemetry import events
 from gateway.wire.connection import backoff
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink, Script
 from gateway.wire.subscription import Subscription
-
-log = structlog.get_logger("deskgate.store")
 
 VOID_KEPT = 300.0
 """Seconds for which the jobs under way for a session that is forgotten cannot write a record any more."""
@@ -84,7 +82,7 @@ class Forget:
         try:
             at_ms, names = _told.decode(message)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            log.warning("forget.unreadable", error=str(error))
+            events.forget_unreadable(error=error)
             return 0.0
         self._sessions.erase(names, at_ms)
         return at_ms

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import structlog
-
 from gateway.declared.catalog import Catalog
 from gateway.declared.config import Address
 from gateway.forgetting.forget import Forget
@@ -16,15 +14,14 @@ from gateway.front.alone.keep import Keep
 from gateway.front.edge import admin
 from gateway.front.edge import callbacks as server
 from gateway.front.edge.port import Port
-from gateway.front.events import Events
 from gateway.front.flow import Flow
+from gateway.front.session_events import SessionEvents
 from gateway.process.garbage import settle
 from gateway.queue.hand_off import HandOff
 from gateway.records.memory import Sessions
+from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
-
-log = structlog.get_logger("deskgate.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +50,9 @@ async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Ga
         keep = Keep(link, keys, sessions, forget, settings.gateway.local_records)
         direct = Direct(catalog, link, keep)
     flow = Flow(catalog, hand_off, direct)
-    events = Events(flow, hand_off, forget)
+    session_events = SessionEvents(flow, hand_off, forget)
     callbacks = Port(
-        server.Callbacks(flow, events),
+        server.Callbacks(flow, session_events),
         server.error_page,
         settings.gateway.listen,
         tls=settings.gateway.tls,
@@ -68,10 +65,10 @@ async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Ga
     await forget.start(patience=settings.redis.timeout)
     try:
         async with admin_port, callbacks:
-            log.info("gateway.started", listen=_text(callbacks.address), admin=_text(admin_port.address))
+            events.gateway_started(listen=_text(callbacks.address), admin=_text(admin_port.address))
             yield Gateway(callbacks.address, admin_port.address, flow)
     finally:
-        await events.close(settings.gateway.budget)
+        await session_events.close(settings.gateway.budget)
         await flow.close()
         await forget.close()
         await hand_off.replies.close()
@@ -86,7 +83,7 @@ async def run(catalog: Catalog, *, shared: bool = False) -> None:
     async with gateway(catalog, shared=shared):
         settle()
         await stop.wait()
-    log.info("gateway.drained")
+    events.gateway_drained()
 
 
 def _text(address: Address) -> str:

@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import msgspec
-import structlog
 
 from gateway.declared.catalog import Catalog
 from gateway.declared.config import Address
 from gateway.process.parent import die_with_parent
-
-log = structlog.get_logger("deskgate.gateway")
+from gateway.telemetry import events
 
 PAUSE = 0.5
 """Seconds until a gateway that has died is replaced, so that one that dies at once does not spin."""
@@ -60,7 +58,7 @@ def run_several(catalog: Catalog, processes: int, serve: Callable[[Catalog], Non
                     code = ended
                     _tell(running, signal.SIGTERM)
                 elif code is None:
-                    log.error("gateway.died", pid=pid, signal=signal.Signals(-ended).name if ended else None)
+                    events.gateway_died(pid=pid, signal=signal.Signals(-ended).name if ended else None)
                     time.sleep(PAUSE)
         return code
 

@@ -1,7 +1,5 @@
 """Asking: a lane's backend, opened with its policy, and what comes of asking it, whoever asks."""
 
-import structlog
-
 from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
 from gateway.declared.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, Lookup
@@ -9,8 +7,7 @@ from gateway.lookups.http import HttpBackend
 from gateway.lookups.python import PythonBackend
 from gateway.process.later import Later
 from gateway.resilience.retry import RetryPolicy
-
-log = structlog.get_logger("deskgate.asking")
+from gateway.telemetry import events
 
 MAX_ANSWER = 1024 * 1024
 """Most bytes of the variables of an answer, names included."""
@@ -63,12 +60,11 @@ class Asking:
         attempts = 0
 
         def on_retry(number: int, error: NoAnswer) -> None:
-            log.info(
-                "lookup.retried",
+            events.lookup_retried(
                 lookup=job.lookup,
                 backend=self.name,
                 attempt=number,
-                code=int(error.code),
+                code=error.code,
                 reason=str(error),
                 trace_id=job.trace_id,
             )
@@ -84,14 +80,12 @@ class Asking:
             variables = await self.policy.run(attempt, left if awaited else 0.0, on_retry)
         except NoAnswer as error:
             return Answer(job_id, error.code, _said(error)), attempts
-        except Exception:
-            log.exception("lookup.failed", lookup=job.lookup, lane=self.name, trace_id=job.trace_id)
+        except Exception as error:  # noqa: BLE001 - told
+            events.lookup_failed(lookup=job.lookup, lane=self.name, trace_id=job.trace_id, error=error)
             return Answer(job_id, Code.LOOKUP_FAILED, "internal error"), attempts
         size = sum(len(name) + len(value) for name, value in variables.items())
         if size > MAX_ANSWER:
-            log.warning(
-                "lookup.oversized", lookup=job.lookup, lane=self.name, size=size, trace_id=job.trace_id
-            )
+            events.lookup_oversized(lookup=job.lookup, lane=self.name, size=size, trace_id=job.trace_id)
             return Answer(job_id, Code.BAD_BACKEND_REPLY, "the variables are too large"), attempts
         return Answer(job_id, Code.OK, "", variables), attempts
 
@@ -99,17 +93,15 @@ class Asking:
         self, job: Job, answer: Answer, attempts: int, *, waited: float, took: float, left: float
     ) -> None:
         """Write the canonical line of an asking."""
-        log.info(
-            "lookup.finished",
+        events.lookup_finished(
             lookup=job.lookup,
             backend=self.name,
-            lane=self.name,
-            outcome=answer.code.name,
+            code=answer.code,
             reason=answer.info,
             attempts=attempts,
-            queue_ms=round(waited * 1000, 2),
-            backend_ms=round(took * 1000, 2),
-            left_ms=round((left - took) * 1000, 2),
+            queued=waited,
+            took=took,
+            left=left - took,
             session=job.session,
             trace_id=job.trace_id,
         )

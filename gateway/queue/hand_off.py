@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-import structlog
-
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
 from gateway.core.records import Known
@@ -16,11 +14,10 @@ from gateway.queue.begin import Begin, Begun
 from gateway.queue.jobs import JOB_KEPT, State, Wanted
 from gateway.queue.replies import Pending, Replies
 from gateway.records.memory import Sessions, decode_record
+from gateway.telemetry import events
 from gateway.wire.batch import Answered, Batch
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
-
-log = structlog.get_logger("deskgate.store")
 
 WORTH_ANOTHER = 0.05
 """Least seconds left for which a lookup is begun again after the job that it had joined failed."""
@@ -154,7 +151,7 @@ class HandOff:
         """Log that a lane took no more jobs: now and then, since it refuses callback after callback."""
         if now >= self._quiet_until.get(lane, now):
             self._quiet_until[lane] = now + FULL_EVERY
-            log.warning("lane.full", lane=lane, depth=depth)
+            events.lane_full(lane=lane, depth=depth)
 
     async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
         """Return when every job has been answered, or at the deadline.
@@ -249,7 +246,7 @@ class HandOff:
             ):  # else its session was forgotten
                 self._sessions.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
             if job.late:
-                log.info("answer.late", lookup=job.lookup, job=job.job_id)
+                events.answer_late(lookup=job.lookup, job=job.job_id)
 
 
 def _pass_on(one: Asked, told: "asyncio.Future[Answer]") -> None:

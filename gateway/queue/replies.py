@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 import msgspec
-import structlog
 
 from gateway.core.messages import Answer
+from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from gateway.wire.subscription import Subscription
 
-log = structlog.get_logger("deskgate.store")
 _decoder = msgspec.msgpack.Decoder(list[Answer])
 
 _MOST_EARLY = 1000
@@ -135,7 +134,7 @@ class Replies:
         try:
             answers = _decoder.decode(data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            log.warning("answer.unreadable", error=str(error))
+            events.answer_unreadable(error=error)
         else:
             for answer in answers:
                 self.resolve(answer)

@@ -5,11 +5,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 import msgspec
-import structlog
 
 from gateway.core.records import Known, Record, session_of, user_name
+from gateway.telemetry import events
 
-log = structlog.get_logger("deskgate.store")
 _decoder = msgspec.msgpack.Decoder(Record)
 _MOST_WARNINGS = 20
 _MOST_FORGOTTEN = 10_000
@@ -37,7 +36,7 @@ def decode_record(data: bytes | None) -> Record | None:
         kind = "its time is not finite"
     if kind not in _warned and len(_warned) < _MOST_WARNINGS:
         _warned.add(kind)
-        log.warning("record.unreadable", error=kind)
+        events.record_unreadable(error=kind)
     return None
 
 

@@ -1,4 +1,4 @@
-"""structlog, set up once per process: JSON lines on standard output, colours on a terminal."""
+"""The log, an instrument on the events: JSON lines on standard output, colours on a terminal (structlog)."""
 
 import asyncio
 import atexit
@@ -10,7 +10,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from gateway.telemetry import events
+from gateway.telemetry.events import Event
 
 
 def configure_logs(process: str, *, terminal: bool | None = None) -> None:
@@ -35,7 +38,23 @@ def configure_logs(process: str, *, terminal: bool | None = None) -> None:
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
+    _log.logger = structlog.get_logger().bind()  # what a lazy logger finds out at each call is found out once
     logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+
+
+class _Log:
+    """The logger that events are written to."""
+
+    def __init__(self) -> None:
+        self.logger: FilteringBoundLogger = structlog.get_logger()
+
+
+_log = _Log()
+
+
+def write(event: Event) -> None:
+    """Write one event as one line."""
+    getattr(_log.logger, event.level)(event.name, **event.fields)
 
 
 class _Bridge(logging.Handler):
@@ -43,14 +62,16 @@ class _Bridge(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record of the standard library as an event."""
-        logger = structlog.get_logger("deskgate.library")
-        exception = {"exc_info": record.exc_info} if record.exc_info else {}
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - whatever the library's arguments raise
             message = str(record.msg)
-        level = logging.ERROR if record.levelno >= logging.ERROR else logging.WARNING
-        logger.log(level, "library.logged", logger=record.name, message=message, **exception)
+        events.library_logged(
+            level="error" if record.levelno >= logging.ERROR else "warning",
+            logger=record.name,
+            message=message,
+            error=record.exc_info,
+        )
 
 
 class _Stamp:

@@ -9,10 +9,10 @@ from functools import partial
 from importlib import resources
 from typing import Any
 
-import structlog
 from redis.exceptions import NoScriptError
 
 from gateway.core.errors import QueueUnavailable
+from gateway.telemetry import events
 from gateway.wire.connection import (
     OUTAGE,
     backoff,
@@ -23,8 +23,6 @@ from gateway.wire.connection import (
     open_redis,
 )
 from gateway.wire.wire import Wire
-
-log = structlog.get_logger("deskgate.store")
 
 
 class Script:
@@ -142,13 +140,13 @@ class RedisLink:
         if self._lost:
             self._lost = False
             self.restored = time.monotonic()
-            log.info("redis.restored")
+            events.redis_restored()
 
     def _note_lost(self, error: BaseException) -> None:
         self._tried.set()
         if not self._lost:
             self._lost = True
-            log.warning("redis.lost", error=type(error).__name__, detail=str(error))
+            events.redis_lost(error=error)
             for told in self.losses:
                 told()
 

@@ -27,7 +27,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("ops
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 SOURCES = [path for package in ("gateway", "workers") for path in sorted((ROOT / package).rglob("*.py"))]
-LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+LEVELS = {"_info": "info", "_warning": "warning", "_error": "error", "Event": "any"}
 
 
 def table(text: str, first: str) -> list[list[str]]:
@@ -116,28 +116,38 @@ def descendants(error: type[DeskgateError]) -> Iterator[type[DeskgateError]]:
 
 
 def events() -> Iterator[tuple[str, str, str]]:
-    """Yield event, level and place of every log call in the source."""
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Yield the function, the name and the level of every event."""
+    for function in ast.parse((ROOT / "gateway/telemetry/events.py").read_text(encoding="utf-8")).body:
+        for node in ast.walk(function):
             match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id="log" | "logger"), attr=level)) if (
+                case ast.Call(func=ast.Name(id=level), args=[ast.Constant(value=str(name)), *_]) if (
                     level in LEVELS
                 ):
-                    names = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
-                    assert names, f"{path}:{node.lineno} logs an event without a name"
-                    level = {"exception": "error", "log": "any"}.get(level, level)
-                    yield str(names[0]), level, path.relative_to(ROOT).parts[0]
+                    assert isinstance(function, ast.FunctionDef)
+                    yield function.name, name, LEVELS[level]
+
+
+def emitters(function: str) -> set[str]:
+    """Return the packages that emit an event."""
+    call = re.compile(rf"\bevents\.{function}\(")
+    return {path.relative_to(ROOT).parts[0] for path in SOURCES if call.search(path.read_text("utf-8"))}
 
 
 def test_every_event_is_documented_with_its_level() -> None:
     """Alerts are built on these names."""
     documented = {(row[0].strip("`"), row[1]) for row in table(README, "event")}
-    assert documented == {(event, level) for event, level, _ in events()}
+    assert documented == {(name, level) for _, name, level in events()}
 
 
-def test_events_of_the_worker_are_documented_as_such() -> None:
+def test_an_event_is_named_like_its_function() -> None:
+    """Whoever greps for a line's name finds who emits it."""
+    assert {function for function, name, _ in events() if function != name.replace(".", "_")} == set()
+
+
+def test_every_event_is_emitted_by_the_process_that_is_documented() -> None:
     """Whoever looks for a line must know in whose output."""
-    theirs = {event for event, _, package in events() if package == "workers"}
+    assert {name for function, name, _ in events() if not emitters(function)} == set()
+    theirs = {name for function, name, _ in events() if emitters(function) == {"workers"}}
     assert {row[0].strip("`") for row in table(README, "event") if row[2] == "worker"} == theirs
 
 

@@ -6,18 +6,16 @@ from itertools import islice
 from typing import NamedTuple
 
 import msgspec
-import structlog
 
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Answer, Job
 from gateway.core.records import session_name, session_of, user_name
 from gateway.forgetting.forget import Forget
 from gateway.records.memory import Sessions
+from gateway.telemetry import events
 from gateway.wire.connection import backoff
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink, Script
-
-log = structlog.get_logger("deskgate.store")
 
 _MOST = 100
 _KEEP = Script("gateway.front.alone", "keep")
@@ -86,7 +84,7 @@ class Keep:
             except QueueUnavailable:
                 await asyncio.sleep(backoff(attempt))
                 attempt += 1
-        log.info("records.restored", records=written)
+        events.records_restored(records=written)
 
     async def _write(self) -> int:
         """Write some of the records; return how many Redis took. Raise QueueUnavailable."""

@@ -4,24 +4,22 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine, Mapping
-from functools import partial
 from typing import Any, TypeVar
 
-import structlog
 from aiohttp import web
-from structlog.typing import FilteringBoundLogger
 
 from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
 from gateway.core.messages import Callback, SessionEvent
 from gateway.declared.catalog import App
 from gateway.front.dialects import desk
 from gateway.front.edge.response import JsonResponse
-from gateway.front.events import Events
 from gateway.front.flow import Answered, Flow
+from gateway.front.session_events import SessionEvents
 from gateway.process.later import Later
+from gateway.telemetry import events
+from gateway.telemetry.events import LookupAnswered
 
 B = TypeVar("B", bytes, bytearray)
-log = structlog.get_logger("deskgate.edge")
 
 _CODES = {404: Code.BAD_REQUEST, 405: Code.WRONG_METHOD, 413: Code.TOO_LARGE}
 
@@ -33,19 +31,18 @@ def error_page(status: int, message: str) -> JsonResponse:
         if status >= web.HTTPInternalServerError.status_code
         else _CODES.get(status, Code.BAD_REQUEST)
     )
-    log.warning("callback.refused", code=int(code), reason=message)
+    events.callback_refused(code=code, reason=message)
     return JsonResponse(desk.encode_refusal(code, message), status)
 
 
 class Callbacks:
     """The handler of the callback port: bytes in, the envelope out, whatever happens."""
 
-    def __init__(self, flow: Flow, events: Events) -> None:
+    def __init__(self, flow: Flow, events: SessionEvents) -> None:
         """Take what answers callbacks, and what notes session events."""
         self._flow, self._events = flow, events
         self._settings = flow.catalog.settings.gateway
-        # What a lazy logger finds out at each call is found out once.
-        self._log_later = Later(partial(_log, log.bind()))
+        self._tell_later = Later(_tell)
 
     def __call__(self, request: web.BaseRequest) -> JsonResponse | Coroutine[Any, Any, JsonResponse]:
         """Return the response, or what to await for it. Neither raises.
@@ -101,18 +98,17 @@ class Callbacks:
         if answered is None:
             return JsonResponse(desk.NOTED)
         response = JsonResponse(desk.encode(answered.reply))
-        self._log_later(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
+        self._tell_later(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
         return response
 
 
 def _failed(error: Exception, request: web.BaseRequest, trace_id: str) -> JsonResponse:
     """Return the envelope for what a request must not be, or for a fault of ours; log either."""
     if not isinstance(error, Refusal):
-        log.error("callback.failed", code=int(Code.INTERNAL), trace_id=trace_id, exc_info=error)
+        events.callback_failed(code=Code.INTERNAL, trace_id=trace_id, error=error)
         return JsonResponse(desk.encode_refusal(Code.INTERNAL, "internal error"), 500)
-    log.warning(
-        "callback.refused",
-        code=int(error.code),
+    events.callback_refused(
+        code=error.code,
         reason=str(error),
         path=request.path,
         remote=request.remote,
@@ -164,26 +160,20 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body is over max_body ({limit} bytes)")
 
 
-def _log(logger: FilteringBoundLogger, answered: Answered, budget: float, took: float, trace_id: str) -> None:
-    """Write the canonical line of a callback. Names only: no variable's value is ever logged."""
+def _tell(answered: Answered, budget: float, took: float, trace_id: str) -> None:
+    """Tell that a callback has been answered."""
     callback = answered.callback
-    logger.info(
-        "callback.answered",
+    events.callback_answered(
         app=callback.app,
         session=callback.session,
         user=callback.user,
         route=answered.route.name,
-        code=int(answered.reply.code),
-        took_ms=round(took * 1000, 2),
-        budget_ms=round(budget * 1000),
+        code=answered.reply.code,
+        took=took,
+        budget=budget,
         lookups={
-            outcome.lookup: {
-                "source": outcome.source.value,
-                "age_ms": None if outcome.age is None else round(outcome.age * 1000),
-                "took_ms": round(outcome.took * 1000, 2),
-                "code": int(outcome.code),
-            }
-            for outcome in answered.outcomes
+            one.lookup: LookupAnswered(one.source.value, one.age, one.took, one.code)
+            for one in answered.outcomes
         },
         trace_id=trace_id,
     )

@@ -5,15 +5,13 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, cast
 
-import structlog
 from aiohttp import HttpVersion11, web
 from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.front.edge.response import ErrorPage, Handler, JsonResponse
 from gateway.process.later import Later
-
-log = structlog.get_logger("deskgate.edge")
+from gateway.telemetry import events
 
 COHORT = 32
 """Most requests that take a step together: an answer waits for no more of them than so many."""
@@ -103,8 +101,8 @@ class Connection(RequestHandler):
         response = None
         try:
             response = await answering
-        except Exception:
-            log.exception("edge.failed")
+        except Exception as error:  # noqa: BLE001 - told
+            events.edge_failed(error=error)
         self._server.finish_later(self, response)
 
     def _is_plain(self) -> bool:
@@ -133,7 +131,7 @@ class Connection(RequestHandler):
             msg = "a response was begun already"
             raise ConnectionError(msg)
         if status >= web.HTTPInternalServerError.status_code:
-            log.error("edge.failed", remote=request.remote, exc_info=exc)
+            events.edge_failed(error=exc, remote=request.remote)
         response = self._server.error_page(
             status, "not a valid HTTP request" if message else "internal error"
         )
@@ -179,14 +177,14 @@ class Server(web.Server):
             try:
                 if connection.parse(data):
                     plain.append(connection)
-            except Exception:
-                log.exception("edge.failed")
+            except Exception as error:  # noqa: BLE001 - told
+                events.edge_failed(error=error)
                 connection.force_close()  # it alone: the others are not to blame
         for connection in plain:
             try:
                 answered.append((connection, connection.answer()))
-            except Exception:
-                log.exception("edge.failed")
+            except Exception as error:  # noqa: BLE001 - told
+                events.edge_failed(error=error)
                 connection.force_close()
         self.requests_count += len(answered)
         for connection, answer in answered:

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
 
-import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from gateway.core.errors import QueueUnavailable
@@ -17,8 +16,7 @@ from gateway.forgetting.forget import Forget
 from gateway.front.flow import Flow
 from gateway.queue.hand_off import HandOff
 from gateway.queue.jobs import State
-
-log = structlog.get_logger("deskgate.events")
+from gateway.telemetry import events
 
 MARKS_KEPT = 8192
 """Marks of events that a process remembers, to know their retries; an event has up to two."""
@@ -27,7 +25,7 @@ FORGET_FOR = 30.0
 """Seconds for which a session is tried to be forgotten while Redis is away."""
 
 
-class Events:
+class SessionEvents:
     """A gateway process's session events, each in a task of its own."""
 
     def __init__(self, flow: Flow, hand_off: HandOff, forget: Forget) -> None:
@@ -79,11 +77,10 @@ class Events:
                 prefetched = await self._prefetch(app, event, trace_id)
         except QueueUnavailable as unavailable:
             reason = str(unavailable)
-        except Exception:
-            log.exception("session.failed", app=event.app, session=event.session, trace_id=trace_id)
+        except Exception as error:  # noqa: BLE001 - told
+            events.session_failed(app=event.app, session=event.session, trace_id=trace_id, error=error)
             return
-        log.info(
-            "session.notified",
+        events.session_notified(
             app=event.app,
             session=event.session,
             name=event.name,
