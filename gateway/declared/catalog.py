@@ -1,6 +1,6 @@
 """The catalog: apps, routes and lookups, validated and compiled; what a callback asks is decided here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -134,14 +134,22 @@ class Catalog:
         raise NoRoute(msg)
 
 
-def compile_catalog(settings: config.Config, faults: list[Fault]) -> Catalog:
-    """Return the catalog of ``settings``; raise ConfigFaults with ``faults`` and all that is found here."""
+def compile_catalog(
+    settings: config.Config, faults: list[Fault], *, event_variables: Sequence[str] | None = None
+) -> Catalog:
+    """Return the catalog of ``settings``; raise ConfigFaults with ``faults`` and all that is found here.
+
+    ``event_variables`` are the variables that a session event gives, in the dialect of those who call: a
+    lookup that is prefetched may read no other one. Only a gateway knows them, and judges by them.
+    """
     found: list[Fault] = []
     lookups = {
         name: _lookup(name, declared, settings.backends.get(declared.backend or ""), found)
         for name, declared in present(settings.lookups).items()
     }
-    check(settings, {name: frozenset(lookup.inputs) for name, lookup in lookups.items()}, found)
+    check(
+        settings, {name: frozenset(lookup.inputs) for name, lookup in lookups.items()}, found, event_variables
+    )
     # What could not be read stands there empty or by its default: that it does not fit is no second fault.
     unread = [fault.path for fault in faults]
     for fault in found:

@@ -1,7 +1,7 @@
 """What the parts of a configuration mean together: every contradiction becomes a fault with its place."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.declared import config
@@ -12,17 +12,23 @@ _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
-EVENT_VARIABLES = ("SystemSessionID", "SystemClientUserID")
-"""The variables that a session event gives: what a lookup may read that is prefetched."""
 
+def check(
+    settings: config.Config,
+    inputs: Mapping[str, frozenset[str]],
+    faults: list[Fault],
+    event_variables: Sequence[str] | None = None,
+) -> None:
+    """Add to ``faults`` all that contradicts itself; ``inputs`` are the variables that each lookup reads.
 
-def check(settings: config.Config, inputs: Mapping[str, frozenset[str]], faults: list[Fault]) -> None:
-    """Add to ``faults`` all that contradicts itself; ``inputs`` are the variables that each lookup reads."""
+    ``event_variables`` are the variables that a session event gives: a lookup that is prefetched may read no
+    other one. None leaves this unjudged.
+    """
     faults += _gateway(settings.gateway)
     faults += _redis(settings.redis)
     for name, app in settings.apps.items():
         faults += _app(f"apps.{name}", name, app)
-        faults += _events(f"apps.{name}", app, settings, inputs)
+        faults += _events(f"apps.{name}", app, settings, inputs, event_variables)
     for name, backend in present(settings.backends).items():
         faults += _backend(f"backends.{name}", name, backend)
     for name, lookup in present(settings.lookups).items():
@@ -61,18 +67,23 @@ def _app(path: str, name: str, app: config.App | None) -> Iterator[Fault]:
 
 
 def _events(
-    path: str, app: config.App | None, settings: config.Config, inputs: Mapping[str, frozenset[str]]
+    path: str,
+    app: config.App | None,
+    settings: config.Config,
+    inputs: Mapping[str, frozenset[str]],
+    event_variables: Sequence[str] | None,
 ) -> Iterator[Fault]:
     """Tell what is wrong with what session events shall do."""
     for i, name in enumerate(app.prefetch if app else ()):
         if name not in settings.lookups:
             hint = suggestion(name, settings.lookups)
             yield Fault(f"{path}.prefetch[{i}]", f"{name!r} is not a lookup{hint}")
-        for variable in sorted(inputs.get(name, frozenset()).difference(EVENT_VARIABLES)):
+        given = event_variables if event_variables is not None else inputs.get(name, ())
+        for variable in sorted(inputs.get(name, frozenset()).difference(given)):
             about = (f"lookups.{name}.inputs", f"lookups.{name}.request")
             yield Fault(
                 f"{path}.prefetch[{i}]",
-                f"{name!r} reads {variable!r}; a session event gives {' and '.join(EVENT_VARIABLES)} alone",
+                f"{name!r} reads {variable!r}; a session event gives {' and '.join(given)} alone",
                 about,
             )
     for i, name in enumerate(app.forget_on if app else ()):

@@ -19,10 +19,12 @@ from gateway.core.errors import BadRequest, Code, Unauthenticated, UnknownApp, U
 from gateway.core.messages import Callback, Reply, SessionEvent
 from gateway.core.variables import as_text
 from gateway.declared.catalog import App
-from gateway.declared.checks import EVENT_VARIABLES
 
 INTERFACE_INVOCATION = "Chatbot.InterfaceInvocation"
 SESSION_EVENT = "Desk.SessionEventNotify"
+EVENT_VARIABLES = ("SystemSessionID", "SystemClientUserID")
+"""The variables that a session event gives: its session and its user."""
+
 SIGNATURE_WINDOW = 60.0
 """Seconds by which ``RequestTime`` may differ from now, either way."""
 
