@@ -11,14 +11,14 @@ from arq.worker import func
 from gateway.core.errors import DeskgateError, QueueUnavailable
 from gateway.declared.catalog import Catalog, load
 from gateway.declared.config import CONFIG_VARIABLE, LANE_VARIABLE, environment
-from gateway.lookups.ask import PYTHON_CONCURRENCY
+from gateway.lookups.build import PYTHON_CONCURRENCY
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
 from gateway.wire.connection import open_redis, sentinel_hosts
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from workers.jobs import MAX_TRIES, Lane, run_lookup
-from workers.main import HEALTH_EVERY, REDIS_TIMEOUT
+from workers.main import HEALTH_EVERY, REDIS_TIMEOUT, open_lane
 
 POLL_EVERY = 0.1
 _RETRIES = 20
@@ -44,7 +44,7 @@ def worker_settings() -> dict[str, Any]:
         configure_logs("worker")
         link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
         await link.start()
-        ctx["lane"] = Lane(catalog, name, link)
+        ctx["lane"] = open_lane(catalog, name, link)
         ctx["presence"] = asyncio.create_task(_tell_presence(ctx["lane"]))
 
     async def stop(ctx: dict[str, Any]) -> None:

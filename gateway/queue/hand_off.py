@@ -45,7 +45,7 @@ class Asked:
     """A lookup that was begun: the record that Redis or memory holds, and the job that may better it.
 
     ``of_user`` is the user's record. ``job`` is None when there is none; ``since`` is when it was begun, on
-    the monotonic clock. ``direct`` says that this process asks the backend for it, too.
+    the monotonic clock.
     """
 
     want: Wanted
@@ -55,7 +55,6 @@ class Asked:
     job: Pending | None
     since: float
     server_ms: float
-    direct: bool = False
 
     @property
     def answer(self) -> Answer | None:
@@ -67,7 +66,7 @@ class Asked:
         """Whether Redis holds a record that would be the answer, if it could be read."""
         return self.known is None and self.state in _SERVED and self.want.awaited
 
-    def settle(self, answer: Answer) -> None:
+    def take(self, answer: Answer) -> None:
         """Take an answer that came another way than by a push, unless one has come."""
         if self.job is not None and not self.job.future.done():
             self.job.heard = time.monotonic()
@@ -221,7 +220,7 @@ class HandOff:
             return
         for one, again in zip(asked, begun, strict=True):
             if again.state is State.FRESH and again.known is not None:
-                one.settle(Answer("", Code.OK, "", dict(again.known.variables)))
+                one.take(Answer("", Code.OK, "", dict(again.known.variables)))
             elif again.job is not None and again.job is not one.job:
                 again.job.future.add_done_callback(partial(_pass_on, one))
 
@@ -250,7 +249,7 @@ class HandOff:
 
 
 def _pass_on(one: Asked, told: "asyncio.Future[Answer]") -> None:
-    one.settle(told.result())
+    one.take(told.result())
 
 
 class _Countdown:

@@ -23,8 +23,7 @@ from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from tests.desk import Place
 from workers import push
-from workers.jobs import Lane
-from workers.main import workers
+from workers.main import open_lane, workers
 
 FAR = 60.0
 
@@ -274,7 +273,7 @@ async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(p
             (stale,) = await side.begin([refresh], asyncio.get_running_loop().time() + FAR)
             assert stale.state is State.REVALIDATING
             await begin(side, 3)
-        lane = Lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link)
         await asyncio.sleep(0.02)  # the dead one's deadline is 1 ms away, and told in steps of 10
         taken = await lane.give_back.sweep(slots=3, running=0)
         await lane.backend.close()

@@ -67,7 +67,7 @@ async def test_refreshed_answer_serves_the_next_callback_and_is_not_late(place: 
                 heard = []
                 for _ in range(3):
                     heard.append(await ask(desk.at(running.callbacks)))
-                    await when(lambda: not running.flow._refreshes)
+                    await when(lambda: not running.refreshes)
     assert [one.variables["order_id"] for one in heard] == ["1", "1", "2"]
     assert [told["source"] for told in outcomes(lines)] == ["live", "revalidating", "revalidating"]
     assert not [line for line in lines if line["event"] == "answer.late"]
@@ -85,7 +85,7 @@ async def test_refresh_under_way_elsewhere_is_joined(place: Place, crm: Crm, des
         crm.put('seed = 1\n[[rules]]\nlatency = { fixed = "200ms" }\nshares = { ok = 1 }\n')
         for one in (first, second):
             assert (await ask(desk.at(one.callbacks))).code == Code.OK
-        sessions = [one.flow._hand_off._sessions for one in (first, second)]
+        sessions = [one.memory for one in (first, second)]
         (name,) = sessions[0]._held
         old = [one._held[name].known.born for one in sessions]
         await when(
@@ -103,7 +103,7 @@ async def test_one_refresh_of_a_record_at_a_time(place: Place, crm: Crm, desk: D
         crm.put(HANGING)
         heard = await asyncio.gather(*(ask(here) for _ in range(20)))
         await when(lambda: crm.stats.report()["total"] == 2)
-        assert len(running.flow._refreshes) == 1
+        assert len(running.refreshes) == 1
     assert {one.code for one in heard} == {Code.OK}
     assert crm.stats.report()["total"] == 2
 
@@ -118,7 +118,7 @@ async def test_refresh_that_fails_costs_no_callback_anything(place: Place, crm: 
         with capture_logs() as lines:
             for count in (1, 2):
                 assert (await ask(here)).envelope == known.envelope
-                await when(lambda: not running.flow._refreshes)
+                await when(lambda: not running.refreshes)
                 assert [line["attempts"] for line in lines if line["event"] == "lookup.finished"] == [
                     1
                 ] * count
@@ -137,7 +137,7 @@ async def test_without_redis_the_record_is_served_and_nothing_is_refreshed(
         valkey.kill()
         with capture_logs() as lines:
             assert (await ask(here)).envelope == known.envelope
-            await when(lambda: not running.flow._refreshes)
+            await when(lambda: not running.refreshes)
     assert [told["source"] for told in outcomes(lines)] == ["revalidating"]
     assert {line["event"] for line in lines} <= {"callback.answered", "redis.lost"}
 

@@ -13,7 +13,7 @@ from gateway.core.records import Known
 from gateway.declared.catalog import App, Lookup
 from gateway.declared.config import Markers
 from gateway.front.dialects.desk import encode
-from gateway.front.ladder import Outcome, Source, degraded, live, merge, served
+from gateway.front.ladder import Outcome, Source, descend, live, merge, served
 
 NOW = 1e6
 FAILURES = [code for code in Code if Code.OK < code < Code.BAD_REQUEST]
@@ -69,7 +69,7 @@ class Case(NamedTuple):
             return found
         if self.asked == Code.OK:
             return live(self.lookup, dict.fromkeys(self.lookup.variables, TOLD), 0.1)
-        return degraded(self.lookup, self.asked, known, NOW, of_user=of_user)
+        return descend(self.lookup, self.asked, known, NOW, of_user=of_user)
 
     def rungs(self) -> list[tuple[Source, Mapping[str, str], float | None]]:
         """Return what could be served, best first: a plain list of the ladder's rungs."""

@@ -46,7 +46,7 @@ OWNERS = {  # who alone may import what
     "redis": ("gateway/wire/", "gateway/forgetting/erase.py", "workers/"),
     "structlog": ("gateway/telemetry/",),
 }
-PURE = ("gateway.core", "gateway.declared", "gateway.front.ladder")
+PURE = ("gateway.core", "gateway.declared", "gateway.front.ladder", "gateway.front.plan")
 PURE_PACKAGES = {"gateway", "jmespath", "msgspec"}
 IMPURE = (  # of the standard library; pathlib is not here because a path is a value before it is opened
     *("asyncio", "concurrent", "multiprocessing", "sched", "signal", "subprocess", "threading"),

@@ -11,7 +11,7 @@ from gateway.declared.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, compile_
 from gateway.declared.config import read
 from gateway.declared.reading import ConfigFaults
 from gateway.front.dialects.desk import encode
-from gateway.front.ladder import degraded, merge
+from gateway.front.ladder import descend, merge
 from gateway.lookups.reply import map_not_found
 
 LOOKUPS = """
@@ -230,7 +230,7 @@ fallback = { status = "${X}" }
 """
     given = compile_catalog(*read(text, {"X": "x"}))
     lookup = given.lookups["order"]
-    reply = merge(given.apps[1], [degraded(lookup, Code.TIMEOUT, None, 0.0)])
+    reply = merge(given.apps[1], [descend(lookup, Code.TIMEOUT, None, 0.0)])
     assert b'"Body":{"status":"x","x":"fallback"}' in encode(reply)
     assert msgspec.msgpack.encode(map_not_found(lookup)) == msgspec.msgpack.encode({"status": "x"})
     assert lookup.request is not None

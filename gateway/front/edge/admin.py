@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.front.edge.response import Handler, JsonResponse
-from gateway.front.flow import Flow
+from gateway.front.readiness import Readiness
 
 
 def error_page(status: int, message: str) -> JsonResponse:
@@ -14,15 +14,15 @@ def error_page(status: int, message: str) -> JsonResponse:
     return JsonResponse(msgspec.json.encode({"error": message}), status)
 
 
-def admin_handler(flow: Flow) -> Handler:
+def admin_handler(readiness: Readiness) -> Handler:
     """Return the handler of the admin port: ``/live`` and ``/ready``."""
 
     async def handle(request: web.BaseRequest) -> JsonResponse:
         if request.path == "/live":
             return _status(200, {"status": "live"})
         if request.path == "/ready":
-            degraded = await flow.degraded()
-            return _status(200, {"status": "degraded" if degraded else "ready", "degraded": degraded})
+            missing = await readiness.missing()
+            return _status(200, {"status": "degraded" if missing else "ready", "degraded": missing})
         return error_page(404, "known paths: /live /ready")
 
     return handle

@@ -36,10 +36,18 @@ class Port:
         """Listen; raise OSError when the address cannot be had or a certificate cannot be read."""
         server = Server(self._handler, self._error_page)
         self._runner = web.ServerRunner(server, shutdown_timeout=self._grace)
-        await self._runner.setup()
+        try:
+            await self._listen(self._runner)
+        except BaseException:  # a start that fails or is cancelled leaves no socket behind
+            await self._runner.cleanup()
+            raise
+        return self
+
+    async def _listen(self, runner: web.ServerRunner) -> None:
+        await runner.setup()
         host, port = self._wanted
         site = web.TCPSite(
-            self._runner,
+            runner,
             host,
             port,
             ssl_context=_tls_context(self._tls),
@@ -47,8 +55,7 @@ class Port:
             reuse_port=self._shared or None,
         )
         await site.start()
-        self.address = Address(self._runner.addresses[0][:2])
-        return self
+        self.address = Address(runner.addresses[0][:2])
 
     async def __aexit__(self, *_: object) -> None:
         """Take nothing new and finish what is in hand."""

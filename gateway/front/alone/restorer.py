@@ -1,4 +1,4 @@
-"""Keeping what came without Redis: in memory at once, and in Redis as soon as that is back."""
+"""Answers that came without Redis: kept in memory at once, and brought to Redis when it is back."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink, Script
 
 _MOST = 100
-_KEEP = Script("gateway.front.alone", "keep")
+_RESTORE = Script("gateway.front.alone", "keep")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -30,7 +30,7 @@ class _Noted(NamedTuple):
     indexed: float
 
 
-class Keep:
+class Restorer:
     """The records that a gateway process has made by itself, and that Redis has yet to get.
 
     Their names alone are noted: what memory has forgotten or pushed out by then, Redis does not get either.
@@ -48,13 +48,19 @@ class Keep:
 
     @property
     def mark(self) -> int:
-        """What an answer is asked for at: by it is told whether its session was forgotten since."""
+        """Number of erasures seen until now.
+
+        Note it when a question is asked. A higher number later means: somebody was forgotten since.
+        """
         return self._sessions.erasures
 
-    def __call__(  # noqa: PLR0913 - what a record is made of
+    def keep(  # noqa: PLR0913 - what a record is made of
         self, job: Job, answer: Answer, born: float, mark: int, *, kept: float, indexed: float
     ) -> None:
-        """Keep an answer that was given at ``born``, on the monotonic clock, and asked for at ``mark``."""
+        """Keep an answer that was given at ``born``, on the monotonic clock, and asked for at ``mark``.
+
+        Redis keeps it for ``kept`` seconds, and its name in the session's index for ``indexed``.
+        """
         whose = [session_name(job.app, job.session), user_name(job.app, job.user)]
         if self._sessions.erased_since(whose, mark):
             return
@@ -107,7 +113,7 @@ class Keep:
                     index,
                     int(noted.indexed * 1000),
                 )
-        written = int(await self._link.run(_KEEP, names, arguments)) if len(names) > 1 else 0
+        written = int(await self._link.run(_RESTORE, names, arguments)) if len(names) > 1 else 0
         if written >= 0:  # else somebody was forgotten this very moment: the next try knows
             for name, noted in batch:
                 if self._noted.get(name) is noted:  # no younger answer has come meanwhile
