@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.backends.auth import auth_headers
+from gateway.backends.connector import Body, SilentConnector, send_again_if_held_back
 from gateway.backends.mapping import map_not_found, map_reply
 from gateway.core import config
 from gateway.core.catalog import Lookup
@@ -32,7 +33,7 @@ class HttpBackend:
         self._url = declared.url.rstrip("/")
         self._max_reply = declared.max_reply
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+            connector=SilentConnector(limit=0, ttl_dns_cache=30),
             cookie_jar=aiohttp.DummyCookieJar(),  # a session cookie must not carry over to another session
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the attempt timeout is the limit
             headers=_own_headers(declared.auth),
@@ -45,12 +46,14 @@ class HttpBackend:
     async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
         """Return the variables of one attempt; raise NoAnswer. A 404 may be an answer (``not_found``)."""
         request = _fill(lookup, ask)
+        body = None if request.body is None else Body(request.body)
         try:
             async with self._session.request(
                 request.method,
                 URL(self._url + request.target, encoded=True),
                 headers=_headers(request),
-                data=request.body,
+                data=body,
+                middlewares=None if body is None else (send_again_if_held_back,),
                 allow_redirects=False,
             ) as response:
                 if (
