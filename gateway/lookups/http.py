@@ -20,6 +20,7 @@ from gateway.core.messages import Ask
 from gateway.declared import config
 from gateway.declared.catalog import Lookup
 from gateway.declared.request import FilledRequest
+from gateway.lookups.connector import Body, SilentConnector, send_again_if_held_back
 from gateway.lookups.credentials import auth_headers
 from gateway.lookups.reply import map_not_found, map_reply
 
@@ -32,7 +33,7 @@ class HttpBackend:
         self._url = declared.url.rstrip("/")
         self._max_reply = declared.max_reply
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+            connector=SilentConnector(limit=0, ttl_dns_cache=30),
             cookie_jar=aiohttp.DummyCookieJar(),  # a session cookie must not carry over to another session
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the attempt timeout is the limit
             headers=_own_headers(declared.auth),
@@ -45,12 +46,14 @@ class HttpBackend:
     async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
         """Return the variables of one attempt; raise NoAnswer. A 404 may be an answer (``not_found``)."""
         request = _fill(lookup, ask)
+        body = None if request.body is None else Body(request.body)
         try:
             async with self._session.request(
                 request.method,
                 URL(self._url + request.target, encoded=True),
                 headers=_headers(request),
-                data=request.body,
+                data=body,
+                middlewares=None if body is None else (send_again_if_held_back,),
                 allow_redirects=False,
             ) as response:
                 if (
@@ -59,7 +62,7 @@ class HttpBackend:
                 ):
                     return variables
                 _judge(response.status)
-                body = await self._read(response)
+                reply = await self._read(response)
         except aiohttp.ClientResponseError as error:
             msg = "the backend does not speak HTTP"
             raise BadBackendReply(msg) from error
@@ -70,7 +73,7 @@ class HttpBackend:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise _broken(error) from error
-        return map_reply(lookup, _decode(body))
+        return map_reply(lookup, _decode(reply))
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
