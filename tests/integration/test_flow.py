@@ -9,7 +9,7 @@ from gateway.app import gateway
 from gateway.core.catalog import Catalog, compile_catalog
 from gateway.core.config import read
 from gateway.core.errors import Code
-from gateway.crm.data import order
+from gateway.crm.data import customer, order
 from gateway.crm.server import Crm
 from tests.desk import DESK_PATIENCE, Desk, Place, when
 from workers.main import workers
@@ -124,12 +124,13 @@ async def test_lookups_of_one_callback_are_awaited_together(place: Place, crm: C
     crm.put(slow("300ms"))
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         heard = await desk.at(running.callbacks).call(node="both", orderId="7")
-    seventh = order(crm.seed, "7")
+    seventh, whose = order(crm.seed, "7"), customer(crm.seed, "user517")
     assert seventh is not None
+    assert whose is not None
     assert heard.code == 0
     assert heard.variables == {
         "customer_id": "user517",
-        "customer_tier": heard.variables["customer_tier"],
+        "customer_tier": whose.tier,
         "order_id": "7",
         "order_total": str(seventh.total.amount),
     }
