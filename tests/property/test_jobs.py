@@ -1,7 +1,10 @@
 """Jobs on the wire: nothing is lost, nothing else is taken for one."""
 
+import math
+
 import arq.jobs
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -87,3 +90,12 @@ def test_any_bytes_are_a_job_or_arqs_deserialization_error(data: bytes) -> None:
         assert [type(argument) for argument in arguments] == [Envelope]
     else:
         assert not any(isinstance(argument, Envelope) for argument in arguments)
+
+
+@pytest.mark.parametrize("time", [math.inf, -math.inf, math.nan])
+def test_a_job_that_was_enqueued_at_no_time_is_none(time: float) -> None:
+    """Python has no whole number for it, and would say so with an error of another kind."""
+    with pytest.raises(msgspec.ValidationError):
+        deserialize_job(
+            msgspec.msgpack.encode(Envelope(0.0, time, Job("order", {}, 1, "s1", "record", "t1")))
+        )
