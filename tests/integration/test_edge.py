@@ -17,8 +17,6 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from gateway.app import Gateway, gateway
-from gateway.core.catalog import compile_catalog
-from gateway.core.config import read
 from gateway.core.errors import Code
 from gateway.edge.desk import sign
 from gateway.flow import Flow
@@ -303,8 +301,7 @@ async def test_admin_port_tells_live_and_ready_and_answers_json_everywhere(
 async def test_callbacks_over_tls(place: Place, desk: Desk, tmp_path: Path) -> None:
     """Desk calls HTTPS where no proxy ends it."""
     cert, key = await self_signed(tmp_path)
-    text = place.config().replace("[redis]", f'tls = {{ cert = "{cert}", key = "{key}" }}\n\n[redis]')
-    async with gateway(compile_catalog(*read(text, place.environ))) as running:
+    async with gateway(place.catalog({"gateway.tls": {"cert": str(cert), "key": str(key)}})) as running:
         context = ssl.create_default_context(cafile=str(cert))
         url = f"https://127.0.0.1:{running.callbacks[1]}/?SdkAppid={APP}"
         async with desk.http.post(url, data=BODY, ssl=context) as response:

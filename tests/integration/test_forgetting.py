@@ -12,8 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.app import Gateway, gateway
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read
+from gateway.core.catalog import Catalog
 from gateway.core.errors import QueueUnavailable
 from gateway.core.records import Record, record_name, session_name
 from gateway.crm.server import Crm
@@ -36,7 +35,7 @@ OTHER_APP = 1400000002
 
 def sharing(place: Place, **knobs: str) -> Catalog:
     """Return the test configuration with a lookup of orders that the user's sessions share."""
-    return compile_catalog(*read(place.config(**knobs) + 'share = "user"\n', place.environ))
+    return place.catalog({"lookups.order.share": "user"}, **knobs)
 
 
 async def ask(desk: Desk, session: str, user: str = "user517", number: str = "1") -> Heard:

@@ -8,8 +8,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from gateway.app import gateway
-from gateway.core.catalog import Catalog, compile_catalog
-from gateway.core.config import read
+from gateway.core.catalog import Catalog
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
 from gateway.local.processes import Valkey
@@ -26,8 +25,7 @@ HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
 
 def revalidating(place: Place) -> Catalog:
     """Return the test configuration with a lookup of orders whose records are refreshed at each use."""
-    text = place.config(fresh="0s") + 'stale_while_revalidate = "60s"\n'
-    return compile_catalog(*read(text, place.environ))
+    return place.catalog({"lookups.order.stale_while_revalidate": "60s"}, fresh="0s")
 
 
 async def ask(desk: Desk) -> Heard:
