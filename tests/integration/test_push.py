@@ -19,7 +19,7 @@ from gateway.crm.server import Crm
 from gateway.store.hand_off import Asked, HandOff
 from gateway.store.keys import Keys
 from gateway.store.link import RedisLink
-from gateway.store.queue import LANE_LIMIT, State, Taken, Wanted
+from gateway.store.queue import LANE_LIMIT, State, Taken, Wanted, server_ms
 from gateway.store.sessions import Sessions
 from tests.desk import Place
 from workers import push
@@ -275,7 +275,9 @@ async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(p
             assert stale.state is State.REVALIDATING
             await begin(side, 3)
         lane = Lane(catalog, "crm", side.link)
-        await asyncio.sleep(0.02)  # the dead one's deadline is 1 ms away, and told in steps of 10
+        dead = server_ms(await redis.time()) + 20.0  # the deadline is 1 ms away, and told in steps of 10
+        while server_ms(await redis.time()) < dead:
+            pass
         taken = await lane.give_back.sweep(slots=3, running=0)
         await lane.backend.close()
     assert [one.job_id.split(":")[1] for one in taken] == ["t3", "t2", "t1"]
