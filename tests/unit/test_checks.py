@@ -139,6 +139,7 @@ def test_a_contradiction_is_a_fault_with_its_place(text: str, place: str, messag
         WHOLE + other("other") + route("['order']") + route("['other']"),
         "[gateway]\nlisten = '127.0.0.1:0'\nadmin = '127.0.0.1:0'",
         "[apps.1]\nsignature = 'off'",
+        WHOLE + route("['order']") + APP + "markers = { status = 'from', age = 'age' }",
         "[redis]\nurl = 'embedded'",
         "[redis]\nurl = 'unix:///run/valkey.sock'",
         "[redis]\nurl = 'redis+sentinel://a:1,b:2/service/0'",
