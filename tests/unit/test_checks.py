@@ -162,11 +162,14 @@ def test_two_lookups_that_set_one_variable_may_serve_different_routes() -> None:
     assert [fault.path for fault in found(text)] == ["routes[0].lookups[1]", "routes[0].lookups[2]"]
 
 
-def test_an_expression_with_an_unknown_function_is_a_fault() -> None:
+@pytest.mark.parametrize(
+    "expression", ["lenght(@)", "items[0].lenght(@)", "to_string(lenght(@))", "max_by(@, &lenght(@))"]
+)
+def test_an_expression_with_an_unknown_function_is_a_fault(expression: str) -> None:
     """It compiles, and then every reply of the backend counts as bad."""
-    assert [fault.path for fault in found(changed("lookups.order.variables.status", "lenght(@)"))] == [
-        "lookups.order.variables.status"
-    ]
+    (only,) = found(changed("lookups.order.variables.status", expression))
+    assert only.path == "lookups.order.variables.status"
+    assert "did you mean 'length'?" in only.message
 
 
 SPURIOUS = {
