@@ -38,3 +38,13 @@ def test_call_that_fails_gives_its_place_back() -> None:
             raise ValueError("503")  # noqa: EM101 - the message of a backend
     with bulkhead:
         pass
+
+
+def test_place_that_is_left_is_one_place() -> None:
+    """Else the cap would rise with every call."""
+    bulkhead = Bulkhead(2)
+    with bulkhead:
+        with bulkhead:
+            pass
+        with bulkhead, pytest.raises(Overloaded), bulkhead:
+            pass

@@ -215,6 +215,7 @@ def test_what_the_environment_gives_can_be_sent() -> None:
 [apps.1]
 signature = "off"
 markers = { status = "${X}" }
+forget_on = ["${X}"]
 [backends.crm]
 url = "http://crm"
 [lookups.order]
@@ -223,7 +224,8 @@ request.path = "/${X}"
 request.method = "POST"
 request.query = { q = "${X}" }
 request.headers = { H = "${X}" }
-request.json = ["${X}"]
+request.json = { a = ["${X}"] }
+inputs = ["${X}"]
 variables = { status = "${X}" }
 not_found = { status = "${X}" }
 fallback = { status = "${X}" }
@@ -233,9 +235,10 @@ fallback = { status = "${X}" }
     reply = merge(given.apps[1], [degraded(lookup, Code.TIMEOUT, None, 0.0)])
     assert b'"Body":{"status":"x","x":"fallback"}' in encode(reply)
     assert msgspec.msgpack.encode(map_not_found(lookup)) == msgspec.msgpack.encode({"status": "x"})
+    assert [type(name) for name in (*lookup.inputs, *given.apps[1].forget_on)] == [str, str]
     assert lookup.request is not None
     filled = lookup.request.fill({})
-    assert (filled.target, filled.headers, filled.body) == ("/x?q=x", {"H": "x"}, b'["x"]')
+    assert (filled.target, filled.headers, filled.body) == ("/x?q=x", {"H": "x"}, b'{"a":["x"]}')
 
 
 def test_apps_have_their_tokens_and_markers() -> None:
