@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.catalog import Catalog, compile_catalog, load
-from gateway.core.config import Address, Tokens, environment, read, read_file
+from gateway.core.config import REDIS_URL_VARIABLE, Address, Tokens, environment, read, read_file
 from gateway.core.reading import ConfigFaults, Secret
 from tests.variants import varied
 
@@ -273,3 +273,11 @@ def test_a_secret_is_text_that_does_not_print_itself() -> None:
     """In a list, in a dataclass, in a format with ``!r``; plain ``str`` still has it, to be sent."""
     secret = Secret("s3cret")
     assert (secret, str(secret), f"{secret!r}", repr([secret])) == ("s3cret", "s3cret", "'***'", "['***']")
+
+
+def test_embedded_server_is_the_one_that_the_environment_names() -> None:
+    """``deskgate up`` starts it, and tells gateway and worker where; a server of one's own stays."""
+    environ = {REDIS_URL_VARIABLE: "unix:///run/embedded.sock"}
+    redis = compiled("[redis]\nurl = 'embedded'\nprefix = 'p'", **environ).settings.redis
+    assert (redis.url, redis.prefix) == ("unix:///run/embedded.sock", "p")
+    assert compiled("[redis]\nurl = 'redis://own'", **environ).settings.redis.url == "redis://own"
