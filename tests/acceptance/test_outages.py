@@ -158,7 +158,7 @@ async def test_callback_of_a_killed_worker_is_answered_live_by_another(
     """A worker that is killed costs time, and of that no more than the budget has."""
     config = written(tmp_path, own_place, budget="1.6s")
     roomy = tmp_path / "roomy.toml"  # whoever has the most slots free gets the job
-    roomy.write_text(config.read_text().replace("attempts = 3", "attempts = 3\nconcurrency = 50"))
+    roomy.write_text(own_place.config({"backends.crm.concurrency": 50}, budget="1.6s"))
     crm.put(HANGING)
     async with (
         gateway(own_place.catalog(budget="1.6s")) as running,

@@ -20,8 +20,7 @@ from gateway.core.errors import Code
 from gateway.core.messages import Answer, Job
 from gateway.core.records import Record, record_name, session_name, user_name, user_record_name
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog
 from gateway.forgetting.forget import Forget
 from gateway.front.alone.fleet_else_alone import FleetElseAlone
 from gateway.front.alone.restorer import Restorer
@@ -48,11 +47,9 @@ def own_place(valkey: Valkey, place: Place) -> Place:
     return Place(valkey.url, place.prefix, place.crm_url)
 
 
-def direct(place: Place, *, app: str = "", backend: str = "", lookup: str = "", **knobs: str) -> Catalog:
-    """Return the test configuration with an app that is direct, and what else is to stand in its tables."""
-    text = place.config(**knobs).replace(f"[apps.{APP}]\n", f'[apps.{APP}]\nredis_lost = "direct"\n{app}\n')
-    text = text.replace("[backends.crm]\n", f"[backends.crm]\n{backend}\n") + lookup
-    return compile_catalog(*read(text, place.environ))
+def direct(place: Place, changes: Mapping[str, object] | None = None, /, **knobs: str) -> Catalog:
+    """Return the test configuration with an app that is direct, and what else is changed."""
+    return place.catalog({f"apps.{APP}.redis_lost": "direct", **(changes or {})}, **knobs)
 
 
 async def ask(desk: Desk, session: str = "s1", number: str = "1") -> Heard:
@@ -178,7 +175,7 @@ async def test_equal_callbacks_are_one_call(own_place: Place, valkey: Valkey, de
 
 async def test_full_bulkhead_is_told_at_once(own_place: Place, valkey: Valkey, crm: Crm, desk: Desk) -> None:
     """A gateway asks a backend no more at a time than a worker would; what is too much is not waited for."""
-    catalog = direct(own_place, backend="concurrency = 1", **(ROOMY | {"fresh": "0s", "budget": "2s"}))
+    catalog = direct(own_place, {"backends.crm.concurrency": 1}, **(ROOMY | {"fresh": "0s", "budget": "2s"}))
     async with gateway(catalog) as running:
         here = desk.at(running.callbacks)
         valkey.kill()
@@ -264,8 +261,8 @@ async def test_what_is_waited_for_when_redis_is_lost_is_asked_for_directly(  # n
 
 async def test_redis_is_told_when_it_is_back(own_place: Place, valkey: Valkey, crm: Crm, desk: Desk) -> None:
     """No other gateway needs to ask again. Ages go on, and what events erase is noted as ever."""
-    own = {"app": 'forget_on = ["Session.Closed"]', "lookup": 'share = "user"\n'}
-    catalog = direct(own_place, **own, **ROOMY)
+    own = {f"apps.{APP}.forget_on": ["Session.Closed"], "lookups.order.share": "user"}
+    catalog = direct(own_place, own, **ROOMY)
     valkey.stop()
     with capture_logs() as lines:
         async with gateway(catalog) as running:
@@ -299,7 +296,7 @@ async def test_what_is_forgotten_is_not_brought_back(own_place: Place, valkey: V
     gate.opened.set()
     async with serving(gate.handle) as url:
         place = Place(own_place.redis_url, own_place.prefix, url)
-        catalog = direct(place, app='forget_on = ["Session.Closed"]', **ROOMY)
+        catalog = direct(place, {f"apps.{APP}.forget_on": ["Session.Closed"]}, **ROOMY)
         with capture_logs() as lines:
             async with gateway(catalog) as running:
                 here = desk.at(running.callbacks)
@@ -325,14 +322,12 @@ async def test_what_is_forgotten_is_not_brought_back(own_place: Place, valkey: V
 
 async def test_backends_are_opened_only_for_apps_that_are_direct(place: Place) -> None:
     """A Python lookup's module need not be where gateways run, unless they shall make the lookup."""
-    text = place.config()
-    text = text[: text.index("[[routes]]")]
-    text += '[lookups.order]\npython = "nowhere_to_be_found:order"\nvariables = { order_id = "id" }\n'
-    async with gateway(compile_catalog(*read(text, place.environ))) as running:
+    order = {"python": "nowhere_to_be_found:order", "variables": {"order_id": "id"}}
+    changes = {"routes": None, "backends": None, "lookups": {"order": order}}
+    async with gateway(place.catalog(changes)) as running:
         assert {type(asker) for asker in running.askers.values()} == {FleetAsker}
-    text = text.replace(f"[apps.{APP}]\n", f'[apps.{APP}]\nredis_lost = "direct"\n')
     with pytest.raises(ImportError):
-        async with gateway(compile_catalog(*read(text, place.environ))):
+        async with gateway(direct(place, changes)):
             pass
 
 

@@ -14,8 +14,7 @@ from redis.asyncio import Redis
 from gateway.core.errors import QueueUnavailable
 from gateway.core.records import Record, record_name, session_name
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog
 from gateway.forgetting.erase import Whom, erase
 from gateway.forgetting.forget import Forget
 from gateway.front.app import Gateway, gateway
@@ -36,7 +35,7 @@ OTHER_APP = 1400000002
 
 def sharing(place: Place, **knobs: str) -> Catalog:
     """Return the test configuration with a lookup of orders that the user's sessions share."""
-    return compile_catalog(*read(place.config(**knobs) + 'share = "user"\n', place.environ))
+    return place.catalog({"lookups.order.share": "user"}, **knobs)
 
 
 async def ask(desk: Desk, session: str, user: str = "user517", number: str = "1") -> Heard:

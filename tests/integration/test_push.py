@@ -17,7 +17,7 @@ from gateway.core.records import Record, record_name
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
 from gateway.queue.hand_off import Asked, HandOff
-from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted
+from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted, server_ms
 from gateway.records.memory import Sessions
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -274,7 +274,9 @@ async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(p
             assert stale.state is State.REVALIDATING
             await begin(side, 3)
         lane = open_lane(catalog, "crm", side.link)
-        await asyncio.sleep(0.02)  # the dead one's deadline is 1 ms away, and told in steps of 10
+        dead = server_ms(await redis.time()) + 20.0  # the deadline is 1 ms away, and told in steps of 10
+        while server_ms(await redis.time()) < dead:
+            pass
         taken = await lane.give_back.sweep(slots=3, running=0)
         await lane.backend.close()
     assert [one.job_id.split(":")[1] for one in taken] == ["t3", "t2", "t1"]

@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog
 from gateway.front.app import gateway
 from gateway.queue.jobs import State
 from gateway.tools.processes import Valkey
@@ -26,8 +25,7 @@ HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
 
 def revalidating(place: Place) -> Catalog:
     """Return the test configuration with a lookup of orders whose records are refreshed at each use."""
-    text = place.config(fresh="0s") + 'stale_while_revalidate = "60s"\n'
-    return compile_catalog(*read(text, place.environ))
+    return place.catalog({"lookups.order.stale_while_revalidate": "60s"}, fresh="0s")
 
 
 async def ask(desk: Desk) -> Heard:

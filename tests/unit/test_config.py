@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from gateway.declared.catalog import Catalog, compile_catalog, load
-from gateway.declared.config import Address, Tokens, environment, read, read_file
+from gateway.declared.config import REDIS_URL_VARIABLE, Address, Tokens, environment, read, read_file
 from gateway.declared.reading import ConfigFaults, Secret
+from tests.variants import varied
 
 SAMPLE = Path(__file__).parents[2] / "ops" / "deskgate.toml"
 SAMPLE_ENVIRON = {
@@ -176,7 +177,7 @@ def test_every_fault_of_a_file_is_reported_at_once_each_with_its_place() -> None
         (BACKEND + "auth = { type = 'bearer' }", "backends.crm.auth.token: missing"),
         (BACKEND + "auth = {}", "backends.crm.auth.type: must be one of none, bearer,"),
         (
-            WHOLE.replace('"/o"', '"/o", method = "DELETE"'),
+            varied(WHOLE, {"lookups.order.request.method": "DELETE"}),
             "lookups.order.request.method: invalid enum value 'DELETE'",
         ),
     ],
@@ -272,3 +273,11 @@ def test_a_secret_is_text_that_does_not_print_itself() -> None:
     """In a list, in a dataclass, in a format with ``!r``; plain ``str`` still has it, to be sent."""
     secret = Secret("s3cret")
     assert (secret, str(secret), f"{secret!r}", repr([secret])) == ("s3cret", "s3cret", "'***'", "['***']")
+
+
+def test_embedded_server_is_the_one_that_the_environment_names() -> None:
+    """``deskgate up`` starts it, and tells gateway and worker where; a server of one's own stays."""
+    environ = {REDIS_URL_VARIABLE: "unix:///run/embedded.sock"}
+    redis = compiled("[redis]\nurl = 'embedded'\nprefix = 'p'", **environ).settings.redis
+    assert (redis.url, redis.prefix) == ("unix:///run/embedded.sock", "p")
+    assert compiled("[redis]\nurl = 'redis://own'", **environ).settings.redis.url == "redis://own"

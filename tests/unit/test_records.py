@@ -2,7 +2,9 @@
 
 import re
 
-from gateway.core.records import Known, record_name
+import pytest
+
+from gateway.core.records import Known, record_name, session_name, session_of, user_name, user_record_name
 
 SESSION = "207cac25-f49e-4ada-9c9f-301cea31dcf2"
 
@@ -24,6 +26,8 @@ def test_the_name_never_changes() -> None:
     """Records outlive a release: another digest would forget every last known answer at once."""
     name = record_name(1400000001, SESSION, "order", "v1", {"orderId": "1", "user": "é"})
     assert name == f"1400000001:{SESSION}:order:9b6256c6b6f5b6edb22993c81e4d0455"
+    shared = user_record_name(1400000001, "user517", "order", "v1", {"orderId": "1", "user": "é"})
+    assert shared == "1400000001:user=user517:order:9b6256c6b6f5b6edb22993c81e4d0455"
 
 
 def test_a_session_that_a_key_cannot_show_plainly_is_a_digest() -> None:
@@ -40,3 +44,13 @@ def test_an_age_is_never_negative() -> None:
     assert Known({}, 100.0).age(90.0) == 0.0
     assert Known({}, 100.0).age(100.0) == 0.0
     assert Known({}, 100.0).age(142.5) == 42.5
+
+
+@pytest.mark.parametrize("who", ["s1", "a:b", "x" * 65])
+def test_records_are_found_by_whose_they_are(who: str) -> None:
+    """To forget a session or a user, all names that begin so are erased: other names would be left."""
+    own, shared = (name(7, who, "order", "v1", {"id": "1"}) for name in (record_name, user_record_name))
+    assert (session_of(own), session_of(shared)) == (session_name(7, who), user_name(7, who))
+    assert own.startswith("7:")
+    assert shared.startswith("7:user=")
+    assert len({session_name(7, who), user_name(7, who), session_name(8, who), user_name(8, who)}) == 4
