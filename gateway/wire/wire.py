@@ -13,7 +13,7 @@ import hiredis
 from redis.asyncio.connection import Connection
 from redis.exceptions import ReadOnlyError
 
-from gateway.wire.connection import Inbox
+from gateway.wire.connection import Inbox, transport_of
 
 Command = Sequence[bytes | str | int | float]
 Told = Callable[[Any], None]
@@ -27,8 +27,9 @@ class Wire:
         """Take a connection that is open, and the seconds that any one command may take."""
         self._connection = connection
         self._timeout = timeout
-        if connection._writer is not None:  # noqa: SLF001 - redis-py has no word for it
-            connection._writer.transport.set_write_buffer_limits(high=0)  # noqa: SLF001 - uvloop sends at once
+        self._transport = transport_of(connection)
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high=0)  # uvloop then sends at once
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
         self._waiting: deque[tuple[Told, float]] = deque()
@@ -55,15 +56,14 @@ class Wire:
 
     def flush(self) -> None:
         """Send what has been held back until now."""
-        writer = self._connection._writer  # noqa: SLF001 - redis-py writes one command at a time
-        if not self._unsent or writer is None:
+        if not self._unsent or self._transport is None:
             return
-        if writer.transport.is_closing():  # the reader hears of it in a moment; uvloop raises on a write
+        if self._transport.is_closing():  # the reader hears of it in a moment; uvloop raises on a write
             self.fail(ConnectionError("the connection was closed"))
             return
         data = b"".join(self._unsent)
         self._unsent.clear()
-        writer.write(data)
+        self._transport.write(data)
 
     async def read(self) -> None:
         """Hand answers to their callers until the connection breaks; raise why."""
@@ -77,7 +77,10 @@ class Wire:
             raise self._broken or error from None
 
     def fail(self, error: BaseException) -> None:
-        """Break the wire: every caller gets ``error``. Nothing is sent again; who may repeat, knows it."""
+        """Break the wire: every caller gets ``error``.
+
+        Nothing is sent again. Only a caller knows whether its command is safe to repeat.
+        """
         self._broken = error
         if self._watch is not None:
             self._watch.cancel()
@@ -85,8 +88,8 @@ class Wire:
         while self._waiting:
             told, _ = self._waiting.popleft()
             told(_copied(error))
-        if self._connection._writer is not None:  # noqa: SLF001 - redis-py has no word for it
-            self._connection._writer.transport.abort()  # noqa: SLF001
+        if self._transport is not None:
+            self._transport.abort()
 
     def _take(self, answer: object) -> None:
         if isinstance(answer, ReadOnlyError):  # the master no longer: find out who is
