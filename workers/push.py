@@ -9,10 +9,10 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
-import msgspec
 from arq import Worker
 
 from gateway.core.errors import QueueUnavailable
+from gateway.core.packing import UNREADABLE
 from gateway.queue.finish import handed
 from gateway.queue.jobs import Taken
 from gateway.telemetry import events
@@ -119,7 +119,7 @@ class PushWorker(Worker):
     def _receive(self, message: bytes) -> None:
         try:
             jobs = handed(message)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             events.job_unreadable(lane=self.lane.name, error=error)
         else:
             for taken in jobs:

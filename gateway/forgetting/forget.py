@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.errors import QueueUnavailable
+from gateway.core.packing import UNREADABLE
 from gateway.queue.jobs import server_ms
 from gateway.records.memory import Sessions
 from gateway.telemetry import events
@@ -81,7 +82,7 @@ class Forget:
         """Forget whom a message names; return when it was told."""
         try:
             at_ms, names = _told.decode(message)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             events.forget_unreadable(error=error)
             return 0.0
         self._sessions.erase(names, at_ms)

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from gateway.core.messages import Job
+from gateway.core.packing import pack
 from gateway.core.records import session_of
 from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, LANE_LIMIT, State, Wanted, server_ms
 from gateway.wire.keys import Keys
@@ -13,8 +12,6 @@ from gateway.wire.link import RedisLink, Script
 
 _BEGIN = Script("gateway.queue", "begin")
 _STATES = tuple(State)
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Begun(NamedTuple):
@@ -38,7 +35,7 @@ class Begin:
         """Take the channel on which the answers shall come."""
         self._link = link
         self._keys = keys
-        self._reply_to = _encode(channel)
+        self._reply_to = pack(channel)
         self._head = (channel, keys.waiters(""), int(JOB_KEPT * 1000), LANE_LIMIT, int(CLAIM_MARGIN * 1000))
 
     def __call__(
@@ -79,7 +76,7 @@ class Begin:
             int(revalidate * 1000) if awaited else -1,
             int(late * 1000),
             self.job_id(job),
-            _encode(job) + self._reply_to,
+            pack(job) + self._reply_to,
             job.user_record and keys.record(job.user_record),
             keys.session(session_of(job.record)) if indexed else "",
             int(indexed * 1000),

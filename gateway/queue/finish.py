@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.core.messages import Answer
+from gateway.core.packing import UNREADABLE, pack
 from gateway.core.records import Record
 from gateway.queue.jobs import (
     CLAIM_MARGIN,
@@ -31,7 +32,6 @@ _WORTH = 1.25
 
 _FINISH = Script("gateway.queue", "finish", "take")
 _SWEEP = Script("gateway.queue", "sweep", "take")
-_encode = msgspec.msgpack.Encoder().encode
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _handed = msgspec.msgpack.Decoder(tuple[float, list[tuple[str, int, msgspec.Raw]]])
 
@@ -57,8 +57,8 @@ class Finished(NamedTuple):
         answer = msgspec.structs.replace(self.answer, age_ms=age_ms)
         record = b""
         if not answer.code:
-            record = _encode(Record(self.ahead_ms + self.at * 1000, answer.variables, self.envelope.job.user))
-        return answer.job_id, _encode(answer), record, max(1, int(self.kept * 1000)), self.envelope.reply_to
+            record = pack(Record(self.ahead_ms + self.at * 1000, answer.variables, self.envelope.job.user))
+        return answer.job_id, pack(answer), record, max(1, int(self.kept * 1000)), self.envelope.reply_to
 
 
 class Finish:
@@ -167,5 +167,5 @@ def _taken(flat: Sequence[Any], ahead_ms: float) -> list[Taken]:
 def _envelope(body: bytes | msgspec.Raw) -> Envelope | None:
     try:
         return _envelopes.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except UNREADABLE:
         return None

@@ -11,6 +11,7 @@ from uuid import uuid4
 import msgspec
 
 from gateway.core.messages import Answer
+from gateway.core.packing import UNREADABLE
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -133,7 +134,7 @@ class Replies:
     def _receive(self, data: bytes) -> None:
         try:
             answers = _decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             events.answer_unreadable(error=error)
         else:
             for answer in answers:
