@@ -13,10 +13,11 @@ from arq import Worker
 
 from gateway.core.errors import QueueUnavailable
 from gateway.core.packing import UNREADABLE
+from gateway.process.backoff import Backoff
 from gateway.queue.finish import handed
 from gateway.queue.jobs import Taken
 from gateway.telemetry import events
-from gateway.wire.connection import OUTAGE, backoff
+from gateway.wire.connection import OUTAGE
 from gateway.wire.subscription import Subscription
 from workers.jobs import Lane, run
 
@@ -47,7 +48,7 @@ class PushWorker(Worker):
         """Take and run jobs until cancelled, through any outage of Redis."""
         self.ctx["redis"] = self.pool
         await self._handed.start(_PATIENCE)
-        attempt = 0
+        backoff = Backoff()
         try:
             while True:
                 await self._handed.present.wait()
@@ -57,10 +58,9 @@ class PushWorker(Worker):
                     await self._sweep()
                     self.registered.set()
                     await self.heart_beat()
-                    attempt = 0
+                    backoff.reset()
                 except (*OUTAGE, QueueUnavailable):  # the link has logged the loss
-                    await asyncio.sleep(backoff(attempt))
-                    attempt += 1
+                    await backoff.pause()
                     continue
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SWEEP_EVERY):

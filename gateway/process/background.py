@@ -21,14 +21,17 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    def cancel(self) -> None:
+        """Cancel every task that runs, and wait for none of them."""
+        for task in list(self._tasks):
+            task.cancel()
+
     async def close(self, grace: float = 0.0) -> None:
         """Wait ``grace`` seconds for the tasks that run, then cancel the rest and wait for their end."""
-        tasks = list(self._tasks)
-        if tasks and grace > 0:
-            await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._tasks and grace > 0:
+            await asyncio.wait(self._tasks, timeout=grace)
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def __len__(self) -> int:
         """Return the number of tasks that run."""

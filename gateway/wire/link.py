@@ -12,10 +12,10 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from gateway.core.errors import QueueUnavailable
+from gateway.process.backoff import Backoff
 from gateway.telemetry import events
 from gateway.wire.connection import (
     OUTAGE,
-    backoff,
     close_redis,
     connect,
     dedicated_connection,
@@ -116,14 +116,14 @@ class RedisLink:
             self._wire.send(command, told)
 
     async def _stay_connected(self) -> None:
-        attempt = 0
+        backoff = Backoff()
         while True:
             connection = dedicated_connection(self.redis)
             try:
                 await connect(connection, self.timeout)
                 self._wire = Wire(connection, self.timeout)
                 self._note_present()
-                attempt = 0
+                backoff.reset()
                 await self._wire.read()
             except OUTAGE as error:
                 self._note_lost(error)
@@ -131,8 +131,7 @@ class RedisLink:
                 self._wire = None
                 self.present.clear()
                 await hang_up(connection)
-            await asyncio.sleep(backoff(attempt))
-            attempt += 1
+            await backoff.pause()
 
     def _note_present(self) -> None:
         self.present.set()
