@@ -10,8 +10,8 @@ from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
 from gateway.declared.catalog import Catalog
 from gateway.lookups.ask import Asking
-from gateway.queue.finish import Finish, Finished
-from gateway.queue.jobs import JOB_KEPT, Envelope, Taken
+from gateway.queue.finish import WorkerSide
+from gateway.queue.jobs import JOB_KEPT, Envelope, Taken, server_ms
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -31,20 +31,22 @@ class Lane(Asking):
         self.link = link
         self.keys = Keys(catalog.settings.redis.prefix)
         self.channel = self.keys.jobs(uuid4().hex)
-        self.give_back = Finish(link, self.keys, name, self.channel, self.longest_job)
+        self.queue = WorkerSide(link, self.keys, name, self.channel, self.longest_job)
 
     @property
     def longest_job(self) -> float:
         """Seconds that a job may run: to its deadline, and one attempt beyond."""
         return self.catalog.settings.gateway.budget + self.late
 
-    async def finish(self, finished: Finished) -> Taken | None:
-        """Record and push an answer, outlasting an outage of Redis; raise QueueUnavailable at last.
+    async def finish(
+        self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool
+    ) -> Taken | None:
+        """Finish a job as :meth:`WorkerSide.finish` does, and try for as long as Redis could still use it.
 
-        Return the slot's next job, if it wants any.
+        Raise QueueUnavailable at last.
         """
         try:
-            return await self.give_back(finished)
+            return await self.queue.finish(taken, answer, at, kept, wants=wants)
         except QueueUnavailable:
             again = AsyncRetrying(
                 retry=retry_if_exception_type(QueueUnavailable),
@@ -52,21 +54,20 @@ class Lane(Asking):
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 reraise=True,
             )
-            return await again(self.give_back, finished._replace(wants=False))
+            return await again(self.queue.finish, taken, answer, at, kept, wants=False)
 
 
 async def run_lookup(ctx: dict[str, Any], envelope: Envelope) -> None:
     """Run one job of ``ctx["lane"]``: the function that arq's own worker calls."""
     lane: Lane = ctx["lane"]
-    seconds, microseconds = await lane.link.execute("TIME")
-    ahead_ms = int(seconds) * 1000 + int(microseconds) / 1000 - time.monotonic() * 1000
+    ahead_ms = server_ms(await lane.link.execute("TIME")) - time.monotonic() * 1000
     await run(lane, envelope, Taken(ctx["job_id"], ctx["job_try"], envelope, ahead_ms), wants=False)
 
 
 async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> Taken | None:
-    """Run one job and give its answer back; return its slot's next one, if it ``wants`` any.
+    """Run one job and give its answer back; return its slot's next job, if it ``wants`` one.
 
-    A job that nobody waits for, a refresh or one past its deadline, is asked once, for its record's sake.
+    A job that no callback waits for is asked once, for its record: a refresh, or a job past its deadline.
     Raise QueueUnavailable when the answer could not be given back.
     """
     job, begun = envelope.job, time.monotonic()
@@ -80,10 +81,10 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
         answer, attempts = await lane.ask(job, taken.job_id, left if left > 0 else lane.late, awaited=awaited)
     at = time.monotonic()
     took = at - begun
-    lane.give_back.took(took)
+    lane.queue.note_run(took)
     lookup = lane.catalog.lookups.get(job.lookup)
     kept = lookup.kept if lookup else 0.0
-    following = await lane.finish(Finished(envelope, answer, kept, at, taken.ahead_ms, wants))
+    following = await lane.finish(taken, answer, at, kept, wants=wants)
     waited = (now_ms - envelope.enqueued_ms) / 1000
     lane.log_finished(job, answer, attempts, waited=waited, took=took, left=left)
     return following

@@ -75,7 +75,7 @@ class PushWorker(Worker):
         """
         self._draining = True
         with suppress(QueueUnavailable):
-            await self.lane.give_back.leave()
+            await self.lane.queue.leave()
         if self._slots:
             await asyncio.wait(self._slots, timeout=grace)
         left = [slot for slot in self._slots if not slot.done()]
@@ -92,7 +92,7 @@ class PushWorker(Worker):
     @property
     def _running(self) -> int:
         """Jobs that take a slot: not those whose finish is on its way, for which Redis hands out others."""
-        return len(self._at_work) - len(self._backlog) - self.lane.give_back.under_way
+        return len(self._at_work) - len(self._backlog) - self.lane.queue.finishing
 
     def _listening(self) -> None:
         self._subscriptions += 1
@@ -108,7 +108,7 @@ class PushWorker(Worker):
         ended: set[str] = set()
         self._ended = ended
         try:
-            swept = await self.lane.give_back.sweep(self.max_jobs, running, has)
+            swept = await self.lane.queue.sweep(self.max_jobs, running, has)
         finally:
             self._ended = None
         self._connected = connected

@@ -16,8 +16,8 @@ from redis.exceptions import ReadOnlyError
 from gateway.wire.connection import Inbox, transport_of
 
 Command = Sequence[bytes | str | int | float]
-Told = Callable[[Any], None]
-"""Takes an answer, or an exception in its place; must not raise."""
+Take = Callable[[Any], None]
+"""Takes the answer to a command, or an exception in its place; must not raise."""
 
 
 class Wire:
@@ -32,7 +32,7 @@ class Wire:
             self._transport.set_write_buffer_limits(high=0)  # uvloop then sends at once
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
-        self._waiting: deque[tuple[Told, float]] = deque()
+        self._waiting: deque[tuple[Take, float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._broken: BaseException | None = None
 
@@ -41,16 +41,16 @@ class Wire:
         """Whether no answer can come any more."""
         return self._broken is not None
 
-    def send(self, command: Command, told: Told) -> None:
-        """Send a command at the end of the turn; ``told`` gets its answer, or what went wrong."""
+    def send(self, command: Command, take: Take) -> None:
+        """Send a command at the end of the turn; ``take`` gets its answer, or what went wrong."""
         if self._broken is not None:
-            told(_copied(self._broken))
+            take(_copied(self._broken))
             return
         if not self._unsent:
             self._loop.call_soon(self.flush)
         self._unsent.append(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type] # stubs: a 1-tuple
         deadline = self._loop.time() + self._timeout
-        self._waiting.append((told, deadline))
+        self._waiting.append((take, deadline))
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._check)
 
@@ -86,16 +86,16 @@ class Wire:
             self._watch.cancel()
         self._unsent.clear()
         while self._waiting:
-            told, _ = self._waiting.popleft()
-            told(_copied(error))
+            take, _ = self._waiting.popleft()
+            take(_copied(error))
         if self._transport is not None:
             self._transport.abort()
 
     def _take(self, answer: object) -> None:
         if isinstance(answer, ReadOnlyError):  # the master no longer: find out who is
             raise answer
-        told, _ = self._waiting.popleft()
-        told(answer)
+        take, _ = self._waiting.popleft()
+        take(answer)
 
     def _check(self) -> None:
         """Break the wire when its oldest command has waited too long; one timer watches them all."""

@@ -100,7 +100,7 @@ class Direct:
     async def _settle(self, one: Asked, deadline: float) -> None:
         answer = await self.answer(one.want.job, deadline)
         if answer is not None:
-            one.settle(answer)
+            one.take(answer)
 
     def _begin(self, job: Job, deadline: float) -> asyncio.Task[Answer]:
         flight = asyncio.create_task(self._ask(job, deadline))
