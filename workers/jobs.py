@@ -9,8 +9,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
 from gateway.lookups.ask import GuardedBackend
-from gateway.queue.finish import Finish, Finished
-from gateway.queue.jobs import JOB_KEPT, Envelope, Taken
+from gateway.queue.finish import WorkerSide
+from gateway.queue.jobs import JOB_KEPT, Envelope, Taken, server_ms
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -34,15 +34,17 @@ class Lane:
         self.longest_job = budget + backend.overrun
         """Seconds that a job may run: to its deadline, and one attempt beyond."""
         self.channel = keys.jobs(uuid4().hex)
-        self.give_back = Finish(link, keys, self.name, self.channel, self.longest_job)
+        self.queue = WorkerSide(link, keys, self.name, self.channel, self.longest_job)
 
-    async def finish(self, finished: Finished) -> Taken | None:
-        """Record and push an answer, outlasting an outage of Redis; raise QueueUnavailable at last.
+    async def finish(
+        self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool
+    ) -> Taken | None:
+        """Finish a job as :meth:`WorkerSide.finish` does, and try for as long as Redis could still use it.
 
-        Return the slot's next job, if it wants any.
+        Raise QueueUnavailable at last.
         """
         try:
-            return await self.give_back(finished)
+            return await self.queue.finish(taken, answer, at, kept, wants=wants)
         except QueueUnavailable:
             again = AsyncRetrying(
                 retry=retry_if_exception_type(QueueUnavailable),
@@ -50,21 +52,20 @@ class Lane:
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 reraise=True,
             )
-            return await again(self.give_back, finished._replace(wants=False))
+            return await again(self.queue.finish, taken, answer, at, kept, wants=False)
 
 
 async def run_lookup(ctx: dict[str, Any], envelope: Envelope) -> None:
     """Run one job of ``ctx["lane"]``: the function that arq's own worker calls."""
     lane: Lane = ctx["lane"]
-    seconds, microseconds = await lane.link.execute("TIME")
-    ahead_ms = int(seconds) * 1000 + int(microseconds) / 1000 - time.monotonic() * 1000
+    ahead_ms = server_ms(await lane.link.execute("TIME")) - time.monotonic() * 1000
     await run(lane, envelope, Taken(ctx["job_id"], ctx["job_try"], envelope, ahead_ms), wants=False)
 
 
 async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> Taken | None:
-    """Run one job and give its answer back; return its slot's next one, if it ``wants`` any.
+    """Run one job and give its answer back; return its slot's next job, if it ``wants`` one.
 
-    A job that nobody waits for, a refresh or one past its deadline, is asked once, for its record's sake.
+    A job that no callback waits for is asked once, for its record: a refresh, or a job past its deadline.
     Raise QueueUnavailable when the answer could not be given back.
     """
     job, begun = envelope.job, time.monotonic()
@@ -79,9 +80,8 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
         answer, attempts = await lane.backend.ask(job, taken.job_id, left_to_ask, awaited=awaited)
     at = time.monotonic()
     took = at - begun
-    lane.give_back.took(took)
-    kept = lane.backend.kept(job)
-    following = await lane.finish(Finished(envelope, answer, kept, at, taken.ahead_ms, wants))
+    lane.queue.note_run(took)
+    following = await lane.finish(taken, answer, at, lane.backend.kept(job), wants=wants)
     waited = (now_ms - envelope.enqueued_ms) / 1000
     lane.backend.tell_finished(job, answer, attempts, queued=waited, took=took, left=left)
     return following

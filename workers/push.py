@@ -9,14 +9,15 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
-import msgspec
 from arq import Worker
 
 from gateway.core.errors import QueueUnavailable
+from gateway.core.packing import UNREADABLE
+from gateway.process.backoff import Backoff
 from gateway.queue.finish import handed
 from gateway.queue.jobs import Taken
 from gateway.telemetry import events
-from gateway.wire.connection import OUTAGE, backoff
+from gateway.wire.connection import OUTAGE
 from gateway.wire.subscription import Subscription
 from workers.jobs import Lane, run
 
@@ -47,7 +48,7 @@ class PushWorker(Worker):
         """Take and run jobs until cancelled, through any outage of Redis."""
         self.ctx["redis"] = self.pool
         await self._handed.start(_PATIENCE)
-        attempt = 0
+        backoff = Backoff()
         try:
             while True:
                 await self._handed.present.wait()
@@ -57,10 +58,9 @@ class PushWorker(Worker):
                     await self._sweep()
                     self.registered.set()
                     await self.heart_beat()
-                    attempt = 0
+                    backoff.reset()
                 except (*OUTAGE, QueueUnavailable):  # the link has logged the loss
-                    await asyncio.sleep(backoff(attempt))
-                    attempt += 1
+                    await backoff.pause()
                     continue
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SWEEP_EVERY):
@@ -75,7 +75,7 @@ class PushWorker(Worker):
         """
         self._draining = True
         with suppress(QueueUnavailable):
-            await self.lane.give_back.leave()
+            await self.lane.queue.leave()
         if self._slots:
             await asyncio.wait(self._slots, timeout=grace)
         left = [slot for slot in self._slots if not slot.done()]
@@ -92,7 +92,7 @@ class PushWorker(Worker):
     @property
     def _running(self) -> int:
         """Jobs that take a slot: not those whose finish is on its way, for which Redis hands out others."""
-        return len(self._at_work) - len(self._backlog) - self.lane.give_back.under_way
+        return len(self._at_work) - len(self._backlog) - self.lane.queue.finishing
 
     def _listening(self) -> None:
         self._subscriptions += 1
@@ -108,7 +108,7 @@ class PushWorker(Worker):
         ended: set[str] = set()
         self._ended = ended
         try:
-            swept = await self.lane.give_back.sweep(self.max_jobs, running, has)
+            swept = await self.lane.queue.sweep(self.max_jobs, running, has)
         finally:
             self._ended = None
         self._connected = connected
@@ -119,7 +119,7 @@ class PushWorker(Worker):
     def _receive(self, message: bytes) -> None:
         try:
             jobs = handed(message)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             events.job_unreadable(lane=self.lane.name, error=error)
         else:
             for taken in jobs:

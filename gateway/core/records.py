@@ -6,7 +6,8 @@ from hashlib import blake2b
 
 import msgspec
 
-_encode = msgspec.msgpack.Encoder().encode
+from gateway.core.packing import pack
+
 _PLAIN = re.compile(r"[A-Za-z0-9_.@-]{1,64}", re.ASCII)
 
 
@@ -39,7 +40,7 @@ def record_name(app: int, session: str, lookup: str, version: str, inputs: Mappi
     session stays readable for whoever looks into Redis; one that a key cannot show plainly is replaced by its
     digest.
     """
-    digest = blake2b(_encode((version, sorted(inputs.items()))), digest_size=16).hexdigest()
+    digest = blake2b(pack((version, sorted(inputs.items()))), digest_size=16).hexdigest()
     return f"{app}:{_plain(session)}:{lookup}:{digest}"
 
 
@@ -49,7 +50,7 @@ def user_record_name(app: int, user: str, lookup: str, version: str, inputs: Map
     It is :func:`record_name`'s with ``user=`` before the user: no session's name has a ``=``, so none passes
     for a user, whatever it is called.
     """
-    digest = blake2b(_encode((version, sorted(inputs.items()))), digest_size=16).hexdigest()
+    digest = blake2b(pack((version, sorted(inputs.items()))), digest_size=16).hexdigest()
     return f"{app}:user={_plain(user)}:{lookup}:{digest}"
 
 

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Job
+from gateway.core.packing import UNREADABLE
 from gateway.core.records import session_name, session_of, user_name
 from gateway.forgetting.forget import FORGET, VOID_KEPT, forget_arguments
 from gateway.queue.jobs import Envelope, arq_keys
@@ -119,7 +120,7 @@ class _Erasing:
             for key, data in zip(page, await self._redis.mget(page), strict=True):
                 try:
                     yield key.decode().removeprefix(_JOBS), _envelopes.decode(data or b"").job
-                except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                except UNREADABLE:
                     continue
 
     async def _pages(self, pattern: str) -> AsyncIterator[list[bytes]]:

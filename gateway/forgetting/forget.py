@@ -1,16 +1,17 @@
 """Forgetting: a session's records erased in Redis, and in the memory of every gateway at once."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from gateway.core.errors import QueueUnavailable
+from gateway.core.packing import UNREADABLE
+from gateway.process.background import Background
+from gateway.process.backoff import Backoff
 from gateway.queue.jobs import server_ms
 from gateway.records.memory import Sessions
 from gateway.telemetry import events
-from gateway.wire.connection import backoff
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink, Script
 from gateway.wire.subscription import Subscription
@@ -45,7 +46,7 @@ class Forget:
         self.subscription = Subscription(link, keys.forget(), self._receive, self._listening)
         self._since = 0.0  # all that was told until then is done; ms on the Redis server's clock
         self._unbroken = False  # whether whatever is told after that is heard
-        self._catching_up: asyncio.Task[None] | None = None
+        self._catching_up = Background()
 
     async def __call__(self, name: str) -> int:
         """Forget a session everywhere; return how many of its records Redis held. Raise QueueUnavailable.
@@ -68,9 +69,7 @@ class Forget:
     async def close(self) -> None:
         """Listen no longer."""
         await self.subscription.close()
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-            await asyncio.gather(self._catching_up, return_exceptions=True)
+        await self._catching_up.close()
 
     def _receive(self, message: bytes) -> None:
         at_ms = self._do(message)
@@ -81,7 +80,7 @@ class Forget:
         """Forget whom a message names; return when it was told."""
         try:
             at_ms, names = _told.decode(message)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             events.forget_unreadable(error=error)
             return 0.0
         self._sessions.erase(names, at_ms)
@@ -89,13 +88,12 @@ class Forget:
 
     def _listening(self) -> None:
         self._unbroken = False
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-        self._catching_up = asyncio.create_task(self._catch_up())
+        self._catching_up.cancel()
+        self._catching_up.start(self._catch_up())
 
     async def _catch_up(self) -> None:
         """Do what was told while nobody listened here."""
-        attempt = 0
+        backoff = Backoff()
         while True:
             await self._link.present.wait()
             try:
@@ -104,8 +102,7 @@ class Forget:
                 else:  # the first time: there is nothing in memory to forget
                     self._since = server_ms(await self._link.execute("TIME"))
             except QueueUnavailable:
-                await asyncio.sleep(backoff(attempt))
-                attempt += 1
+                await backoff.pause()
             else:
                 self._unbroken = True
                 return

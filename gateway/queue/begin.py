@@ -1,11 +1,10 @@
-"""Begin: lookups handed to Redis, all in one round trip."""
+"""Begin: lookups handed to Redis, all in one round trip. The call of begin.lua, and its reply."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from gateway.core.messages import Job
+from gateway.core.packing import pack
 from gateway.core.records import session_of
 from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, LANE_LIMIT, State, Wanted, server_ms
 from gateway.wire.keys import Keys
@@ -14,49 +13,41 @@ from gateway.wire.link import RedisLink, Script
 _BEGIN = Script("gateway.queue", "begin")
 _STATES = tuple(State)
 
-_encode = msgspec.msgpack.Encoder().encode
-
 
 class Begun(NamedTuple):
-    """What became of a lookup: the record as Redis holds it, and the job's id; ``b""`` for none.
+    """begin.lua's reply about one lookup: its record as Redis holds it, and its job's id; ``b""`` for none.
 
-    In place of a refused job's id stands how many are on its lane. ``of_user`` is the user's record,
-    ``now_ms`` the time on the Redis server's clock.
+    A refused lookup has no job: in place of the id stands the number of jobs on its lane. ``of_user`` is the
+    user's record.
     """
 
     state: State
     record: bytes
     job: bytes | int
     of_user: bytes
-    now_ms: float
 
 
-class Begin:
-    """A gateway process's way to begin.lua."""
+class BeginScript:
+    """begin.lua, as one gateway process calls it."""
 
     def __init__(self, link: RedisLink, keys: Keys, channel: str) -> None:
         """Take the channel on which the answers shall come."""
         self._link = link
         self._keys = keys
-        self._reply_to = _encode(channel)
+        self._reply_to = pack(channel)
         self._head = (channel, keys.waiters(""), int(JOB_KEPT * 1000), LANE_LIMIT, int(CLAIM_MARGIN * 1000))
 
-    def __call__(
-        self, wanted: Sequence[tuple[Wanted, float]], told: Callable[[list[Begun] | Exception], None]
-    ) -> None:
-        """Begin lookups, each with the seconds to its deadline.
+    async def run(self, wanted: Sequence[tuple[Wanted, float]]) -> tuple[float, list[Begun]]:
+        """Begin lookups, each with the seconds to its deadline; raise QueueUnavailable.
 
-        ``told`` gets what became of each, in order, or what went wrong with them all.
+        Return the time on the Redis server's clock, in ms, and the state of each lookup, in order.
         """
         names: list[str] = []
         arguments: list[bytes | str | float] = [*self._head]
         for want, left in wanted:
             self._add(names, arguments, want, left)
-
-        def replied(reply: Sequence[Any] | Exception) -> None:
-            told(reply if isinstance(reply, Exception) else _begun(reply))
-
-        self._link.submit(_BEGIN, names, arguments, replied)
+        reply = await self._link.run(_BEGIN, names, arguments)
+        return server_ms(reply), _begun(reply)
 
     def job_id(self, job: Job) -> str:
         """Return the id that ``job`` gets, when it is begun and no other is joined."""
@@ -79,7 +70,7 @@ class Begin:
             int(revalidate * 1000) if awaited else -1,
             int(late * 1000),
             self.job_id(job),
-            _encode(job) + self._reply_to,
+            pack(job) + self._reply_to,
             job.user_record and keys.record(job.user_record),
             keys.session(session_of(job.record)) if indexed else "",
             int(indexed * 1000),
@@ -87,9 +78,6 @@ class Begin:
 
 
 def _begun(reply: Sequence[Any]) -> list[Begun]:
-    """Return what a reply of begin.lua says."""
-    now_ms = server_ms(reply)
     return [
-        Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2], reply[i + 3], now_ms)
-        for i in range(2, len(reply), 4)
+        Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2], reply[i + 3]) for i in range(2, len(reply), 4)
     ]

@@ -1,12 +1,13 @@
-"""Finish: a worker's side of the queue. Answers given back, the next jobs taken."""
+"""Finish: a worker's side of the queue. Answers are given back here, and the next jobs taken."""
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from gateway.core.messages import Answer
+from gateway.core.packing import UNREADABLE, pack
 from gateway.core.records import Record
 from gateway.queue.jobs import (
     CLAIM_MARGIN,
@@ -17,52 +18,26 @@ from gateway.queue.jobs import (
     arq_keys,
     server_ms,
 )
-from gateway.wire.batch import Answered, Batch
+from gateway.wire.batch import Batch
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink, Script
 
 _MOST = 32
 _MOST_CLAIMS = 1000
 _WEIGHT = 0.1
-"""Weight of the last job in the average of what a job takes."""
+"""Weight of the last job in the average of the seconds that a job takes."""
 
 _WORTH = 1.25
-"""Times that average a job must have left, or it goes behind those that nobody waits for."""
+"""Times that average a job must have left, or it goes behind those that no callback waits for."""
 
 _FINISH = Script("gateway.queue", "finish", "take")
 _SWEEP = Script("gateway.queue", "sweep", "take")
-_encode = msgspec.msgpack.Encoder().encode
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _handed = msgspec.msgpack.Decoder(tuple[float, list[tuple[str, int, msgspec.Raw]]])
 
 
-class Finished(NamedTuple):
-    """A job that has come to its end: its answer, and the seconds for which its record is worth keeping.
-
-    ``at`` is when the backend gave the answer, on the monotonic clock. A record's age is told from it,
-    however long the answer then waits for Redis. A failed answer leaves the record as it is. ``wants`` says
-    that the slot is free for another job.
-    """
-
-    envelope: Envelope
-    answer: Answer
-    kept: float
-    at: float
-    ahead_ms: float
-    wants: bool
-
-    def encoded(self) -> tuple[str, bytes, bytes, int, str]:
-        """Return what finish.lua wants to know: id, answer, record (or nothing), ms to keep it, channel."""
-        age_ms = (time.monotonic() - self.at) * 1000
-        answer = msgspec.structs.replace(self.answer, age_ms=age_ms)
-        record = b""
-        if not answer.code:
-            record = _encode(Record(self.ahead_ms + self.at * 1000, answer.variables, self.envelope.job.user))
-        return answer.job_id, _encode(answer), record, max(1, int(self.kept * 1000)), self.envelope.reply_to
-
-
-class Finish:
-    """One worker's way to finish.lua and sweep.lua: ``worker`` is the channel that stands for it."""
+class WorkerSide:
+    """One worker's side of a lane: finish.lua and sweep.lua. ``worker`` is the channel that stands for it."""
 
     def __init__(self, link: RedisLink, keys: Keys, lane: str, worker: str, longest: float) -> None:
         """Take the lane, and the seconds that its longest job runs."""
@@ -74,33 +49,41 @@ class Finish:
         self._keys = keys
         self._worker = worker
         self._lapse = int((longest + CLAIM_MARGIN) * 1000)
-        self._batch = Batch(self._ask, _MOST)
-        self.under_way = 0
+        self._ahead_ms = 0.0
+        self._batch = Batch(self._finish_together, _MOST)
+        self.finishing = 0
 
-    async def __call__(self, finished: Finished) -> Taken | None:
-        """Keep the record, push the answer to every gateway that waits, clear the job.
+    async def finish(
+        self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool
+    ) -> Taken | None:
+        """Keep the record for ``kept`` seconds, push the answer to every gateway that waits, clear the job.
 
-        Return the slot's next job, if it wants any; without one it counts as free. Safe to repeat, when it
+        ``at`` is when the backend gave the answer, on the monotonic clock. A record's age counts from it,
+        however long the answer then waits for Redis. A failed answer leaves the record as it is.
+
+        Return the slot's next job, if it ``wants`` one; without one it counts as free. Safe to repeat when it
         wants none. Raise QueueUnavailable, or UnicodeError for an answer that cannot be encoded.
         """
-        encoded = finished.encoded()  # here, where a failure is nobody else's
-        self.under_way += 1
+        row = self._row(taken, answer, at, kept)  # here, where a failure is this job's alone
+        self._ahead_ms = taken.ahead_ms
+        self.finishing += 1
         try:
-            return await self._batch.add((finished, encoded))
+            return await self._batch.add((wants, *row))
         finally:
-            self.under_way -= 1
+            self.finishing -= 1
 
-    def took(self, seconds: float) -> None:
-        """Note what a job took: by the average is told what can still be done in time."""
+    def note_run(self, seconds: float) -> None:
+        """Note the seconds that a job took. Their average decides which jobs can still be done in time."""
         self._lately += 1
         self._takes = self._takes + (seconds - self._takes) * _WEIGHT if self._takes else seconds
 
     async def sweep(self, slots: int, running: int, has: Iterable[str] | None = None) -> list[Taken]:
-        """Register the worker and its ``slots``, put back what dead workers held, take what waits.
+        """Register the worker and its ``slots``, put back the jobs of dead workers, take jobs that wait.
 
-        ``running`` are the jobs that it has in hand and not begun to give back. When some that were on their
-        way to it may be lost, ``has`` are the ids of all that it has: what else it was handed is put back,
-        too. Return the jobs taken, as many as it has slots free; raise QueueUnavailable.
+        ``running`` counts the jobs that it has and has not begun to give back. ``has`` is given when jobs
+        that were on their way to it may be lost: the ids of all jobs that it has. Any other job that it was
+        handed is put back, too. Return the jobs taken, at most one for each free slot; raise
+        QueueUnavailable.
         """
         silent, kept = int(WORKER_SILENT * 1000), int(JOB_KEPT * 1000)
         takes = self._takes * 1000 if self._lately else 0.0
@@ -119,37 +102,41 @@ class Finish:
         """Register the worker no longer: it is handed no more jobs. Raise QueueUnavailable."""
         await self._link.execute("ZREM", self._names[1], self._worker)
 
-    def _ask(self, batch: list[tuple[Finished, tuple[Any, ...]]], answered: Answered[Taken | None]) -> None:
-        ahead_ms = batch[-1][0].ahead_ms
+    def _row(
+        self, taken: Taken, answer: Answer, at: float, kept: float
+    ) -> tuple[tuple[str, ...], tuple[bytes | str | float, ...]]:
+        """Return the KEYS and ARGV of finish.lua for one job."""
+        envelope = taken.envelope
+        assert envelope is not None  # noqa: S101 - for the type checker; other jobs are arq's to finish
+        job, job_id = envelope.job, answer.job_id
+        answer = msgspec.structs.replace(answer, age_ms=(time.monotonic() - at) * 1000)
+        record = b"" if answer.code else pack(Record(taken.ahead_ms + at * 1000, answer.variables, job.user))
+        of_user = job.user_record and self._keys.record(job.user_record)
+        return (
+            (self._keys.record(job.record), self._keys.waiters(job_id), *arq_keys(job_id)),
+            (job_id, pack(answer), record, max(1, int(kept * 1000)), envelope.reply_to, of_user),
+        )
+
+    async def _finish_together(
+        self, batch: list[tuple[bool, tuple[str, ...], tuple[bytes | str | float, ...]]]
+    ) -> list[Taken | None]:
+        ahead_ms = self._ahead_ms
         now_ms = ahead_ms + time.monotonic() * 1000
-        wanted = sum(one.wants for one, _ in batch)
+        wanted = sum(wants for wants, _, _ in batch)
         names = [*self._names]
         arguments: list[bytes | str | float] = [self._worker, wanted, int(now_ms), self._lapse]
         arguments.append(int(self._takes * 1000 * _WORTH))
-        for finished, encoded in batch:
-            job_id = finished.answer.job_id
-            names += (
-                self._keys.record(finished.envelope.job.record),
-                self._keys.waiters(job_id),
-                *arq_keys(job_id),
-            )
-            of_user = finished.envelope.job.user_record
-            arguments += (*encoded, of_user and self._keys.record(of_user))
-
-        def told(reply: Sequence[Any] | Exception) -> None:
-            if isinstance(reply, Exception):
-                answered(reply)
-                return
-            following = iter(_taken(reply, ahead_ms))
-            answered([next(following, None) if one.wants else None for one, _ in batch])
-
-        self._link.submit(_FINISH, names, arguments, told)
+        for _, keys, values in batch:
+            names += keys
+            arguments += values
+        following = iter(_taken(await self._link.run(_FINISH, names, arguments), ahead_ms))
+        return [next(following, None) if wants else None for wants, _, _ in batch]
 
 
 def handed(message: bytes) -> list[Taken]:
-    """Return the jobs that begin.lua has handed over in a message, none to ask for a sweep.
+    """Return the jobs that begin.lua hands over in a message; an empty one asks for a sweep.
 
-    Raise msgspec.MsgspecError, UnicodeError or RecursionError for anything else.
+    Raise one of UNREADABLE for any other message.
     """
     now_ms, jobs = _handed.decode(message)
     ahead_ms = now_ms - time.monotonic() * 1000
@@ -167,5 +154,5 @@ def _taken(flat: Sequence[Any], ahead_ms: float) -> list[Taken]:
 def _envelope(body: bytes | msgspec.Raw) -> Envelope | None:
     try:
         return _envelopes.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except UNREADABLE:
         return None

@@ -3,19 +3,18 @@
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
 from gateway.core.records import Known
-from gateway.queue.begin import Begin, Begun
+from gateway.queue.begin import BeginScript, Begun
 from gateway.queue.jobs import JOB_KEPT, State, Wanted
 from gateway.queue.replies import Pending, Replies
 from gateway.records.memory import Sessions, decode_record
 from gateway.telemetry import events
-from gateway.wire.batch import Answered, Batch
+from gateway.wire.batch import Batch
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
@@ -34,51 +33,62 @@ NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
 _MOST = 32
 """Callbacks whose lookups are begun in one call."""
 
-_LATE = {State.UNATTENDED, State.SHED}
+_LEFT = {State.UNATTENDED, State.SHED}
+"""States of lookups whose callbacks leave at once: an answer is late whenever it comes."""
+
 _SERVED = {State.FRESH, State.REVALIDATING}
 RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
 """Failures of a job that may be those of whoever began it: too little time was left."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Asked:
-    """A lookup that was begun: the record that Redis or memory holds, and the job that may better it.
+    """A lookup that one callback asks for, from ``since`` to ``deadline`` on the monotonic clock.
 
-    ``of_user`` is the user's record. ``job`` is None when there is none; ``since`` is when it was begun, on
-    the monotonic clock.
+    As soon as it is begun it has a ``state``; the records that answer it for now, the session's (``known``)
+    and the user's (``of_user``); and the ``job`` that may bring a better answer, if there is one.
+    ``server_ms`` is when it was begun, on the Redis server's clock.
     """
 
     want: Wanted
-    state: State
-    known: Known | None
-    of_user: Known | None
-    job: Pending | None
+    deadline: float
     since: float
-    server_ms: float
+    state: State = field(init=False)
+    known: Known | None = field(init=False)
+    of_user: Known | None = field(init=False)
+    job: Pending | None = field(init=False)
+    server_ms: float = field(init=False)
 
     @property
     def answer(self) -> Answer | None:
         """What came back, if it has."""
-        return self.job.future.result() if self.job is not None and self.job.future.done() else None
+        return self.job.future.result() if self.job is not None and self.job.done() else None
 
     @property
     def unreadable(self) -> bool:
         """Whether Redis holds a record that would be the answer, if it could be read."""
         return self.known is None and self.state in _SERVED and self.want.awaited
 
+    def begun(
+        self, state: State, known: Known | None, of_user: Known | None, job: Pending | None, server_ms: float
+    ) -> None:
+        """Note how it stands now that it is begun, or begun anew."""
+        self.state, self.known, self.of_user, self.job = state, known, of_user, job
+        self.server_ms = server_ms
+
+    def refuse_record(self) -> None:
+        """Ask for a job, whatever record there is."""
+        self.want = self.want._replace(fresh=0.0, revalidate=0.0)
+
     def take(self, answer: Answer) -> None:
         """Take an answer that came another way than by a push, unless one has come."""
-        if self.job is not None and not self.job.future.done():
-            self.job.heard = time.monotonic()
-            self.job.settle(answer)
+        if self.job is not None and not self.job.done():
+            self.job.resolve(answer, time.monotonic())
 
-
-class _Question(NamedTuple):
-    """Lookups that one caller begins at ``since``, to be answered by ``deadline``."""
-
-    wanted: Sequence[Wanted]
-    deadline: float
-    since: float
+    def leave(self) -> None:
+        """Wait no longer for a job that this callback did wait for."""
+        if self.job is not None and not self.job.done() and self.state not in NOT_AWAITED:
+            self.job.leave()
 
 
 class HandOff:
@@ -90,7 +100,7 @@ class HandOff:
         self._keys = keys
         self._sessions = sessions
         self.replies = Replies(link, keys, self._keep)
-        self._begin = Begin(link, keys, self.replies.channel)
+        self._script = BeginScript(link, keys, self.replies.channel)
         self._together = Batch(self._begin_together, _MOST)
         self._quiet_until: dict[str, float] = {}
 
@@ -108,43 +118,45 @@ class HandOff:
 
     async def begin(self, wanted: Sequence[Wanted], deadline: float) -> list[Asked]:
         """Begin lookups in one round trip, which others share; raise QueueUnavailable."""
-        asked = await self._together.add(_Question(wanted, deadline, time.monotonic()))
-        for i, one in enumerate(asked):
-            if one.unreadable:  # it must not be in the way
-                asked[i : i + 1] = await self.begin([one.want._replace(fresh=0.0, revalidate=0.0)], deadline)
+        since = time.monotonic()
+        asked = [Asked(want, deadline, since) for want in wanted]
+        await self._begin(asked)
         return asked
 
-    def _begin_together(self, questions: Sequence[_Question], answered: Answered[list[Asked]]) -> None:
+    async def _begin(self, asked: Sequence[Asked]) -> None:
+        """Begin lookups, or begin them anew; raise QueueUnavailable."""
+        await self._together.add(asked)
+        if unreadable := [one for one in asked if one.unreadable]:
+            for one in unreadable:
+                one.refuse_record()
+            await self._begin(unreadable)
+
+    async def _begin_together(self, questions: Sequence[Sequence[Asked]]) -> Sequence[None]:
+        """Begin the lookups of several callers in one call."""
+        asked = [one for question in questions for one in question]
         now = time.monotonic()
+        server_ms, begun = await self._script.run([(one.want, max(0.0, one.deadline - now)) for one in asked])
+        now = time.monotonic()
+        for one, reply in zip(asked, begun, strict=True):
+            self._take_in(one, reply, server_ms, now)
+        return [None] * len(questions)
 
-        def told(begun: Sequence[Begun] | Exception) -> None:
-            if isinstance(begun, Exception):
-                answered(begun)
-                return
-            at, each = time.monotonic(), iter(begun)
-            try:
-                answered([[self._asked(q, want, next(each), at) for want in q.wanted] for q in questions])
-            except Exception as error:  # noqa: BLE001 - it is the callers'
-                answered(error)
-
-        self._begin([(want, max(0.0, q.deadline - now)) for q in questions for want in q.wanted], told)
-
-    def _asked(self, question: _Question, want: Wanted, begun: Begun, now: float) -> Asked:
-        """Take in what became of a lookup: records into memory, a job among those that are expected."""
-        state, data, begun_job, of_user, server_ms = begun
+    def _take_in(self, one: Asked, begun: Begun, server_ms: float, now: float) -> None:
+        """Take in begin.lua's reply about a lookup: records into memory, its job among those expected."""
+        want, job = one.want, None
         record, user_record, user = want.job.record, want.job.user_record, want.job.user
-        known = self._sessions.read(record, data, server_ms, now)
-        job = None
-        if isinstance(begun_job, int):
-            self._note_full(want.lane, begun_job, now)
-        elif begun_job:
-            job_id = begun_job.decode()
-            until = question.deadline + want.late + JOB_KEPT
-            whose = user_record if user_record and job_id == self._begin.job_id(want.job) else ""
+        known = self._sessions.read(record, begun.record, server_ms, now)
+        if isinstance(begun.job, int):
+            self._note_full(want.lane, begun.job, now)
+        elif begun.job:
+            job_id = begun.job.decode()
+            until = one.deadline + want.late + JOB_KEPT
+            whose = user_record if user_record and job_id == self._script.job_id(want.job) else ""
             job = self.replies.expect(job_id, want.job.lookup, record, until, whose, server_ms, user)
-            job.late = job.late or state in _LATE
-        shared = self._sessions.read(user_record, of_user, server_ms, now) if user_record else None
-        return Asked(want, state, known, shared, job, question.since, server_ms)
+            if begun.state in _LEFT:
+                job.leave()
+        of_user = self._sessions.read(user_record, begun.of_user, server_ms, now) if user_record else None
+        one.begun(begun.state, known, of_user, job, server_ms)
 
     def _note_full(self, lane: str, depth: int, now: float) -> None:
         """Log that a lane took no more jobs: now and then, since it refuses callback after callback."""
@@ -179,8 +191,7 @@ class HandOff:
         for wait, one in waits:
             if isinstance(wait, asyncio.Task) and not wait.done():
                 wait.cancel()
-            if one.job is not None and not one.job.future.done() and one.state not in NOT_AWAITED:
-                one.job.late = True
+            one.leave()
 
     def _wait(self, one: Asked, deadline: float) -> "Pending | asyncio.Task[None]":
         assert one.job is not None  # noqa: S101 - for the type checker; the caller has looked
@@ -189,18 +200,16 @@ class HandOff:
         return one.job
 
     async def _wait_joined(self, one: Asked, deadline: float) -> None:
-        """Wait for a job that another callback began; begin anew when it failed on that one's time."""
+        """Wait for a job that another callback began. Begin anew if that one had too little time for it."""
         while one.job is not None:
             answer = await asyncio.shield(one.job.future)
             left = deadline - time.monotonic()
             if one.state is not State.JOINED or answer.code not in RETRIED or left < WORTH_ANOTHER:
                 return
             try:
-                (again,) = await self.begin([one.want], deadline)
+                await self._begin([one])
             except QueueUnavailable:
                 return
-            one.state, one.known, one.of_user = again.state, again.known, again.of_user
-            one.job, one.server_ms = again.job, again.server_ms
             if one.state in NOT_AWAITED:
                 return
 
@@ -236,20 +245,21 @@ class HandOff:
             if one.job is not None and record is not None and record.written_ms >= one.server_ms:
                 self.replies.resolve(Answer(one.job.job_id, Code.OK, "", record.variables))
 
-    def _keep(self, job: Pending, answer: Answer) -> None:
-        if answer.code == Code.OK:
-            born = job.heard - max(0.0, answer.age_ms) / 1000
-            self._sessions.put(job.record, answer.variables, born, job.asked_ms, job.user)
-            if (
-                job.user_record and self._sessions.get(job.record) is not None
-            ):  # else its session was forgotten
-                self._sessions.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
-            if job.late:
-                events.answer_late(lookup=job.lookup, job=job.job_id)
+    def _keep(self, job: Pending, answer: Answer, at: float) -> None:
+        """Take a pushed answer into memory."""
+        if answer.code != Code.OK:
+            return
+        born = at - max(0.0, answer.age_ms) / 1000
+        self._sessions.put(job.record, answer.variables, born, job.asked_ms, job.user)
+        forgotten = self._sessions.get(job.record) is None
+        if job.user_record and not forgotten:
+            self._sessions.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
+        if job.late:
+            events.answer_late(lookup=job.lookup, job=job.job_id)
 
 
-def _pass_on(one: Asked, told: "asyncio.Future[Answer]") -> None:
-    one.take(told.result())
+def _pass_on(one: Asked, answered: "asyncio.Future[Answer]") -> None:
+    one.take(answered.result())
 
 
 class _Countdown:

@@ -13,6 +13,7 @@ import msgspec
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 
 from gateway.core.messages import Job
+from gateway.core.packing import pack
 
 RUN_LOOKUP = "run_lookup"
 """The name under which workers register the one function that runs jobs."""
@@ -28,8 +29,6 @@ CLAIM_MARGIN = 2.0
 
 WORKER_SILENT = 6.0
 """Seconds after which a lane's workers count as gone when none of them has been heard of."""
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class State(IntEnum):
@@ -107,7 +106,7 @@ def serialize_job(fields: Mapping[str, Any]) -> bytes:
     """
     plain = fields.get("t") is None and not fields.get("k") and "r" not in fields
     if plain and fields.get("f") == RUN_LOOKUP and len(fields.get("a", ())) == 1:
-        return _encode(Envelope(0.0, float(fields["et"]), fields["a"][0]))
+        return pack(Envelope(0.0, float(fields["et"]), fields["a"][0]))
     return msgspec.msgpack.encode(dict(fields), enc_hook=repr)
 
 

@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 
 from gateway.core.errors import QueueUnavailable
+from gateway.process.background import Background
 from gateway.queue.hand_off import HandOff
 from gateway.queue.jobs import Wanted
 
@@ -16,22 +17,20 @@ class Refreshes:
         """Take the way to the workers, and the seconds after which another refresh may be begun."""
         self._hand_off = hand_off
         self._patience = patience
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._background = Background()
+        self._under_way: set[str] = set()
 
     def start(self, want: Wanted) -> None:
         """Begin to refresh the record of ``want``, unless that is under way; return at once."""
         record = want.job.record
         if record not in self._under_way:
-            task = asyncio.create_task(self._refresh(want._replace(awaited=False)))
-            self._under_way[record] = task
-            task.add_done_callback(lambda _: self._under_way.pop(record, None))
+            self._under_way.add(record)
+            refresh = self._background.start(self._refresh(want._replace(awaited=False)))
+            refresh.add_done_callback(lambda _: self._under_way.discard(record))
 
     async def close(self) -> None:
         """Wait for no answer any more; the jobs run on."""
-        tasks = list(self._under_way.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._background.close()
 
     async def _refresh(self, want: Wanted) -> None:
         """Begin the job, and hold its place until the answer has come; that goes into memory by itself."""

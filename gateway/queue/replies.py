@@ -1,4 +1,4 @@
-"""Replies: the answers that workers push to a gateway process, each handed to whoever waits for it."""
+"""Replies: the answers that workers push to a gateway process, each handed to all who wait for it."""
 
 import asyncio
 import math
@@ -11,6 +11,7 @@ from uuid import uuid4
 import msgspec
 
 from gateway.core.messages import Answer
+from gateway.core.packing import UNREADABLE
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -21,14 +22,14 @@ _decoder = msgspec.msgpack.Decoder(list[Answer])
 _MOST_EARLY = 1000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pending:
-    """A job that this process waits for.
+    """A job whose answer this process expects, one for all callbacks that wait for it.
 
-    ``future`` gets the answer and ``heard`` when it came, on the monotonic clock; ``late`` says that nobody
-    waits for it any more. ``user_record`` is that of the user whose callback began it here, else ``""``.
-    ``asked_ms`` is when it was begun or joined, on the Redis server's clock, ``user`` for whom. After
-    ``until``, on the monotonic clock, nobody expects an answer any more.
+    ``future`` gets the answer, and ``heard`` is when that came. A job is ``late`` when no callback waits for
+    it any more. ``user_record`` is that of the user whose callback began the job here, else ``""``.
+    ``asked_ms`` is when it was begun or joined, on the Redis server's clock, and ``user`` for whom. After
+    ``until`` the answer is not expected any more. ``heard`` and ``until`` are on the monotonic clock.
     """
 
     job_id: str
@@ -40,32 +41,37 @@ class Pending:
     asked_ms: float
     user: str
     late: bool = False
-    heard: float = field(default=0.0)
-    _told: list[Callable[[object], None]] = field(default_factory=list)
+    heard: float = 0.0
+    _callbacks: list[Callable[[object], None]] = field(default_factory=list)
 
     def done(self) -> bool:
         """Tell whether the answer is there."""
         return self.future.done()
 
-    def add_done_callback(self, told: Callable[[object], None]) -> None:
-        """Call ``told`` as soon as the answer is there; the future's own do it a turn of the loop later."""
+    def add_done_callback(self, callback: Callable[[object], None]) -> None:
+        """Call back as soon as the answer is there; the future itself does so a turn of the loop later."""
         if self.future.done():
-            told(self)
+            callback(self)
         else:
-            self._told.append(told)
+            self._callbacks.append(callback)
 
-    def settle(self, answer: Answer) -> None:
-        """Give the answer to whoever waits. There must be none yet."""
+    def resolve(self, answer: Answer, at: float) -> None:
+        """Give the answer, which came at ``at``, to all who wait. There must be none yet."""
+        self.heard = at
         self.future.set_result(answer)
-        for told in self._told:
-            told(self)
+        for callback in self._callbacks:
+            callback(self)
+
+    def leave(self) -> None:
+        """Note that no callback waits any more: an answer that still comes is late."""
+        self.late = True
 
 
 class Replies:
     """Jobs by id, each with the future that its answer resolves."""
 
-    def __init__(self, link: RedisLink, keys: Keys, keep: Callable[[Pending, Answer], None]) -> None:
-        """Take the link whose server pushes, and ``keep``, called once with every answer that comes."""
+    def __init__(self, link: RedisLink, keys: Keys, keep: Callable[[Pending, Answer, float], None]) -> None:
+        """Take the link whose server pushes, and ``keep``: it gets each answer once, and when that came."""
         self.subscription = Subscription(link, keys.replies(uuid4().hex), self._receive)
         self._keep = keep
         self._pending: OrderedDict[str, Pending] = OrderedDict()
@@ -86,19 +92,19 @@ class Replies:
         asked_ms: float = math.inf,
         user: str = "",
     ) -> Pending:
-        """Return the pending job, the same for all who wait for it; it may be forgotten after ``until``."""
+        """Return the pending job, the same for all who wait for it; it may be dropped after ``until``."""
         pending = self._pending.get(job_id)
         if pending is None:
             future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             pending = Pending(job_id, lookup, record, future, until, user_record, asked_ms, user)
-            self._forget_oldest()
+            self._drop_oldest()
             self._pending[job_id] = pending
             if (early := self._early.pop(job_id, None)) is not None:
                 self.resolve(early)
         return pending
 
     def resolve(self, answer: Answer) -> None:
-        """Hand an answer to whoever waits, now or in a moment.
+        """Hand an answer to all who wait for it, now or in a moment.
 
         A quick worker's push can be read before the answer to the very command that began its job: the two
         come over different connections.
@@ -109,9 +115,9 @@ class Replies:
             if len(self._early) > _MOST_EARLY:
                 self._early.popitem(last=False)
         elif not pending.future.done():
-            pending.heard = time.monotonic()
-            self._keep(pending, answer)
-            pending.settle(answer)
+            at = time.monotonic()
+            self._keep(pending, answer, at)
+            pending.resolve(answer, at)
 
     async def start(self, patience: float) -> None:
         """Begin to listen; wait at most ``patience`` seconds until answers can come."""
@@ -121,8 +127,8 @@ class Replies:
         """Listen no longer."""
         await self.subscription.close()
 
-    def _forget_oldest(self) -> None:
-        """Forget jobs that nobody expects any more: those that were never answered gather at the front."""
+    def _drop_oldest(self) -> None:
+        """Drop jobs whose answers are not expected any more: they gather at the front."""
         now = time.monotonic()
         while self._pending:
             job_id, oldest = next(iter(self._pending.items()))
@@ -133,7 +139,7 @@ class Replies:
     def _receive(self, data: bytes) -> None:
         try:
             answers = _decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        except UNREADABLE as error:
             events.answer_unreadable(error=error)
         else:
             for answer in answers:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from gateway.core.packing import UNREADABLE
 from gateway.core.records import Known, Record, session_of, user_name
 from gateway.telemetry import events
 
@@ -28,7 +29,7 @@ def decode_record(data: bytes | None) -> Record | None:
         return None
     try:
         record = _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+    except UNREADABLE as error:
         kind = str(error)
     else:
         if math.isfinite(record.written_ms):

@@ -1,14 +1,13 @@
-"""A batch: what many callers ask, asked in few calls."""
+"""A batch: the questions of many callers, asked in few calls."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
+
+from gateway.process.background import Background
 
 Q = TypeVar("Q")
 A = TypeVar("A")
-Answered = Callable[[Sequence[A] | Exception], None]
-"""Takes the answers in the order of the questions, or what went wrong with them all."""
 
 
 class Batch(Generic[Q, A]):
@@ -19,12 +18,16 @@ class Batch(Generic[Q, A]):
     is the rest of the loop's turn. So nobody waits longer than one round trip.
     """
 
-    def __init__(self, ask: Callable[[list[Q], Answered[A]], None], most: int) -> None:
-        """Take what asks a list of questions and calls back with the answers."""
+    def __init__(self, ask: Callable[[list[Q]], Awaitable[Sequence[A]]], most: int) -> None:
+        """Take the function that asks a list of questions; it returns the answers in the same order.
+
+        An exception that it raises goes to every caller of that list.
+        """
         self._ask = ask
         self._most = most
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
+        self._calls = Background()
         self._under_way = 0
         self._crowded = False
         self._due = False
@@ -50,23 +53,20 @@ class Batch(Generic[Q, A]):
         if waiting:
             self._crowded = len(waiting) > 1
             self._under_way += 1
-            questions, futures = [question for question, _ in waiting], [future for _, future in waiting]
-            self._ask(questions, partial(self._answered, futures))
+            self._calls.start(self._call(waiting))
 
-    def _answered(self, futures: Sequence["asyncio.Future[A]"], answers: Sequence[A] | Exception) -> None:
-        self._under_way -= 1
-        _answer(futures, answers)
-        if self._waiting and not self._under_way:
-            self._send_soon()  # behind those who have just been answered, and may ask again
-
-
-def _answer(futures: Sequence["asyncio.Future[A]"], answers: Sequence[A] | Exception) -> None:
-    if isinstance(answers, Exception):
-        for future in futures:
-            if not future.done():
-                future.set_exception(answers)
-                future.exception()  # a caller that has gone must not be reported as one that forgot
-        return
-    for future, answer in zip(futures, answers, strict=True):
-        if not future.done():
-            future.set_result(answer)
+    async def _call(self, waiting: Sequence[tuple[Q, "asyncio.Future[A]"]]) -> None:
+        try:
+            answers = await self._ask([question for question, _ in waiting])
+            for (_, future), answer in zip(waiting, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+        except Exception as error:  # noqa: BLE001 - it is the callers'
+            for _, future in waiting:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # a caller that has gone must not be reported as one that forgot
+        finally:
+            self._under_way -= 1
+            if self._waiting and not self._under_way:
+                self._send_soon()  # behind those who have just been answered, and may ask again

@@ -1,4 +1,9 @@
-"""Connections to Redis, opened by redis-py: plain, TLS, unix sockets and Sentinel alike."""
+"""Connections to Redis, opened by redis-py: plain, TLS, unix sockets and Sentinel alike.
+
+:func:`transport_of` and :class:`Inbox` read two private attributes of redis-py: ``_writer`` and
+``_parser.parse_error``. Its own reading of an answer costs twenty times the parsing. pyproject.toml pins its
+minor version, and tests/unit/test_redis_internals.py fails when a method that was read there has changed.
+"""
 
 import asyncio
 import random
@@ -85,6 +90,12 @@ def dedicated_connection(redis: Redis) -> Connection:
     return connection
 
 
+def transport_of(connection: Connection) -> asyncio.WriteTransport | None:
+    """Return the transport of a connection, None when it is not open."""
+    writer = connection._writer  # noqa: SLF001 - see above
+    return None if writer is None else writer.transport
+
+
 async def connect(connection: Connection, patience: float) -> None:
     """Open a connection, its greeting included; raise what :data:`OUTAGE` names."""
     async with asyncio.timeout(patience):
@@ -104,10 +115,12 @@ class Inbox(asyncio.Protocol):
         ``take`` gets each answer, the server's errors among them as exceptions; what it raises ends it all.
         """
         self._take = take
-        self._parser = hiredis.Reader(replyError=connection._parser.parse_error)  # noqa: SLF001
+        parse_error = connection._parser.parse_error  # noqa: SLF001 - see above
+        self._parser = hiredis.Reader(replyError=parse_error)
         self._end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        assert connection._writer is not None  # noqa: S101, SLF001 - for the type checker; it is open
-        connection._writer.transport.set_protocol(self)  # noqa: SLF001 - redis-py has no word for it
+        transport = transport_of(connection)
+        assert transport is not None  # noqa: S101 - for the type checker; it is open
+        transport.set_protocol(self)
 
     async def read(self) -> NoReturn:
         """Read until the connection is good for nothing any more; raise why, as :data:`OUTAGE` names it."""
@@ -142,7 +155,7 @@ class Inbox(asyncio.Protocol):
 
 async def hang_up(connection: Connection) -> None:
     """Close a connection at once; what the other end has not taken yet is dropped. Never raises."""
-    if connection._writer is not None:  # noqa: SLF001 - redis-py waits for a server that may hang
-        connection._writer.transport.abort()  # noqa: SLF001
+    if (transport := transport_of(connection)) is not None:  # redis-py alone waits for a server that may hang
+        transport.abort()
     await connection.disconnect(nowait=True)
     await asyncio.sleep(0)  # the transport closes its socket in the loop's next turn

@@ -12,10 +12,10 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from gateway.core.errors import QueueUnavailable
+from gateway.process.backoff import Backoff
 from gateway.telemetry import events
 from gateway.wire.connection import (
     OUTAGE,
-    backoff,
     close_redis,
     connect,
     dedicated_connection,
@@ -36,7 +36,7 @@ class Script:
 
 
 class RedisLink:
-    """One pipelined connection, made again whenever it breaks; whatever stands in ``losses`` is called then.
+    """One pipelined connection, made again whenever it breaks; all functions in ``losses`` are called then.
 
     ``restored`` is when it was made again, on the monotonic clock.
     While Redis is lost no call waits for it at all. A call that was under way when the connection broke is
@@ -66,41 +66,31 @@ class RedisLink:
         await self._tried.wait()
 
     def execute(self, *command: bytes | str | float) -> "asyncio.Future[Any]":
-        """Send a command; the future gets the answer, or QueueUnavailable without one within the cap."""
+        """Send a command at the end of the turn; the future gets the answer, or raises QueueUnavailable."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._send(command, partial(_settle, future))
+        self._send(command, partial(_resolve, future))
         return future
 
     def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | float]
     ) -> "asyncio.Future[Any]":
-        """Run a script; the future gets what it returns, or QueueUnavailable."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.submit(script, keys, arguments, partial(_settle, future))
-        return future
+        """Send a script at once; the future gets its reply, or raises QueueUnavailable.
 
-    def submit(
-        self,
-        script: Script,
-        keys: Sequence[str],
-        arguments: Sequence[bytes | str | float],
-        told: Callable[[Any], None],
-    ) -> None:
-        """Run a script at once; ``told`` gets what it returns, or QueueUnavailable in its place.
-
-        The server that answers ``NOSCRIPT``, as after a restart, ran nothing: sending the whole is safe.
+        A server that answers ``NOSCRIPT``, as after a restart, ran nothing: sending the whole is safe.
         """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         tail = (len(keys), *keys, *arguments)
 
-        def ran(answer: object) -> None:
+        def take(answer: object) -> None:
             if isinstance(answer, NoScriptError):
-                self._send(("EVAL", script.text, *tail), told)
+                self._send(("EVAL", script.text, *tail), partial(_resolve, future))
             else:
-                told(_checked(answer))
+                _resolve(future, answer)
 
-        self._send(("EVALSHA", script.digest, *tail), ran)
+        self._send(("EVALSHA", script.digest, *tail), take)
         if self._wire is not None:
             self._wire.flush()
+        return future
 
     async def close(self) -> None:
         """Close the connections."""
@@ -109,21 +99,21 @@ class RedisLink:
             await asyncio.gather(self._task, return_exceptions=True)
         await close_redis(self.redis)
 
-    def _send(self, command: Sequence[bytes | str | float], told: Callable[[Any], None]) -> None:
+    def _send(self, command: Sequence[bytes | str | float], take: Callable[[Any], None]) -> None:
         if self._wire is None or self._wire.broken:
-            told(QueueUnavailable("Redis is lost"))
+            take(QueueUnavailable("Redis is lost"))
         else:
-            self._wire.send(command, told)
+            self._wire.send(command, take)
 
     async def _stay_connected(self) -> None:
-        attempt = 0
+        backoff = Backoff()
         while True:
             connection = dedicated_connection(self.redis)
             try:
                 await connect(connection, self.timeout)
                 self._wire = Wire(connection, self.timeout)
                 self._note_present()
-                attempt = 0
+                backoff.reset()
                 await self._wire.read()
             except OUTAGE as error:
                 self._note_lost(error)
@@ -131,8 +121,7 @@ class RedisLink:
                 self._wire = None
                 self.present.clear()
                 await hang_up(connection)
-            await asyncio.sleep(backoff(attempt))
-            attempt += 1
+            await backoff.pause()
 
     def _note_present(self) -> None:
         self.present.set()
@@ -147,25 +136,20 @@ class RedisLink:
         if not self._lost:
             self._lost = True
             events.redis_lost(error=error)
-            for told in self.losses:
-                told()
+            for notice in self.losses:
+                notice()
 
 
-def _checked(answer: object) -> object:
-    """Return an answer, or QueueUnavailable in place of an error."""
-    if not isinstance(answer, Exception) or isinstance(answer, QueueUnavailable):
-        return answer
-    error = QueueUnavailable(f"Redis did not answer: {type(answer).__name__}")
-    error.__cause__ = answer
-    return error
-
-
-def _settle(future: "asyncio.Future[Any]", answer: object) -> None:
-    answer = _checked(answer)
-    if future.done():
+def _resolve(future: "asyncio.Future[Any]", answer: object) -> None:
+    """Give a caller the answer to its command; an error is raised there as QueueUnavailable."""
+    if future.done():  # its caller has gone
         return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
-        future.exception()  # a caller that has gone must not be reported as one that forgot
-    else:
+    if not isinstance(answer, Exception):
         future.set_result(answer)
+        return
+    error = answer
+    if not isinstance(answer, QueueUnavailable):
+        error = QueueUnavailable(f"Redis did not answer: {type(answer).__name__}")
+        error.__cause__ = answer
+    future.set_exception(error)
+    future.exception()  # a caller that has gone must not be reported as one that forgot

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from redis.asyncio.connection import Connection
 
-from gateway.wire.connection import OUTAGE, Inbox, backoff, connect, dedicated_connection, hang_up
+from gateway.process.backoff import Backoff
+from gateway.wire.connection import OUTAGE, Inbox, connect, dedicated_connection, hang_up
 from gateway.wire.link import RedisLink
 
 _PING_EVERY = 2.5
@@ -48,7 +49,7 @@ class Subscription:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _listen(self) -> None:
-        attempt = 0
+        backoff = Backoff()
         while True:
             connection = dedicated_connection(self._link.redis)
             try:
@@ -59,11 +60,12 @@ class Subscription:
                     group.create_task(inbox.read())
                     group.create_task(self._keep_alive(connection))
             except* OUTAGE:  # the link logs the loss of Redis
-                attempt = 0 if self.present.is_set() else attempt + 1
+                if self.present.is_set():
+                    backoff.reset()
             finally:
                 self.present.clear()
                 await hang_up(connection)
-            await asyncio.sleep(backoff(attempt))
+            await backoff.pause()
 
     def _take(self, answer: object) -> None:
         self._heard = time.monotonic()

@@ -13,11 +13,11 @@ import hiredis
 from redis.asyncio.connection import Connection
 from redis.exceptions import ReadOnlyError
 
-from gateway.wire.connection import Inbox
+from gateway.wire.connection import Inbox, transport_of
 
 Command = Sequence[bytes | str | int | float]
-Told = Callable[[Any], None]
-"""Takes an answer, or an exception in its place; must not raise."""
+Take = Callable[[Any], None]
+"""Takes the answer to a command, or an exception in its place; must not raise."""
 
 
 class Wire:
@@ -27,11 +27,12 @@ class Wire:
         """Take a connection that is open, and the seconds that any one command may take."""
         self._connection = connection
         self._timeout = timeout
-        if connection._writer is not None:  # noqa: SLF001 - redis-py has no word for it
-            connection._writer.transport.set_write_buffer_limits(high=0)  # noqa: SLF001 - uvloop sends at once
+        self._transport = transport_of(connection)
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high=0)  # uvloop then sends at once
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
-        self._waiting: deque[tuple[Told, float]] = deque()
+        self._waiting: deque[tuple[Take, float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._broken: BaseException | None = None
 
@@ -40,30 +41,29 @@ class Wire:
         """Whether no answer can come any more."""
         return self._broken is not None
 
-    def send(self, command: Command, told: Told) -> None:
-        """Send a command at the end of the turn; ``told`` gets its answer, or what went wrong."""
+    def send(self, command: Command, take: Take) -> None:
+        """Send a command at the end of the turn; ``take`` gets its answer, or what went wrong."""
         if self._broken is not None:
-            told(_copied(self._broken))
+            take(_copied(self._broken))
             return
         if not self._unsent:
             self._loop.call_soon(self.flush)
         self._unsent.append(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type] # stubs: a 1-tuple
         deadline = self._loop.time() + self._timeout
-        self._waiting.append((told, deadline))
+        self._waiting.append((take, deadline))
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._check)
 
     def flush(self) -> None:
         """Send what has been held back until now."""
-        writer = self._connection._writer  # noqa: SLF001 - redis-py writes one command at a time
-        if not self._unsent or writer is None:
+        if not self._unsent or self._transport is None:
             return
-        if writer.transport.is_closing():  # the reader hears of it in a moment; uvloop raises on a write
+        if self._transport.is_closing():  # the reader hears of it in a moment; uvloop raises on a write
             self.fail(ConnectionError("the connection was closed"))
             return
         data = b"".join(self._unsent)
         self._unsent.clear()
-        writer.write(data)
+        self._transport.write(data)
 
     async def read(self) -> None:
         """Hand answers to their callers until the connection breaks; raise why."""
@@ -77,22 +77,25 @@ class Wire:
             raise self._broken or error from None
 
     def fail(self, error: BaseException) -> None:
-        """Break the wire: every caller gets ``error``. Nothing is sent again; who may repeat, knows it."""
+        """Break the wire: every caller gets ``error``.
+
+        Nothing is sent again. Only a caller knows whether its command is safe to repeat.
+        """
         self._broken = error
         if self._watch is not None:
             self._watch.cancel()
         self._unsent.clear()
         while self._waiting:
-            told, _ = self._waiting.popleft()
-            told(_copied(error))
-        if self._connection._writer is not None:  # noqa: SLF001 - redis-py has no word for it
-            self._connection._writer.transport.abort()  # noqa: SLF001
+            take, _ = self._waiting.popleft()
+            take(_copied(error))
+        if self._transport is not None:
+            self._transport.abort()
 
     def _take(self, answer: object) -> None:
         if isinstance(answer, ReadOnlyError):  # the master no longer: find out who is
             raise answer
-        told, _ = self._waiting.popleft()
-        told(answer)
+        take, _ = self._waiting.popleft()
+        take(answer)
 
     def _check(self) -> None:
         """Break the wire when its oldest command has waited too long; one timer watches them all."""

@@ -77,8 +77,8 @@ def test_command_on_a_connection_that_has_just_broken_is_an_outage(
     async def main() -> None:
         async with linked(shared_valkey) as link:
             assert link._wire is not None
-            assert link._wire._connection._writer is not None
-            link._wire._connection._writer.transport.abort()
+            assert link._wire._transport is not None
+            link._wire._transport.abort()
             heard = []
             for _ in range(5):  # turns of the loop
                 heard.append(link.run(Script("gateway.forgetting", "forget"), [], []))

@@ -129,7 +129,7 @@ async def test_job_that_came_to_nothing_is_begun_again_at_half_time(place: Place
             else:
                 assert asked[0].job is not None
                 await redis.delete(f"arq:job:{asked[0].job.job_id}", Keys(place.prefix).free("crm"))
-                await running[0].lane.give_back.sweep(slots=20, running=0)
+                await running[0].lane.queue.sweep(slots=20, running=0)
             await side.wait(asked, deadline)
             left = deadline - asyncio.get_running_loop().time()
         assert asked[0].answer is not None
@@ -220,7 +220,7 @@ async def test_job_whose_taking_was_never_heard_of_is_taken_again(place: Place, 
         client = await worker.lane.link.execute("CLIENT", "ID")
         await redis.zadd(Keys(place.prefix).free("crm"), {worker.lane.channel: 0})
         asked, deadline = await begin(side, 1)
-        assert await worker.lane.give_back.sweep(worker.max_jobs, running=0)
+        assert await worker.lane.queue.sweep(worker.max_jobs, running=0)
         await redis.client_kill_filter(_id=client)
         await side.wait(asked, deadline)
         left = deadline - asyncio.get_running_loop().time()
@@ -237,7 +237,7 @@ async def test_job_that_a_worker_is_handed_and_finds_runs_once(
     catalog = place.catalog()
     async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
         receive, held = worker._handed._receive, asyncio.Queue[bytes]()
-        sweep = worker.lane.give_back.sweep
+        sweep = worker.lane.queue.sweep
 
         async def sweep_and_receive(*args: Any) -> list[Taken]:  # noqa: ANN401 - whatever sweep takes
             taken = await sweep(*args)
@@ -251,7 +251,7 @@ async def test_job_that_a_worker_is_handed_and_finds_runs_once(
         worker._handed._receive = held.put_nowait
         asked, deadline = await begin(side, 1)
         message = await held.get()
-        monkeypatch.setattr(worker.lane.give_back, "sweep", sweep_and_receive)
+        monkeypatch.setattr(worker.lane.queue, "sweep", sweep_and_receive)
         worker._listening()
         await side.wait(asked, deadline)
         worker._handed._receive = receive
@@ -277,7 +277,7 @@ async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(p
         dead = server_ms(await redis.time()) + 20.0  # the deadline is 1 ms away, and told in steps of 10
         while server_ms(await redis.time()) < dead:
             pass
-        taken = await lane.give_back.sweep(slots=3, running=0)
+        taken = await lane.queue.sweep(slots=3, running=0)
         await lane.backend.close()
     assert [one.job_id.split(":")[1] for one in taken] == ["t3", "t2", "t1"]
 

@@ -5,10 +5,9 @@ import time
 from itertools import islice
 from typing import NamedTuple
 
-import msgspec
-
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Answer, Job
+from gateway.core.packing import pack
 from gateway.core.records import session_name, session_of, user_name
 from gateway.forgetting.forget import Forget
 from gateway.records.memory import Sessions
@@ -19,7 +18,6 @@ from gateway.wire.link import RedisLink, Script
 
 _MOST = 100
 _RESTORE = Script("gateway.front.alone", "keep")
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class _Noted(NamedTuple):
@@ -104,7 +102,7 @@ class Restorer:
             left = 0.0 if known is None else noted.kept - known.age(now)
             if known is not None and left > 0:
                 index = self._keys.session(session_of(name)) if noted.indexed else ""
-                record = _encode(dict(known.variables)) + _encode(noted.user)
+                record = pack(dict(known.variables)) + pack(noted.user)
                 names.append(self._keys.record(name))
                 arguments += (
                     known.age(now) * 1000,

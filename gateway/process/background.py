@@ -1,0 +1,38 @@
+"""Work behind the answers: tasks that nobody awaits, held until they end and let go together."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Background:
+    """Tasks of one owner. The event loop itself holds a task only weakly."""
+
+    def __init__(self) -> None:
+        """Begin without a task."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine; return its task, for an owner that wants to wait for it or to cancel it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def cancel(self) -> None:
+        """Cancel every task that runs, and wait for none of them."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Wait ``grace`` seconds for the tasks that run, then cancel the rest and wait for their end."""
+        if self._tasks and grace > 0:
+            await asyncio.wait(self._tasks, timeout=grace)
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def __len__(self) -> int:
+        """Return the number of tasks that run."""
+        return len(self._tasks)
