@@ -1,6 +1,5 @@
 """What happens to a session event, behind its answer: lookups made ahead, or the session forgotten."""
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from gateway.declared.catalog import App, Catalog
 from gateway.forgetting.forget import Forget
 from gateway.front.askers import FleetAsker
 from gateway.front.plan import Recall, plan
+from gateway.process.background import Background
 from gateway.telemetry import events
 
 MARKS_KEPT = 8192
@@ -35,21 +35,15 @@ class SessionEvents:
         self._fleet = fleet
         self._forget = forget
         self._marks: OrderedDict[bytes, None] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
 
     def take(self, event: SessionEvent, trace_id: str) -> None:
         """Do what the event's app wants done on it, behind the answer; never raises."""
-        task = asyncio.create_task(self._act(event, trace_id, repeated=self._known(event.marks)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._act(event, trace_id, repeated=self._known(event.marks)))
 
     async def close(self, grace: float) -> None:
         """Wait ``grace`` seconds for what is under way, then let it go."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        for task in (left := list(self._tasks)):
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await self._tasks.close(grace)
 
     def _known(self, marks: Sequence[str]) -> bool:
         """Tell whether an event with one of these marks has been seen; remember them all."""

@@ -6,7 +6,6 @@ minor version, and tests/unit/test_redis_internals.py fails when a method that w
 """
 
 import asyncio
-import random
 from collections.abc import Callable
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -27,11 +26,6 @@ OUTAGE = (RedisError, OSError, TimeoutError, RuntimeError)
 """
 
 _LONGEST_PAUSE = 1.0
-
-
-def backoff(attempt: int) -> float:
-    """Return the seconds to wait before reconnection ``attempt``, from 0: full jitter, at most 1 s."""
-    return random.uniform(0.01, min(_LONGEST_PAUSE, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
 
 
 def open_redis(url: str, timeout: float, retries: int = 0) -> Redis:

@@ -12,6 +12,7 @@ from gateway.front.askers import unasked
 from gateway.front.ladder import Heard, Source
 from gateway.front.plan import Planned
 from gateway.lookups.ask import GuardedBackend
+from gateway.process.background import Background
 from gateway.queue.hand_off import RETRIED, WORTH_ANOTHER
 
 
@@ -21,14 +22,12 @@ class AloneAsker:
     def __init__(self, backends: Mapping[str, GuardedBackend], restorer: Restorer) -> None:
         """Take the backend of each lane, and who keeps the answers for Redis."""
         self._backends, self._restorer = backends, restorer
+        self._calls = Background()
         self._flights: dict[str, asyncio.Task[Answer]] = {}
 
     async def close(self) -> None:
         """Wait for no answer any more."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        await self._calls.close()
 
     async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:
         """Ask the backends side by side; return what was heard of each lookup by ``deadline``."""
@@ -68,7 +67,7 @@ class AloneAsker:
 
     def _begin(self, planned: Planned, deadline: float, *, awaited: bool = True) -> asyncio.Task[Answer]:
         record = planned.job.record
-        flight = asyncio.create_task(self._ask(planned, deadline, awaited=awaited))
+        flight = self._calls.start(self._ask(planned, deadline, awaited=awaited))
         self._flights[record] = flight
         flight.add_done_callback(lambda _: self._flights.pop(record, None))
         return flight

@@ -1,6 +1,5 @@
 """The fleet, else alone: the workers are asked, and this process in their place while Redis is lost."""
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from gateway.front.alone.asker import AloneAsker
 from gateway.front.askers import FleetAsker
 from gateway.front.ladder import Heard
 from gateway.front.plan import Planned
+from gateway.process.background import Background
 from gateway.queue.hand_off import NOT_AWAITED, Asked
 from gateway.queue.jobs import State
 from gateway.wire.link import RedisLink
@@ -45,16 +45,13 @@ class FleetElseAlone:
         self._fleet, self._alone, self._link = fleet, alone, link
         self.watches: set[Watch] = set()
         """The callbacks that wait for the fleet just now."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._instead = Background()
         link.losses.append(self._lost)
 
     async def close(self) -> None:
         """Watch nothing any more."""
         self._link.losses.remove(self._lost)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._instead.close()
 
     async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:
         """Return what was heard of each lookup by ``deadline``, from whichever side was first."""
@@ -68,8 +65,8 @@ class FleetElseAlone:
         return [_told(heard, i in watch.instead) for i, heard in enumerate(self._fleet.heard(asked))]
 
     def refresh(self, planned: Planned) -> None:
-        """Have a worker renew a record; without Redis the next callback tries again."""
-        self._fleet.refresh(planned)
+        """Renew a record behind the callback that it has answered, by whoever can be asked now."""
+        (self._alone if self._link.lost else self._fleet).refresh(planned)
 
     @contextmanager
     def _watching(self, watch: Watch) -> Iterator[Watch]:
@@ -100,9 +97,7 @@ class FleetElseAlone:
             planned, one = watch.planned[i], watch.asked[i]
             if one.job is not None and one.answer is None and i not in watch.instead:
                 watch.instead.add(i)
-                task = asyncio.create_task(self._answer(planned, one, watch.deadline))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._instead.start(self._answer(planned, one, watch.deadline))
 
     async def _answer(self, planned: Planned, one: Asked, deadline: float) -> None:
         answer = await self._alone.answer(planned, deadline)

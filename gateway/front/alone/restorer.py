@@ -1,6 +1,5 @@
 """Answers that came without Redis: kept in memory at once, and brought to Redis when it is back."""
 
-import asyncio
 import time
 from itertools import islice
 from typing import NamedTuple
@@ -10,9 +9,10 @@ from gateway.core.messages import Answer, Job
 from gateway.core.packing import pack
 from gateway.core.records import session_name, session_of, user_name
 from gateway.forgetting.forget import Forget
+from gateway.process.background import Background
+from gateway.process.backoff import Backoff
 from gateway.records.memory import Sessions
 from gateway.telemetry import events
-from gateway.wire.connection import backoff
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink, Script
 
@@ -42,7 +42,7 @@ class Restorer:
         self._forget = forget
         self._most = most
         self._noted: dict[str, _Noted] = {}
-        self._restoring: asyncio.Task[None] | None = None
+        self._restoring = Background()
 
     @property
     def mark(self) -> int:
@@ -68,26 +68,23 @@ class Restorer:
                 self._noted[name] = _Noted(job.user, kept, seconds)
         while len(self._noted) > self._most:
             del self._noted[next(iter(self._noted))]
-        if self._restoring is None or self._restoring.done():
-            self._restoring = asyncio.create_task(self._restore())
+        if not self._restoring:
+            self._restoring.start(self._restore())
 
     async def close(self) -> None:
         """Let go of what Redis has not got yet."""
-        if self._restoring is not None:
-            self._restoring.cancel()
-            await asyncio.gather(self._restoring, return_exceptions=True)
+        await self._restoring.close()
 
     async def _restore(self) -> None:
         """Write all that is noted, as soon as Redis is there."""
-        attempt = written = 0
+        backoff, written = Backoff(), 0
         while self._noted:
             await self._link.present.wait()
             try:
                 written += await self._write()
-                attempt = 0
+                backoff.reset()
             except QueueUnavailable:
-                await asyncio.sleep(backoff(attempt))
-                attempt += 1
+                await backoff.pause()
         events.records_restored(records=written)
 
     async def _write(self) -> int:
