@@ -1,5 +1,6 @@
 """A listening port: where it is, who may share it, TLS, and how it closes."""
 
+import asyncio
 import ssl
 from typing import Self
 
@@ -54,7 +55,12 @@ class Port:
             backlog=1024,
             reuse_port=self._shared or None,
         )
-        await site.start()
+        # A create_server() of asyncio's that is cancelled loses its socket: it is let finish first.
+        starting = asyncio.ensure_future(site.start())
+        try:
+            await asyncio.shield(starting)
+        finally:
+            await asyncio.wait([starting])
         self.address = Address(runner.addresses[0][:2])
 
     async def __aexit__(self, *_: object) -> None:
