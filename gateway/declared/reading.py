@@ -39,6 +39,10 @@ def plain(value: Any) -> Any:
     return tuple(map(plain, value)) if isinstance(value, tuple) else value
 
 
+encode_json = msgspec.json.Encoder(enc_hook=plain).encode
+"""Return a value as JSON, the secrets in it as plain text."""
+
+
 class Fault(msgspec.Struct, frozen=True, order=True):
     """Something wrong with the configuration: its place (``lookups.order.fresh``) and what it is.
 
@@ -52,6 +56,11 @@ class Fault(msgspec.Struct, frozen=True, order=True):
     def __str__(self) -> str:
         """Return the fault as ``check`` prints it."""
         return f"{self.path}: {self.message}" if self.path else self.message
+
+    def lies_in(self, paths: Iterable[str]) -> bool:
+        """True if a place of this fault is one of ``paths``, or lies in one."""
+        within = tuple(f"{path}{mark}" for path in paths for mark in ".[")
+        return any(f"{place}.".startswith(within) for place in (self.path, *self.about))
 
 
 class ConfigFaults(DeskgateError):
@@ -68,12 +77,21 @@ def present(table: Mapping[str, T | None]) -> dict[str, T]:
     return {name: value for name, value in table.items() if value is not None}
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` when one of the ``known`` words is close to ``word``, else nothing."""
-    close = get_close_matches(
-        word, [str(k) for k in known] if isinstance(known, (set, dict, tuple, list)) else []
-    )
+def unknown(word: str, kind: str, names: Iterable[str]) -> str:
+    """Return the message that ``word`` is not ``kind``, of which there are ``names``."""
+    return f"{word!r} is not {kind}{suggestion(word, names)}"
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` if one of ``names`` is close to ``word``, else nothing."""
+    close = get_close_matches(word, [*map(str, names)])
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def known(names: Iterable[str]) -> str:
+    """Return ``; known: x, y``, or nothing if there are no names."""
+    listed = ", ".join(names)
+    return f"; known: {listed}" if listed else ""
 
 
 def read_struct(
@@ -158,7 +176,7 @@ def _read_leaf(value: object, hint: Any, path: str, environ: Mapping[str, str], 
     if len(faults) > noted:
         return None
     try:
-        return msgspec.convert(expanded, hint, dec_hook=_parse, strict=True)
+        return msgspec.convert(expanded, hint, dec_hook=parse, strict=True)
     except msgspec.ValidationError as error:
         message, place = str(error), ""
         if match := _PLACE.match(message):
@@ -193,7 +211,7 @@ def _expand(value: object, path: str, environ: Mapping[str, str], faults: list[F
     return value if expanded == value else Secret(expanded)
 
 
-def _parse(kind: Any, value: object) -> object:
+def parse(kind: Any, value: object) -> object:
     """Let msgspec read the types that are written as text (durations, sizes, addresses, secrets)."""
     try:
         return kind.parse(value)

@@ -3,19 +3,26 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
-import msgspec
-
-from gateway.declared import config
+from gateway.declared.reading import encode_json
 from gateway.declared.template import Template, encode_header, encode_segment, fill_path, parse_template
+from gateway.declared.values import CONTROL, HEADER_NAME, Table
 
 Report = Callable[[str, str], None]
 
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class RequestTable(Table, frozen=True, kw_only=True):
+    """The question to an HTTP backend, with ``{Variable}`` places."""
+
+    path: str
+    method: Literal["GET", "POST", "PUT", "PATCH"] = "GET"
+    query: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    json: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +65,11 @@ class RequestTemplate:
             method=self.method,
             target=f"{path}?{query}" if query else path,
             headers={name: template.fill(values, encode_header) for name, template in self.headers.items()},
-            body=None if self.json is None else msgspec.json.encode(_fill_json(self.json, values)),
+            body=None if self.json is None else encode_json(_fill_json(self.json, values)),
         )
 
 
-def compile_request(declared: config.Request, report: Report) -> RequestTemplate:
+def compile_request(declared: RequestTable, report: Report) -> RequestTemplate:
     """Return the template that ``declared`` says; call ``report(place, message)`` for every fault."""
 
     def template(text: str, place: str) -> Template:
@@ -101,7 +108,7 @@ def _check_path(text: str, path: Template, report: Report) -> None:
 
 def _check_headers(headers: Mapping[str, str], report: Report) -> None:
     for name, text in headers.items():
-        if not TOKEN.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             report(f"headers.{name}", "a header's name is letters, digits and hyphens")
         if CONTROL.search(text):
             report(f"headers.{name}", "a header holds no line break and no other control character")

@@ -11,7 +11,9 @@ import msgspec
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Callback, Job, Reply, SessionEvent
 from gateway.core.records import Known, record_name, user_record_name
-from gateway.declared.catalog import Catalog, Lookup, Route
+from gateway.declared.catalog import Catalog
+from gateway.declared.lookup import Lookup
+from gateway.declared.route import Route
 from gateway.front import ladder
 from gateway.front.alone.direct import Direct
 from gateway.front.ladder import Outcome, Source

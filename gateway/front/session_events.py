@@ -11,7 +11,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import SessionEvent
 from gateway.core.records import session_name
-from gateway.declared.catalog import App
+from gateway.declared.app import App
 from gateway.forgetting.forget import Forget
 from gateway.front.flow import Flow
 from gateway.queue.hand_off import HandOff

@@ -2,7 +2,9 @@
 
 from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
-from gateway.declared.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, Lookup
+from gateway.declared.backend import PYTHON_LANE
+from gateway.declared.catalog import Catalog
+from gateway.declared.lookup import PYTHON_LATE, Lookup
 from gateway.lookups.http import HttpBackend
 from gateway.lookups.python import PythonBackend
 from gateway.process.later import Later

@@ -7,8 +7,7 @@ import pytest
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.front.app import gateway
 from tests.desk import Desk, Heard, Place
 from workers.main import workers

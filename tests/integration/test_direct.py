@@ -20,8 +20,7 @@ from gateway.core.errors import Code
 from gateway.core.messages import Answer, Job
 from gateway.core.records import Record, record_name, session_name, user_name, user_record_name
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog, compile_catalog, read
 from gateway.forgetting.forget import Forget
 from gateway.front.alone.keep import Keep
 from gateway.front.app import gateway

@@ -16,8 +16,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.front.app import Gateway, gateway
 from gateway.front.dialects.desk import sign
 from gateway.front.flow import Flow

@@ -14,8 +14,7 @@ from redis.asyncio import Redis
 from gateway.core.errors import QueueUnavailable
 from gateway.core.records import Record, record_name, session_name
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog, compile_catalog, read
 from gateway.forgetting.erase import Whom, erase
 from gateway.forgetting.forget import Forget
 from gateway.front.app import Gateway, gateway

@@ -11,8 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog, compile_catalog, read
 from gateway.front.app import gateway
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys

@@ -7,8 +7,9 @@ import pytest
 
 from gateway.core.errors import Code, NoRoute
 from gateway.core.messages import Callback
-from gateway.declared.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, compile_catalog, load
-from gateway.declared.config import read
+from gateway.declared.backend import PYTHON_LANE
+from gateway.declared.catalog import Catalog, compile_catalog, load, read
+from gateway.declared.lookup import PYTHON_LATE
 from gateway.declared.reading import ConfigFaults
 from gateway.front.dialects.desk import encode
 from gateway.front.ladder import degraded, merge

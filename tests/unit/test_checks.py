@@ -2,8 +2,7 @@
 
 import pytest
 
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.front.dialects.desk import EVENT_VARIABLES
 

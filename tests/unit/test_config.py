@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.declared.catalog import Catalog, compile_catalog, load
-from gateway.declared.config import Address, Tokens, environment, read, read_file
+from gateway.declared.catalog import Catalog, compile_catalog, load, read, read_file
+from gateway.declared.environment import environment
 from gateway.declared.reading import ConfigFaults, Secret
+from gateway.declared.values import Address, Tokens
 
 SAMPLE = Path(__file__).parents[2] / "ops" / "deskgate.toml"
 SAMPLE_ENVIRON = {

@@ -8,8 +8,8 @@ import pytest
 from gateway.core.errors import Code
 from gateway.core.messages import Reply
 from gateway.core.records import Known
-from gateway.declared.catalog import App, Lookup
-from gateway.declared.config import Markers
+from gateway.declared.app import App, Markers
+from gateway.declared.lookup import Lookup
 from gateway.front.ladder import Outcome, Source, degraded, fresh, live, merge, revalidating, served, usable
 
 NOW = 1000.0
