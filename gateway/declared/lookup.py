@@ -160,7 +160,7 @@ def _compile_expression(text: str, report: Callable[[str], None]) -> ParsedResul
     except JMESPathError as error:
         reason = "" if isinstance(text, Secret) else ": " + str(error).splitlines()[0].rstrip(":")
         report(f"{text!r} is not a JMESPath expression{reason}")
-        return jmespath.compile("@")
+        return jmespath.compile("@")  # a stand-in: with this fault there is no catalog
     for function in _functions(compiled.parsed):
         if function not in Functions.FUNCTION_TABLE:
             shown = repr(text) if isinstance(text, Secret) else f"{function}()"

@@ -22,7 +22,7 @@ class Secret(str):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return ``text`` as a secret; raise TypeError when it is no text."""
+        """Return ``text`` as a secret; raise TypeError if it is no text."""
         return cls(str.__add__("", text))
 
     def __repr__(self) -> str:
@@ -44,7 +44,7 @@ encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 
 
 class Fault(msgspec.Struct, frozen=True, order=True):
-    """Something wrong with the configuration: its place (``lookups.order.fresh``) and what it is.
+    """A fault of the configuration: its place (``lookups.order.fresh``), and a message for people.
 
     ``about`` names the other places that it contradicts.
     """
@@ -97,7 +97,7 @@ def known(names: Iterable[str]) -> str:
 def read_struct(
     table: object, struct: type[S], path: str, environ: Mapping[str, str], faults: list[Fault]
 ) -> S | None:
-    """Return ``table`` as a ``struct``, None when it is no table; note every fault in ``faults``.
+    """Return ``table`` as a ``struct``, None if it is no table; note every fault in ``faults``.
 
     A field that cannot be read keeps its default, or is empty, so that the rest can still be checked.
     """
@@ -107,8 +107,9 @@ def read_struct(
     prefix = f"{path}." if path else ""
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
     hints = get_type_hints(struct)
-    unknown = [key for key in table if key not in fields]
-    faults += [Fault(f"{prefix}{key}", f"unknown key{suggestion(key, fields)}") for key in unknown]
+    faults += [
+        Fault(f"{prefix}{key}", f"unknown key{suggestion(key, fields)}") for key in table if key not in fields
+    ]
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name in table:
@@ -124,9 +125,9 @@ def read_struct(
 
 
 def _read(value: object, hint: Any, path: str, environ: Mapping[str, str], faults: list[Fault]) -> Any:
-    """Return ``value`` as the type ``hint`` says, None after noting a fault.
+    """Return ``value`` as the type that ``hint`` names, None after noting a fault.
 
-    A struct that cannot be read leaves a gap under its name or number, so that others may still refer to it.
+    A struct that cannot be read leaves None under its name or number: other tables may still refer to it.
     """
     origin = get_origin(hint)
     structs = [a for a in (hint, *get_args(hint)) if _is_struct(a)]
@@ -140,7 +141,7 @@ def _read(value: object, hint: Any, path: str, environ: Mapping[str, str], fault
 
 
 def _read_many(value: object, hint: Any, path: str, environ: Mapping[str, str], faults: list[Fault]) -> Any:
-    """Return a table's values by name, or a list's structs by number, each read for itself."""
+    """Return the values of a table, or the structs of a list; a fault in one leaves the others readable."""
     inner = get_args(hint)[1 if get_origin(hint) is dict else 0]
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
@@ -192,7 +193,7 @@ def _wrong(wanted: str, value: object, path: str, faults: list[Fault]) -> None:
 
 
 def _empty(hint: Any) -> Any:
-    """Return what stands for a required field that cannot be read."""
+    """Return the empty value that takes the place of a required field that cannot be read."""
     empty: type = get_origin(hint) or hint
     return empty() if empty in {str, dict, tuple, Secret} else None
 

@@ -1,4 +1,7 @@
-"""An HTTP lookup's request: declared with ``{Variable}`` places, filled with a callback's inputs."""
+"""The table ``lookups.NAME.request``, its contradictions, and the request that it means.
+
+Its texts have ``{Variable}`` places, which are filled with a callback's inputs.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +40,7 @@ class FilledRequest:
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """A declared request with its places; build it with :func:`compile_request`."""
+    """A request with its places; build it with :func:`compile_request`."""
 
     method: str
     path: Template
@@ -54,7 +57,7 @@ class RequestTemplate:
     def fill(self, values: Mapping[str, str]) -> FilledRequest:
         """Return the request with every place filled.
 
-        Raise KeyError when a value is absent, ValueError when one would change the path's structure.
+        Raise KeyError if a value is absent, ValueError if one would change the path's structure.
         """
         path = fill_path(self.path, values)
         query = "&".join(
@@ -69,8 +72,8 @@ class RequestTemplate:
         )
 
 
-def compile_request(declared: RequestTable, report: Report) -> RequestTemplate:
-    """Return the template that ``declared`` says; call ``report(place, message)`` for every fault."""
+def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
+    """Return the template that ``table`` means; call ``report(place, message)`` for every fault."""
 
     def template(text: str, place: str) -> Template:
         try:
@@ -79,17 +82,17 @@ def compile_request(declared: RequestTable, report: Report) -> RequestTemplate:
             report(place, f"{text!r} is not a template: {error}")
             return Template(())
 
-    if declared.json is not None and declared.method == "GET":
+    if table.json is not None and table.method == "GET":
         report("json", "a GET request has no body; use method = 'POST'")
-    path = template(declared.path, "path")
-    _check_path(declared.path, path, report)
-    _check_headers(declared.headers, report)
+    path = template(table.path, "path")
+    _check_path(table.path, path, report)
+    _check_headers(table.headers, report)
     return RequestTemplate(
-        method=declared.method,
+        method=table.method,
         path=path,
-        query={name: template(text, f"query.{name}") for name, text in declared.query.items()},
-        headers={name: template(text, f"headers.{name}") for name, text in declared.headers.items()},
-        json=_compile_json(declared.json, "json", template),
+        query={name: template(text, f"query.{name}") for name, text in table.query.items()},
+        headers={name: template(text, f"headers.{name}") for name, text in table.headers.items()},
+        json=_compile_json(table.json, "json", template),
     )
 
 

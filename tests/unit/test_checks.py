@@ -110,6 +110,8 @@ def test_a_contradiction_is_a_fault_with_its_place(text: str, place: str, messag
         "[gateway]\nlisten = '127.0.0.1:0'\nadmin = '127.0.0.1:0'",
         "[apps.1]\nsignature = 'off'",
         "[redis]\nurl = 'embedded'",
+        APP + "prefetch = ['order']\n" + WHOLE.replace("/o", f"/{{{EVENT_VARIABLES[1]}}}"),
+        WHOLE.replace('"status" }', '"length(parcels[0:2])" }'),
         "[redis]\nurl = 'unix:///run/valkey.sock'",
         "[redis]\nurl = 'redis+sentinel://a:1,b:2/service/0'",
         WHOLE + "fresh = '0s'\nstale_if_error = '0s'",
@@ -133,8 +135,11 @@ def test_two_lookups_that_set_one_variable_may_serve_different_routes() -> None:
 
 def test_an_expression_with_an_unknown_function_is_a_fault() -> None:
     """It compiles, and then every reply of the backend counts as bad."""
-    assert [fault.path for fault in found(WHOLE.replace('"status" }', '"lenght(@)" }'))] == [
-        "lookups.order.variables.status"
+    faults = found(WHOLE.replace('"status" }', '"lenght(frist(@))" }'))
+    assert {fault.path for fault in faults} == {"lookups.order.variables.status"}
+    assert [fault.message for fault in faults] == [
+        "lenght() is not a function of JMESPath; did you mean 'length'?",
+        "frist() is not a function of JMESPath",
     ]
 
 
