@@ -12,8 +12,7 @@ from typing import Any
 import click
 import uvloop
 
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read_file
+from gateway.declared.catalog import Catalog, compile_catalog, read_file
 from gateway.declared.reading import ConfigFaults
 from gateway.telemetry.logs import configure_logs
 

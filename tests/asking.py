@@ -8,8 +8,7 @@ import pytest
 from aiohttp import web
 
 from gateway.core.errors import NoAnswer
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.lookup import Ask
 from gateway.lookups.http import HttpBackend
 

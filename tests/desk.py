@@ -12,8 +12,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog, compile_catalog, read
 from tests.variants import varied
 
 ROOT = Path(__file__).parents[1]

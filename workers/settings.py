@@ -10,7 +10,7 @@ from arq.worker import func
 
 from gateway.core.errors import DeskgateError, QueueUnavailable
 from gateway.declared.catalog import Catalog, load
-from gateway.declared.config import CONFIG_VARIABLE, LANE_VARIABLE, environment
+from gateway.declared.environment import CONFIG_VARIABLE, LANE_VARIABLE, environment
 from gateway.lookups.build import PYTHON_CONCURRENCY
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs

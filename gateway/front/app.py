@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.declared.catalog import Catalog
-from gateway.declared.config import Address
+from gateway.declared.values import Address
 from gateway.forgetting.forget import Forget
 from gateway.front.alone import direct_askers
 from gateway.front.askers import Asker, FleetAsker

@@ -15,7 +15,8 @@ import msgspec
 
 from gateway.core.errors import Code
 from gateway.core.messages import Callback, Reply
-from gateway.declared.catalog import Catalog, Route
+from gateway.declared.catalog import Catalog
+from gateway.declared.route import Route
 from gateway.front import ladder
 from gateway.front.askers import Asker
 from gateway.front.ladder import Outcome, Source

@@ -17,8 +17,8 @@ from gateway.core.errors import Code
 from gateway.core.messages import Reply
 from gateway.core.records import Known
 from gateway.core.units import brief_duration
-from gateway.declared.catalog import App, Lookup
-from gateway.declared.config import Markers
+from gateway.declared.app import App, Markers
+from gateway.declared.lookup import Lookup
 
 
 class Source(StrEnum):

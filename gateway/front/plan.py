@@ -6,7 +6,8 @@ import msgspec
 
 from gateway.core.messages import Callback, Job, SessionEvent
 from gateway.core.records import Known, record_name, user_record_name
-from gateway.declared.catalog import App, Lookup
+from gateway.declared.app import App
+from gateway.declared.lookup import Lookup
 
 Recall = Callable[[str], Known | None]
 """Returns the record that this process holds under a name."""

@@ -10,7 +10,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import SessionEvent
 from gateway.core.records import session_name
-from gateway.declared.catalog import App, Catalog
+from gateway.declared.app import App
+from gateway.declared.catalog import Catalog
 from gateway.forgetting.forget import Forget
 from gateway.front.askers import FleetAsker
 from gateway.front.plan import Recall, plan

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
-from gateway.declared.catalog import Lookup
+from gateway.declared.lookup import Lookup
 from gateway.process.later import Later
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import Step

@@ -3,7 +3,9 @@
 A further kind of backend is a file beside this one, and a line in :func:`open_backend`.
 """
 
-from gateway.declared.catalog import PYTHON_LANE, PYTHON_LATE, Catalog
+from gateway.declared.backend import PYTHON_LANE
+from gateway.declared.catalog import Catalog
+from gateway.declared.lookup import PYTHON_LATE
 from gateway.lookups.ask import GuardedBackend
 from gateway.lookups.http import HttpBackend
 from gateway.lookups.python import PythonBackend

@@ -17,8 +17,9 @@ from gateway.core.errors import (
     NotJson,
 )
 from gateway.core.messages import Ask
-from gateway.declared import config
-from gateway.declared.catalog import Lookup
+from gateway.declared.backend import Backend
+from gateway.declared.credentials import Auth
+from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
 from gateway.lookups.connector import Body, SilentConnector, send_again_if_held_back
 from gateway.lookups.credentials import auth_headers
@@ -28,7 +29,7 @@ from gateway.lookups.reply import map_not_found, map_reply
 class HttpBackend:
     """A service that answers JSON over HTTP."""
 
-    def __init__(self, declared: config.Backend) -> None:
+    def __init__(self, declared: Backend) -> None:
         """Take its declaration; connections are opened as they are needed. Build it inside a running loop."""
         self._url = declared.url.rstrip("/")
         self._max_reply = declared.max_reply
@@ -92,7 +93,7 @@ def _broken(error: Exception) -> NoAnswer:
     return BackendUnavailable(f"no connection, or it broke: {type(error).__name__}")
 
 
-def _own_headers(auth: config.Auth) -> CIMultiDict[str]:
+def _own_headers(auth: Auth) -> CIMultiDict[str]:
     headers = CIMultiDict({"Accept": "application/json", "User-Agent": "deskgate"})
     headers.update(auth_headers(auth))  # credentials may come in any header, Accept included
     return headers

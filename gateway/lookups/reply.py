@@ -5,7 +5,7 @@ from jmespath.visitor import TreeInterpreter
 
 from gateway.core.errors import BadBackendReply
 from gateway.core.variables import as_text
-from gateway.declared.catalog import Lookup
+from gateway.declared.lookup import Lookup
 
 # search() of an expression makes one anew each time, which costs more than what it then does.
 _evaluate = TreeInterpreter().visit

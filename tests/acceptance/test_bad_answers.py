@@ -17,8 +17,7 @@ from structlog.typing import EventDict
 from gateway.core.errors import Code
 from gateway.core.records import Record
 from gateway.crm.server import Crm
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.front.app import gateway
 from tests.desk import ROOT, Desk, Heard, Place
 from tests.processes import GatewayProcess, WorkerProcess

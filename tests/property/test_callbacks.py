@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import Refusal
 from gateway.core.messages import Callback, SessionEvent
 from gateway.core.variables import as_text
-from gateway.declared.catalog import App
-from gateway.declared.config import Markers
+from gateway.declared.app import App, Markers
 from gateway.front.dialects.desk import INTERFACE_INVOCATION, SESSION_EVENT, Verified, decode
 
 OPEN = App(1, (), "off", "error", Markers())

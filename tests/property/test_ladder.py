@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import Code
 from gateway.core.records import Known
-from gateway.declared.catalog import App, Lookup
-from gateway.declared.config import Markers
+from gateway.declared.app import App, Markers
+from gateway.declared.lookup import Lookup
 from gateway.front.dialects.desk import encode
 from gateway.front.ladder import Outcome, Source, descend, live, merge, served
 

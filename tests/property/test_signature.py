@@ -8,8 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadRequest, Refusal, Unauthenticated
-from gateway.declared.catalog import App
-from gateway.declared.config import Markers
+from gateway.declared.app import App, Markers
 from gateway.front.dialects import desk
 from gateway.front.dialects.desk import SIGNATURE_WINDOW, sign, verify
 

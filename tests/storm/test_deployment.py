@@ -5,8 +5,7 @@ import pytest
 from gateway.core.messages import Callback
 from gateway.crm.reading import read_script
 from gateway.crm.script import decide
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog, compile_catalog, read
 from gateway.front.dialects import desk
 from tests.storm.contestants import CONFIG
 from tests.storm.generator import APP, TOKEN, request, warm_up

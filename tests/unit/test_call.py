@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Code
-from gateway.declared.catalog import App
-from gateway.declared.config import Markers
+from gateway.declared.app import App, Markers
 from gateway.front.dialects import desk
 from gateway.tools.call import Call, CallFailed, Envelope, Heard, print_reply
 from gateway.tools.presentation import MEANINGS, meaning

@@ -8,8 +8,9 @@ import pytest
 
 from gateway.core.errors import Code, NoRoute
 from gateway.core.messages import Callback
-from gateway.declared.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, compile_catalog, load
-from gateway.declared.config import read
+from gateway.declared.backend import PYTHON_LANE
+from gateway.declared.catalog import Catalog, compile_catalog, load, read
+from gateway.declared.lookup import PYTHON_LATE
 from gateway.declared.reading import ConfigFaults
 from gateway.front.dialects.desk import encode
 from gateway.front.ladder import descend, merge
@@ -252,6 +253,17 @@ def test_apps_have_their_tokens_and_markers() -> None:
         "ok",
     )
     assert (app.markers.status, app.markers.age, app.markers.reason) == (None, "Age", None)
+
+
+def test_a_catalogs_parts_show_their_names_alone() -> None:
+    """They stand in tracebacks, and a token, a path or a condition may come from the environment."""
+    secret = "token = '${X}'\nsignature = 'required'"
+    text = LOOKUPS.replace('signature = "off"', secret, 1).replace("/stock", "/${X}")
+    given = compile_catalog(*read(text + "[[routes]]\nwhen = { a = '${X}' }\nlookups = []", {"X": "s3cret"}))
+    assert repr([given.apps[1], given.routes[0], given.lookups["stock"]]) == (
+        "[App(1), Route(routes[0]), Lookup(stock)]"
+    )
+    assert "s3cret" not in repr(given)
 
 
 def test_load_reads_a_file(tmp_path: Path) -> None:

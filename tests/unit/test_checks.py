@@ -2,8 +2,7 @@
 
 import pytest
 
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.front.dialects.desk import EVENT_VARIABLES
 from tests.variants import varied
@@ -142,6 +141,8 @@ def test_a_contradiction_is_a_fault_with_its_place(text: str, place: str, messag
         "[apps.1]\nsignature = 'off'",
         WHOLE + route("['order']") + APP + "markers = { status = 'from', age = 'age' }",
         "[redis]\nurl = 'embedded'",
+        APP + "prefetch = ['order']\n" + WHOLE.replace("/o", f"/{{{EVENT_VARIABLES[1]}}}"),
+        WHOLE.replace('"status" }', '"length(parcels[0:2])" }'),
         "[redis]\nurl = 'unix:///run/valkey.sock'",
         "[redis]\nurl = 'redis+sentinel://a:1,b:2/service/0'",
         WHOLE + "fresh = '0s'\nstale_if_error = '0s'",
@@ -171,6 +172,16 @@ def test_an_expression_with_an_unknown_function_is_a_fault(expression: str) -> N
     (only,) = found(changed("lookups.order.variables.status", expression))
     assert only.path == "lookups.order.variables.status"
     assert "did you mean 'length'?" in only.message
+
+
+def test_every_unknown_function_of_an_expression_is_named() -> None:
+    """Whoever mends the first one must not find the second one a run later."""
+    faults = found(changed("lookups.order.variables.status", "lenght(frist(@))"))
+    assert {fault.path for fault in faults} == {"lookups.order.variables.status"}
+    assert [fault.message for fault in faults] == [
+        "lenght() is not a function of JMESPath; did you mean 'length'?",
+        "frist() is not a function of JMESPath",
+    ]
 
 
 SPURIOUS = {

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.declared.catalog import Catalog, compile_catalog, load
-from gateway.declared.config import REDIS_URL_VARIABLE, Address, Tokens, environment, read, read_file
+from gateway.declared.catalog import Catalog, compile_catalog, load, read, read_file
+from gateway.declared.environment import child_environment, environment
 from gateway.declared.reading import ConfigFaults, Secret
+from gateway.declared.redis_server import REDIS_URL_VARIABLE
+from gateway.declared.values import Address, Tokens
 from tests.variants import varied
 
 SAMPLE = Path(__file__).parents[2] / "ops" / "deskgate.toml"
@@ -227,6 +229,41 @@ def test_the_environment_of_the_process_is_read_with_a_file(
     assert environment("DESKGATE_TEST_NOTHING") is None
     monkeypatch.setenv("DESKGATE_TEST_NOTHING", "")
     assert environment("DESKGATE_TEST_NOTHING") is None
+
+
+def test_a_child_process_has_our_environment_and_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The children of ``deskgate up`` read the same configuration, and are told where the server is."""
+    monkeypatch.setenv("DESKGATE_TEST_A", "ours")
+    monkeypatch.setenv("DESKGATE_TEST_B", "ours")
+    child = child_environment({"DESKGATE_TEST_B": "the child's", "DESKGATE_TEST_C": "the child's"})
+    assert [child[f"DESKGATE_TEST_{name}"] for name in "ABC"] == ["ours", "the child's", "the child's"]
+    assert environment("DESKGATE_TEST_B") == "ours"
+
+
+def test_an_embedded_server_is_needed_only_by_a_process_that_asks_it(tmp_path: Path) -> None:
+    """Alone, a gateway would find no Redis; ``deskgate check`` and ``up`` are right about the same file."""
+    path = tmp_path / "deskgate.toml"
+    path.write_text('[redis]\nurl = "embedded"\n')
+    assert [fault.path for fault in read_file(path)[1]] == ["redis.url"]
+    assert read_file(path, embedded=True)[1] == []
+
+
+def test_a_child_of_up_is_told_the_address_of_the_embedded_server() -> None:
+    """The address of a server of one's own stays as it is written."""
+    told = {REDIS_URL_VARIABLE: "unix:///run/valkey.sock"}
+    assert compiled("[redis]\nurl = 'embedded'", **told).settings.redis.url == "unix:///run/valkey.sock"
+    assert compiled("[redis]\nurl = 'redis://mine'", **told).settings.redis.url == "redis://mine"
+
+
+def test_an_element_of_a_list_that_does_not_fit_has_its_place() -> None:
+    """In a list of twenty names the number says which one it is."""
+    assert places(WHOLE + "inputs = ['a', 3]") == ["lookups.order.inputs[1]"]
+
+
+def test_a_value_of_the_environment_that_does_not_fit_is_not_shown() -> None:
+    """The fault goes into a build's log, and the value may be a secret in the wrong place."""
+    (only,) = faults("[apps.1]\nsignature = '${MODE}'", MODE="s3cret")
+    assert only == "apps.1.signature: the value taken from the environment does not fit here"
 
 
 @pytest.mark.parametrize("text", ["$HOME", "{HOME}", "${}", "${1A}", "${A B}", "$${", "${A"])

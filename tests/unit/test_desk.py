@@ -6,8 +6,7 @@ import pytest
 
 from gateway.core.errors import BadRequest, Code, Refusal, Unauthenticated, UnknownApp, UnknownCommand
 from gateway.core.messages import Callback, Reply
-from gateway.declared.catalog import App
-from gateway.declared.config import Markers
+from gateway.declared.app import App, Markers
 from gateway.front.dialects.desk import Verified, decode, encode, encode_refusal, sign, verify
 
 NOW = 1_669_872_112.0

@@ -15,9 +15,8 @@ import pytest
 
 from gateway.cli import main
 from gateway.core.errors import Code, DeskgateError, Refusal
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import Config, read
-from gateway.declared.reading import _parse
+from gateway.declared.catalog import Config, compile_catalog, read
+from gateway.declared.reading import parse
 from gateway.front.ladder import Source
 from gateway.lookup import Ask
 from gateway.wire.keys import Keys
@@ -88,7 +87,7 @@ def test_documented_default_is_the_default(row: list[str]) -> None:
     else:
         value = tomllib.loads(f"value = {default}")["value"]
         made = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-        assert msgspec.convert(value, hint, dec_hook=_parse) == made
+        assert msgspec.convert(value, hint, dec_hook=parse) == made
 
 
 def test_every_code_is_documented_with_its_number_and_status() -> None:

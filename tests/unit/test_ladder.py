@@ -8,9 +8,21 @@ import pytest
 from gateway.core.errors import Code
 from gateway.core.messages import Reply
 from gateway.core.records import Known
-from gateway.declared.catalog import App, Lookup
-from gateway.declared.config import Markers
-from gateway.front.ladder import Outcome, Source, descend, fresh, live, merge, revalidating, served, usable
+from gateway.declared.app import App, Markers
+from gateway.declared.lookup import Lookup
+from gateway.front.ladder import (
+    Heard,
+    Outcome,
+    Source,
+    descend,
+    fresh,
+    live,
+    merge,
+    resolve,
+    revalidating,
+    served,
+    usable,
+)
 
 NOW = 1000.0
 STRICT = App(1, (), "off", "error", Markers())
@@ -214,3 +226,43 @@ def test_the_sources_are_spelled_as_documented() -> None:
 def test_an_app_without_markers_gets_none() -> None:
     """Variables that nobody asked for do not appear in a session."""
     assert merge(STRICT, [descend(lookup(), Code.TIMEOUT, None, NOW)]).variables == {}
+
+
+def test_answer_that_was_heard_is_the_outcome() -> None:
+    """A live one is as old as it is: not at all."""
+    heard = Heard(Code.OK, Source.LIVE, known(0.0), known(50.0), took=0.2)
+    variables = {"status": "shipped", "total": "5"}
+    assert resolve(lookup(), heard, NOW) == Outcome("order", Source.LIVE, Code.OK, variables, 0.0, 0.2)
+
+
+@pytest.mark.parametrize("source", [Source.FRESH, Source.REVALIDATING])
+def test_record_that_was_heard_of_has_its_age(source: Source) -> None:
+    """Redis held it, and it needed no asking."""
+    outcome = resolve(lookup(), Heard(Code.OK, source, known(4.0), known(4.0)), NOW)
+    assert (outcome.source, outcome.code, outcome.age) == (source, Code.OK, 4.0)
+
+
+@pytest.mark.parametrize("answer", [None, Known({"status": "x"}, NOW), Known({}, NOW)])
+def test_answer_that_is_not_whole_is_none(answer: Known | None) -> None:
+    """A worker with another configuration gave it: the last known answer is better."""
+    outcome = resolve(lookup(), Heard(Code.OK, Source.LIVE, answer, known(50.0), took=0.2), NOW)
+    assert (outcome.source, outcome.code, outcome.took) == (Source.STALE, Code.LOOKUP_FAILED, 0.2)
+
+
+def test_failure_that_was_heard_of_stands_on_the_best_record_in_hand() -> None:
+    """The session's own comes before that of the user's other sessions."""
+    shared = replace(lookup(), share="user")
+    own, of_user = known(50.0, status="own"), known(1.0, status="of the user")
+    for heard, source in (
+        (Heard(Code.TIMEOUT, known=own, of_user=of_user), Source.STALE),
+        (Heard(Code.TIMEOUT, of_user=of_user), Source.USER),
+        (Heard(Code.TIMEOUT), Source.NONE),
+    ):
+        outcome = resolve(shared, heard, NOW)
+        assert (outcome.source, outcome.code) == (source, Code.TIMEOUT)
+
+
+def test_variables_under_a_failures_code_are_no_answer() -> None:
+    """The code decides, whatever came with it."""
+    outcome = resolve(lookup(), Heard(Code.BAD_BACKEND_REPLY, Source.LIVE, known(0.0)), NOW)
+    assert (outcome.source, outcome.code) == (Source.NONE, Code.BAD_BACKEND_REPLY)

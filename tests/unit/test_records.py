@@ -39,6 +39,15 @@ def test_a_session_that_a_key_cannot_show_plainly_is_a_digest() -> None:
         assert record_name(1, session, "order", "v1", {}).split(":")[1] == session
 
 
+def test_the_records_of_a_session_or_a_user_are_found_by_the_beginning_of_their_names() -> None:
+    """Erasing a user's data erases by these; a session that is called like a user is left alone."""
+    of_session = record_name(1, "ann", "order", "v1", {})
+    of_user = user_record_name(1, "ann", "order", "v1", {})
+    assert session_of(of_session) == session_name(1, "ann")
+    assert session_of(of_user) == user_name(1, "ann")
+    assert session_of(record_name(1, "user=ann", "order", "v1", {})) != user_name(1, "ann")
+
+
 def test_an_age_is_never_negative() -> None:
     """A clock that was set back must not make a record younger than now."""
     assert Known({}, 100.0).age(90.0) == 0.0

@@ -18,7 +18,7 @@ import msgspec
 from gateway.core.errors import BadRequest, Code, Unauthenticated, UnknownApp, UnknownCommand
 from gateway.core.messages import Callback, Reply, SessionEvent
 from gateway.core.variables import as_text
-from gateway.declared.catalog import App
+from gateway.declared.app import App
 
 INTERFACE_INVOCATION = "Chatbot.InterfaceInvocation"
 SESSION_EVENT = "Desk.SessionEventNotify"

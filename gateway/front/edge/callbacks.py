@@ -10,7 +10,7 @@ from aiohttp import web
 
 from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
 from gateway.core.messages import Callback, SessionEvent
-from gateway.declared.catalog import App
+from gateway.declared.app import App
 from gateway.front.dialects import desk
 from gateway.front.edge.response import JsonResponse
 from gateway.front.flow import Answered, Flow

@@ -6,7 +6,8 @@ from typing import Self
 
 from aiohttp import web
 
-from gateway.declared.config import Address, Tls
+from gateway.declared.gateway import Tls
+from gateway.declared.values import Address
 from gateway.front.edge.connections import Server
 from gateway.front.edge.response import ErrorPage, Handler
 
