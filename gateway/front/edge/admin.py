@@ -9,7 +9,7 @@ from gateway.front.edge.response import Handler, JsonResponse
 from gateway.front.flow import Flow
 
 
-def error_page(status: int, message: str) -> JsonResponse:
+def error_page(status: int, message: str) -> web.Response:
     """Return an error of the admin port as JSON."""
     return JsonResponse(msgspec.json.encode({"error": message}), status)
 
@@ -17,7 +17,7 @@ def error_page(status: int, message: str) -> JsonResponse:
 def admin_handler(flow: Flow) -> Handler:
     """Return the handler of the admin port: ``/live`` and ``/ready``."""
 
-    async def handle(request: web.BaseRequest) -> JsonResponse:
+    async def handle(request: web.BaseRequest) -> web.Response:
         if request.path == "/live":
             return _status(200, {"status": "live"})
         if request.path == "/ready":
@@ -28,5 +28,5 @@ def admin_handler(flow: Flow) -> Handler:
     return handle
 
 
-def _status(status: int, body: dict[str, Any]) -> JsonResponse:
+def _status(status: int, body: dict[str, Any]) -> web.Response:
     return JsonResponse(msgspec.json.encode(body), status)
