@@ -11,8 +11,10 @@ from gateway.declared.config import Address
 from gateway.forgetting.forget import Forget
 from gateway.front.alone.direct import Direct
 from gateway.front.alone.keep import Keep
+from gateway.front.dialects.desk import DESK
+from gateway.front.dialects.dialect import Dialect
 from gateway.front.edge import admin
-from gateway.front.edge import callbacks as server
+from gateway.front.edge.callbacks import Callbacks
 from gateway.front.edge.port import Port
 from gateway.front.flow import Flow
 from gateway.front.session_events import SessionEvents
@@ -34,8 +36,12 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Gateway]:
+async def gateway(
+    catalog: Catalog, *, shared: bool = False, dialect: Dialect = DESK
+) -> AsyncIterator[Gateway]:
     """Run a gateway for the length of the block; it starts without Redis, too.
+
+    ``dialect`` has the words of the platform that calls.
 
     Raise OSError for a port that is taken, ImportError for a Python lookup that it would have to make itself.
     """
@@ -51,9 +57,10 @@ async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Ga
         direct = Direct(catalog, link, keep)
     flow = Flow(catalog, hand_off, direct)
     session_events = SessionEvents(flow, hand_off, forget)
+    handler = Callbacks(dialect, flow, session_events)
     callbacks = Port(
-        server.Callbacks(flow, session_events),
-        server.error_page,
+        handler,
+        handler.error_page,
         settings.gateway.listen,
         tls=settings.gateway.tls,
         grace=settings.gateway.budget + 1,

@@ -231,6 +231,16 @@ async def test_response_keeps_to_http(version: str, header: str, closes: bool, r
     writer.close()
 
 
+async def test_head_gets_a_head_alone(running: Gateway) -> None:
+    """A body behind it would be taken for the next answer on the connection."""
+    reader, writer = await asyncio.open_connection(*running.callbacks)
+    for _ in range(2):
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 405")
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_bug_is_answered_with_the_envelope_and_logged_with_its_trace(
     running: Gateway, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

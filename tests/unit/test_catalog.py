@@ -10,7 +10,7 @@ from gateway.core.messages import Callback
 from gateway.declared.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, compile_catalog, load
 from gateway.declared.config import read
 from gateway.declared.reading import ConfigFaults
-from gateway.front.dialects.desk import encode
+from gateway.front.dialects.desk import DESK
 from gateway.front.ladder import degraded, merge
 from gateway.lookups.reply import map_not_found
 
@@ -231,7 +231,7 @@ fallback = { status = "${X}" }
     given = compile_catalog(*read(text, {"X": "x"}))
     lookup = given.lookups["order"]
     reply = merge(given.apps[1], [degraded(lookup, Code.TIMEOUT, None, 0.0)])
-    assert b'"Body":{"status":"x","x":"fallback"}' in encode(reply)
+    assert b'"Body":{"status":"x","x":"fallback"}' in DESK.encode(reply)
     assert msgspec.msgpack.encode(map_not_found(lookup)) == msgspec.msgpack.encode({"status": "x"})
     assert lookup.request is not None
     filled = lookup.request.fill({})

@@ -5,7 +5,7 @@ import pytest
 from gateway.declared.catalog import compile_catalog
 from gateway.declared.config import read
 from gateway.declared.reading import ConfigFaults, Fault
-from gateway.front.dialects.desk import EVENT_VARIABLES
+from gateway.front.dialects.desk import DESK
 
 BACKEND = '[backends.crm]\nurl = "http://crm"\n'
 LOOKUP = '[lookups.order]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "status" }\n'
@@ -18,7 +18,7 @@ APP = "[apps.1]\ntoken = 't'\n"
 def found(text: str) -> list[Fault]:
     """Return the faults of a configuration."""
     try:
-        compile_catalog(*read(text, {}), event_variables=EVENT_VARIABLES)
+        compile_catalog(*read(text, {}), event_variables=DESK.event_variables)
     except ConfigFaults as error:
         return error.faults
     return []

@@ -3,14 +3,12 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
 
 from aiohttp import web
 
 from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
 from gateway.core.messages import SessionEvent
-from gateway.declared.catalog import App
-from gateway.front.dialects import desk
+from gateway.front.dialects.dialect import Dialect, Verified
 from gateway.front.edge.response import JsonResponse
 from gateway.front.flow import Answered, Flow
 from gateway.front.session_events import SessionEvents
@@ -18,26 +16,13 @@ from gateway.process.later import Later
 from gateway.telemetry import events
 from gateway.telemetry.events import LookupAnswered
 
-_CODES = {404: Code.BAD_REQUEST, 405: Code.WRONG_METHOD, 413: Code.TOO_LARGE}
-
-
-def error_page(status: int, message: str) -> web.Response:
-    """Return the envelope for what never became a callback."""
-    code = (
-        Code.INTERNAL
-        if status >= web.HTTPInternalServerError.status_code
-        else _CODES.get(status, Code.BAD_REQUEST)
-    )
-    events.callback_refused(code=code, reason=message)
-    return JsonResponse(desk.encode_refusal(code, message), status)
-
 
 class Callbacks:
     """The handler of the callback port: bytes in, the envelope out, whatever happens."""
 
-    def __init__(self, flow: Flow, events: SessionEvents) -> None:
-        """Take what answers callbacks, and what notes session events."""
-        self._flow, self._events = flow, events
+    def __init__(self, dialect: Dialect, flow: Flow, events: SessionEvents) -> None:
+        """Take the platform's words, what answers callbacks, and what notes session events."""
+        self._dialect, self._flow, self._events = dialect, flow, events
         self._settings = flow.catalog.settings.gateway
         self._log_later = Later(_log)
 
@@ -49,47 +34,52 @@ class Callbacks:
         arrival, trace_id = time.monotonic(), os.urandom(8).hex()
         deadline = arrival + self._settings.budget
         try:
-            verified, path = _verify(request, self._flow.catalog.apps)
+            verified, path = self._verify(request)
             body = await _read(request, self._settings.max_body, deadline)
-            message = desk.decode(body, verified, path)
+            message = verified.decode(body, path)
             if isinstance(message, SessionEvent):
                 self._events.take(message, trace_id)
-                return JsonResponse(desk.NOTED)
+                return JsonResponse(self._dialect.acknowledge())
             answered = self._flow.answer(message, deadline, trace_id)
             if not isinstance(answered, Answered):
                 answered = await answered
-            encoded = desk.encode(answered.reply)
+            encoded = self._dialect.encode(answered.reply)
             await asyncio.sleep(0)  # the callbacks of one turn are all answered, then all sent: see Later
         except Exception as error:  # noqa: BLE001 - logged
-            return _failed(error, request, trace_id)
+            return self._refuse(error, request, trace_id)
         self._log_later(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
         return JsonResponse(encoded)
 
+    def error_page(self, status: int, message: str) -> JsonResponse:
+        """Return the response to a request that never became a callback."""
+        ours = status >= web.HTTPInternalServerError.status_code
+        code = Code.INTERNAL if ours else Code.BAD_REQUEST
+        events.callback_refused(code=code, reason=message)
+        return JsonResponse(self._dialect.refuse(code, message), status)
 
-def _failed(error: Exception, request: web.BaseRequest, trace_id: str) -> web.Response:
-    """Return the envelope for what a request must not be, or for a fault of ours; log either."""
-    if not isinstance(error, Refusal):
-        events.callback_failed(code=Code.INTERNAL, trace_id=trace_id, error=error)
-        return JsonResponse(desk.encode_refusal(Code.INTERNAL, "internal error"), 500)
-    events.callback_refused(
-        code=error.code,
-        reason=str(error),
-        path=request.path,
-        remote=request.remote,
-        trace_id=trace_id,
-    )
-    return JsonResponse(desk.encode_refusal(error.code, str(error)), error.status)
+    def _verify(self, request: web.BaseRequest) -> tuple[Verified, str]:
+        """Return who calls, on which path; raise WrongMethod, or a refusal of the dialect's."""
+        if request.method != "POST":
+            msg = "callbacks are POSTed"
+            raise WrongMethod(msg)
+        path, _, query = request.raw_path.partition("?")
+        if "%" in path or path[:1] != "/":  # encoded, or in absolute form: seldom, and yarl's business
+            path, query = request.path, request.rel_url.raw_query_string
+        return self._dialect.verify(query, self._flow.catalog.apps, time.time()), path
 
-
-def _verify(request: web.BaseRequest, apps: Mapping[int, App]) -> tuple[desk.Verified, str]:
-    """Return who calls, on which path; raise WrongMethod, or what :func:`desk.verify` does."""
-    if request.method != "POST":
-        msg = "callbacks are POSTed"
-        raise WrongMethod(msg)
-    path, _, query = request.raw_path.partition("?")
-    if "%" in path or path[:1] != "/":  # encoded, or in absolute form: seldom, and yarl's business
-        path, query = request.path, request.rel_url.raw_query_string
-    return desk.verify(query, apps, time.time()), path
+    def _refuse(self, error: Exception, request: web.BaseRequest, trace_id: str) -> JsonResponse:
+        """Log a refusal or a fault of ours, and return the response to it."""
+        if not isinstance(error, Refusal):
+            events.callback_failed(code=Code.INTERNAL, trace_id=trace_id, error=error)
+            return JsonResponse(self._dialect.refuse(Code.INTERNAL, "internal error"), 500)
+        events.callback_refused(
+            code=error.code,
+            reason=str(error),
+            path=request.path,
+            remote=request.remote,
+            trace_id=trace_id,
+        )
+        return JsonResponse(self._dialect.refuse(error.code, str(error)), error.status)
 
 
 async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
