@@ -1,4 +1,4 @@
-"""The admin port: what a supervisor asks. Never on the callback port."""
+"""The admin port: it tells supervisors how the process is. The callback port serves none of it."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from gateway.front.flow import Flow
 
 
 def error_page(status: int, message: str) -> web.Response:
-    """Return an error of the admin port as JSON."""
+    """Return an error of the admin port, as JSON."""
     return JsonResponse(msgspec.json.encode({"error": message}), status)
 
 

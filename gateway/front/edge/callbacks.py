@@ -18,10 +18,10 @@ from gateway.telemetry.events import LookupAnswered
 
 
 class Callbacks:
-    """The handler of the callback port: bytes in, the envelope out, whatever happens."""
+    """The handler of the callback port: bytes in, the dialect's envelope out, even for a bug of ours."""
 
     def __init__(self, dialect: Dialect, flow: Flow, events: SessionEvents) -> None:
-        """Take the platform's words, what answers callbacks, and what notes session events."""
+        """Take the dialect of the platform, the flow for callbacks, and the keeper of session events."""
         self._dialect, self._flow, self._events = dialect, flow, events
         self._settings = flow.catalog.settings.gateway
         self._log_later = Later(_log)
@@ -111,7 +111,7 @@ async def _let_it_come(request: web.BaseRequest) -> None:
     """Tell a client to send its body, if it waits to be told."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) is not the response
+        request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) does not count as the response
 
 
 def _too_large(limit: int) -> TooLarge:

@@ -16,7 +16,7 @@ class Server(web.Server):
     """Makes the connections of one port."""
 
     def __init__(self, handler: Handler, error_page: ErrorPage) -> None:
-        """Take what answers requests, and what makes the page for a request that cannot be read."""
+        """Take the handler of requests, and the maker of pages for requests that cannot be read."""
         super().__init__(handler)
         self.error_page = error_page
 
