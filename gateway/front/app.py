@@ -11,7 +11,10 @@ from gateway.declared.values import Address
 from gateway.forgetting.forget import Forget
 from gateway.front.alone import direct_askers
 from gateway.front.askers import Asker, FleetAsker
-from gateway.front.edge import admin, callbacks
+from gateway.front.dialects.desk import DESK
+from gateway.front.dialects.dialect import Dialect
+from gateway.front.edge import admin
+from gateway.front.edge.callbacks import Callbacks
 from gateway.front.edge.port import Port
 from gateway.front.flow import Flow
 from gateway.front.readiness import Readiness
@@ -40,11 +43,15 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Gateway]:
+async def gateway(
+    catalog: Catalog, *, shared: bool = False, dialect: Dialect = DESK
+) -> AsyncIterator[Gateway]:
     """Run a gateway for the length of the block; it starts without Redis, too.
 
     The lines are in the order in which the parts start; they stop in the opposite order. Each part's end is
     written down before the part begins, so that a start which fails or is cancelled leaves nothing behind.
+
+    ``dialect`` has the words of the platform that calls.
 
     Raise OSError for a port that is taken, ImportError for a Python lookup that it would have to make itself.
     """
@@ -79,9 +86,10 @@ async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Ga
             admin.admin_handler(readiness), admin.error_page, settings.gateway.admin, shared=shared
         )
         await stack.enter_async_context(admin_port)
+        handler = Callbacks(dialect, flow, session_events)
         callback_port = Port(
-            callbacks.Callbacks(flow, session_events),
-            callbacks.error_page,
+            handler,
+            handler.error_page,
             settings.gateway.listen,
             tls=settings.gateway.tls,
             grace=settings.gateway.budget + 1,

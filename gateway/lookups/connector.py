@@ -76,25 +76,25 @@ class Body(aiohttp.BytesPayload):
     than the one in which the connection was taken.
     """
 
-    _ear: "Ear | None" = None
+    ear: "Ear | None" = None  # no underscore: such a name could meet one of aiohttp
 
     @property
     def was_held_back(self) -> bool:
         """True after a connection was taken for this request and nothing of it has been written."""
-        return self._ear is not None
+        return self.ear is not None
 
     def leave_by(self, ear: "Ear") -> None:
         """Write to the connection of ``ear``, next."""
-        self._ear = ear
+        self.ear = ear
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Write the request; raise UnaskedBytes, with nothing written, if the connection is not silent."""
-        if self._ear is not None:
-            if not await self._ear.is_silent():
+        if self.ear is not None:
+            if not await self.ear.is_silent():
                 msg = "something came before the request was written"
                 raise UnaskedBytes(msg)
-            self._ear.expect_answer()
-            self._ear = None
+            self.ear.expect_answer()
+            self.ear = None
         await super().write_with_length(writer, content_length)
 
 

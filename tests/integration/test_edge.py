@@ -63,7 +63,7 @@ MALFORMED = {
 async def test_malformed_callback_gets_its_code_and_leaves_the_connection_usable(
     kind: str, running: Gateway, place: Place, desk: Desk
 ) -> None:
-    """Whatever comes in, Desk gets JSON it can read, and the same connection serves the next callback."""
+    """Desk always gets JSON it can read, and the same connection serves the next callback."""
     data, code, status = MALFORMED[kind]
     here = desk.at(running.callbacks)
     with capture_logs() as lines:
@@ -209,7 +209,7 @@ async def test_one_connection_serves_callback_after_callback(running: Gateway) -
     ],
 )
 async def test_response_keeps_to_http(version: str, header: str, closes: bool, running: Gateway) -> None:  # noqa: FBT001
-    """What is written by hand says what aiohttp would: length, date (RFC 9110, 6.6.1), what comes next."""
+    """Our own head says as much as aiohttp's: length, date (RFC 9110, 6.6.1), whether to go on."""
     reader, writer = await asyncio.open_connection(*running.callbacks)
     request = (
         f"POST /?SdkAppid={APP} HTTP/{version}\r\nHost: x\r\n{header}Content-Length: {len(BODY)}\r\n\r\n"
@@ -230,6 +230,16 @@ async def test_response_keeps_to_http(version: str, header: str, closes: bool, r
     writer.close()
 
 
+async def test_head_gets_a_head_alone(running: Gateway) -> None:
+    """A body behind it would be taken for the next answer on the connection."""
+    reader, writer = await asyncio.open_connection(*running.callbacks)
+    for _ in range(2):
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 405")
+    writer.close()
+    await writer.wait_closed()
+
+
 def broken_at_once(*_: object) -> None:
     """Fail before anything is awaited."""
     msg = "secret detail"
@@ -246,7 +256,7 @@ async def broken_later(*_: object) -> None:
 async def test_bug_is_answered_with_the_envelope_and_logged_with_its_trace(
     broken: Callable[..., object], running: Gateway, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Desk must be able to read even our bugs. One is put in by hand: there is none that could be had."""
+    """Desk must be able to read even our bugs. One is put in by hand, since none is known."""
     monkeypatch.setattr(Flow, "answer", broken)
     with capture_logs() as lines:
         heard = await desk.at(running.callbacks).send(BODY)

@@ -12,7 +12,7 @@ from gateway.core.errors import Code
 from gateway.core.records import Known
 from gateway.declared.app import App, Markers
 from gateway.declared.lookup import Lookup
-from gateway.front.dialects.desk import encode
+from gateway.front.dialects.desk import DESK
 from gateway.front.ladder import Outcome, Source, descend, live, merge, served
 
 NOW = 1e6
@@ -209,7 +209,7 @@ def test_error_info_is_one_line_without_any_variables_value(app: App, route: tup
 def test_every_reply_is_the_documented_envelope(app: App, route: tuple[Outcome, ...]) -> None:
     """Three required fields, and a Body of strings alone."""
     reply = merge(app, route)
-    envelope = json.loads(encode(reply))
+    envelope = json.loads(DESK.encode(reply))
     assert list(envelope) == ["ActionStatus", "ErrorInfo", "ErrorCode", "Body"]
     assert envelope["ActionStatus"] == ("OK" if envelope["ErrorCode"] == 0 else "FAIL")
     assert (envelope["ErrorInfo"], envelope["ErrorCode"]) == (reply.info, reply.code)

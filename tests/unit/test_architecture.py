@@ -46,6 +46,13 @@ OWNERS = {  # who alone may import what
     "redis": ("gateway/wire/", "gateway/forgetting/erase.py", "workers/"),
     "structlog": ("gateway/telemetry/",),
 }
+AIOHTTP = ("aiohttp.web", "aiohttp.abc")  # its documented modules, beside what aiohttp itself exports
+NO_PUBLIC_NAME = {  # undocumented modules, and why
+    # Nothing public tells a bad Content-Encoding from a hang-up.
+    "gateway/lookups/http.py": ("aiohttp.http_exceptions",),
+    # The types of the parameters and results of what is public: TCPConnector.connect(), Connection.protocol.
+    "gateway/lookups/connector.py": ("aiohttp.client_proto", "aiohttp.connector", "aiohttp.tracing"),
+}
 PURE = ("gateway.core", "gateway.declared", "gateway.front.ladder", "gateway.front.plan")
 PURE_PACKAGES = {"gateway", "jmespath", "msgspec"}
 IMPURE = (  # of the standard library; pathlib is not here because a path is a value before it is opened
@@ -59,6 +66,7 @@ DESK_SIDE = (
     "gateway/front/dialects/desk.py",
     *("gateway/tools/call.py", "gateway/tools/demo/run.py"),  # these two play Desk
 )
+CHOOSE_THE_DIALECT = ("gateway/front/app.py", "gateway/cli.py", "gateway/tools/")
 DESK_NAMES = (
     *("ActionStatus", "ErrorCode", "ErrorInfo", "Body", "CallbackCommand", "EventTime"),
     *("SdkAppid", "SdkAppId", "Sign", "RequestTime", "ClientIP", "OptPlatform", "contenttype", "RequestID"),
@@ -207,6 +215,16 @@ def only_the_desk_side_knows_its_names(tree: list[Source]) -> Iterator[str]:
                 yield f"{source.path}:{line} spells {found[1]}"
 
 
+def only_the_root_chooses_the_dialect(tree: list[Source]) -> Iterator[str]:
+    """Yield each import of the Desk dialect by a file that should be handed a dialect."""
+    for source in tree:
+        for line, target in source.imports:
+            if within(target, "gateway.front.dialects.desk") and not source.path.startswith(
+                CHOOSE_THE_DIALECT
+            ):
+                yield f"{source.path}:{line} imports {target}"
+
+
 def spelled(source: Source) -> Iterator[tuple[int, str]]:
     """Yield the literals that are used (a docstring is not), the fields of classes, and keywords."""
     unused = {node.value for node in source.nodes if isinstance(node, ast.Expr)}
@@ -227,6 +245,41 @@ def libraries_stay_with_their_owners(tree: list[Source]) -> Iterator[str]:
             owners = OWNERS.get(target.partition(".")[0])
             if owners and not source.path.startswith(owners):
                 yield f"{source.path}:{line} imports {target}"
+
+
+def aiohttp_is_used_by_its_public_doors(tree: list[Source]) -> Iterator[str]:
+    """Yield each undocumented module of aiohttp's, and each private name in a class that inherits from it.
+
+    ruff (SLF001) finds the private attributes of all other objects, but takes those of ``self`` for ours.
+    """
+    for source in tree:
+        allowed = (*AIOHTTP, *NO_PUBLIC_NAME.get(source.path, ()))
+        ours = {target.rpartition(".")[2] for _, target in source.imports if within(target, "aiohttp")}
+        for line, target in source.imports:
+            exported = not target.removeprefix("aiohttp.")[0].islower()  # a class; modules are in lower case
+            if (
+                within(target, "aiohttp")
+                and target != "aiohttp"
+                and not (exported or within(target, *allowed))
+            ):
+                yield f"{source.path}:{line} imports {target}"
+        for node in source.nodes:
+            match node:
+                case ast.Attribute(value=ast.Name(id="aiohttp"), attr=name) if name.islower():
+                    if not within(f"aiohttp.{name}", *allowed):
+                        yield f"{source.path}:{node.lineno} uses aiohttp.{name}"
+                case ast.ClassDef(bases=bases) if any(_root(base) in ours for base in bases):
+                    inside = [one for one in ast.walk(node) if isinstance(one, ast.Attribute)]
+                    for one in inside:
+                        if one.attr.startswith("_") and not one.attr.endswith("__"):
+                            yield f"{source.path}:{one.lineno} uses {one.attr}, which may be aiohttp's"
+
+
+def _root(expression: ast.expr) -> str:
+    """Return the name that a dotted expression begins with."""
+    while isinstance(expression, ast.Attribute):
+        expression = expression.value
+    return expression.id if isinstance(expression, ast.Name) else ""
 
 
 def the_crm_stands_alone(tree: list[Source]) -> Iterator[str]:
@@ -264,13 +317,17 @@ SOUND = {  # each file does what a rule allows just there
     "gateway/telemetry/logs.py": "import structlog\nfrom gateway.core import units",
     "gateway/wire/keys.py": "import redis.asyncio\nfrom gateway.telemetry import logs",
     "gateway/queue/jobs.py": "import arq\nfrom gateway.wire import keys",
-    "gateway/lookups/ask.py": "from gateway.declared import catalog",
     "gateway/front/ladder.py": "from gateway.core import units",
     "gateway/front/flow.py": "import gateway.queue.jobs\nfrom gateway.core.units import quote",
     "gateway/front/dialects/desk.py": "class Reply:\n    ErrorCode: int\nname = 'SdkAppid'",
-    "gateway/front/edge/callbacks.py": "'ErrorCode'\na = 'no SdkAppid'\nimport gateway.front.dialects.desk",
+    "gateway/front/edge/callbacks.py": "'ErrorCode'\na = 'no SdkAppid'",
+    "gateway/front/app.py": "import gateway.front.dialects.desk\nfrom gateway.front.edge import callbacks",
     "gateway/crm/script.py": "from gateway.core import units\nfrom . import script",
     "gateway/tools/call.py": "from gateway.front.dialects import desk",
+    "gateway/front/edge/port.py": "from aiohttp import web\nclass A(web.Server):\n    a = Server().__call__",
+    "gateway/lookups/http.py": "import aiohttp\nfrom aiohttp import ClientSession, http_exceptions\n"
+    "class B(ClientSession):\n    b = aiohttp.ClientError",
+    "gateway/lookups/ask.py": "from gateway.declared import config\nclass C:\n    c = self._c",
     "gateway/cli.py": "from gateway.front.edge import callbacks\nfrom gateway.crm.script import Script",
     "workers/jobs.py": "from arq import Worker\nfrom redis import Redis\nimport gateway.queue.jobs",
 }
@@ -319,10 +376,35 @@ BROKEN: dict[Rule, list[tuple[str, str, str]]] = {  # a file that breaks the rul
         ("gateway/cli.py", "a = b'{\"Body\": {}}'", ":1 spells Body"),
         ("gateway/cli.py", "dict(Sign='')", ":1 spells Sign"),
     ],
+    only_the_root_chooses_the_dialect: [
+        (
+            "gateway/front/edge/callbacks.py",
+            "from gateway.front.dialects.desk import Desk",
+            ":1 imports gateway.front.dialects.desk",
+        ),
+        ("gateway/front/flow.py", "from .dialects import desk", ":1 imports gateway.front.dialects.desk"),
+    ],
     libraries_stay_with_their_owners: [
         ("gateway/wire/a.py", "import arq", ":1 imports arq"),
         ("gateway/front/flow.py", "import redis.asyncio", ":1 imports redis.asyncio"),
         ("workers/a.py", "import structlog", ":1 imports structlog"),
+    ],
+    aiohttp_is_used_by_its_public_doors: [
+        ("workers/a.py", "import aiohttp.helpers", ":1 imports aiohttp.helpers"),
+        ("workers/a.py", "from aiohttp import http", ":1 imports aiohttp.http"),
+        ("workers/a.py", "from aiohttp.web_protocol import A", ":1 imports aiohttp.web_protocol.A"),
+        ("workers/a.py", "from aiohttp.http_exceptions import A", ":1 imports aiohttp.http_exceptions.A"),
+        ("workers/a.py", "import aiohttp\nA = aiohttp.helpers", ":2 uses aiohttp.helpers"),
+        (
+            "workers/a.py",
+            "from aiohttp import web\nclass A(web.Server):\n    a = self._loop",
+            ":3 uses _loop, which may be aiohttp's",
+        ),
+        (
+            "workers/a.py",
+            "from aiohttp.web import Server\nclass A(Server):\n    a = super()._loop",
+            ":3 uses _loop, which may be aiohttp's",
+        ),
     ],
     the_crm_stands_alone: [
         ("gateway/crm/a.py", "from gateway.declared import catalog", ":1 imports gateway.declared.catalog"),
@@ -331,8 +413,8 @@ BROKEN: dict[Rule, list[tuple[str, str, str]]] = {  # a file that breaks the rul
     there_are_no_cycles: [
         (
             "gateway/front/dialects/desk.py",
-            "from gateway.front.edge import callbacks",
-            ", gateway/front/edge/callbacks.py import one another",
+            "from gateway.tools import call",
+            ", gateway/tools/call.py import one another",
         ),
     ],
 }

@@ -12,7 +12,7 @@ from gateway.declared.backend import PYTHON_LANE
 from gateway.declared.catalog import Catalog, compile_catalog, load, read
 from gateway.declared.lookup import PYTHON_LATE
 from gateway.declared.reading import ConfigFaults
-from gateway.front.dialects.desk import encode
+from gateway.front.dialects.desk import DESK
 from gateway.front.ladder import descend, merge
 from gateway.lookups.reply import map_not_found
 from tests.variants import varied
@@ -234,7 +234,7 @@ fallback = { status = "${X}" }
     given = compile_catalog(*read(text, {"X": "x"}))
     lookup = given.lookups["order"]
     reply = merge(given.apps[1], [descend(lookup, Code.TIMEOUT, None, 0.0)])
-    assert b'"Body":{"status":"x","x":"fallback"}' in encode(reply)
+    assert b'"Body":{"status":"x","x":"fallback"}' in DESK.encode(reply)
     assert msgspec.msgpack.encode(map_not_found(lookup)) == msgspec.msgpack.encode({"status": "x"})
     assert [type(name) for name in (*lookup.inputs, *given.apps[1].forget_on)] == [str, str]
     assert lookup.request is not None

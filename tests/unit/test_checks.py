@@ -4,7 +4,7 @@ import pytest
 
 from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.reading import ConfigFaults, Fault
-from gateway.front.dialects.desk import EVENT_VARIABLES
+from gateway.front.dialects.desk import DESK
 from tests.variants import varied
 
 BACKEND = '[backends.crm]\nurl = "http://crm"\n'
@@ -17,7 +17,7 @@ APP = "[apps.1]\ntoken = 't'\n"
 def found(text: str) -> list[Fault]:
     """Return the faults of a configuration."""
     try:
-        compile_catalog(*read(text, {}), event_variables=EVENT_VARIABLES)
+        compile_catalog(*read(text, {}), event_variables=DESK.event_variables)
     except ConfigFaults as error:
         return error.faults
     return []
@@ -141,7 +141,7 @@ def test_a_contradiction_is_a_fault_with_its_place(text: str, place: str, messag
         "[apps.1]\nsignature = 'off'",
         WHOLE + route("['order']") + APP + "markers = { status = 'from', age = 'age' }",
         "[redis]\nurl = 'embedded'",
-        APP + "prefetch = ['order']\n" + WHOLE.replace("/o", f"/{{{EVENT_VARIABLES[1]}}}"),
+        APP + "prefetch = ['order']\n" + WHOLE.replace("/o", f"/{{{DESK.event_variables[1]}}}"),
         WHOLE.replace('"status" }', '"length(parcels[0:2])" }'),
         "[redis]\nurl = 'unix:///run/valkey.sock'",
         "[redis]\nurl = 'redis+sentinel://a:1,b:2/service/0'",

@@ -25,7 +25,7 @@ class Port:
         grace: float = 5.0,
         shared: bool = False,
     ) -> None:
-        """Take what answers; ``grace`` is the most seconds that requests in hand get when the port closes.
+        """Take the handler of requests; they get at most ``grace`` seconds when the port closes.
 
         ``shared`` lets several processes listen on one address (SO_REUSEPORT).
         """
@@ -35,7 +35,7 @@ class Port:
         self.address = address
 
     async def __aenter__(self) -> Self:
-        """Listen; raise OSError when the address cannot be had or a certificate cannot be read."""
+        """Listen; raise OSError when the address is taken or a certificate cannot be read."""
         server = Server(self._handler, self._error_page)
         self._runner = web.ServerRunner(server, shutdown_timeout=self._grace)
         try:
@@ -65,7 +65,7 @@ class Port:
         self.address = Address(runner.addresses[0][:2])
 
     async def __aexit__(self, *_: object) -> None:
-        """Take nothing new and finish what is in hand."""
+        """Accept nothing new, and finish the requests in hand."""
         if self._runner is not None:
             await self._runner.cleanup()
 
