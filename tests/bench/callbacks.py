@@ -130,7 +130,7 @@ def _section(heats: Mapping[str, Mapping[int, Heat]], placed: str) -> Section:
                 [_costs(name, heats[name]) for name in ROWS],
             ),
         ],
-        [target(MEMORY, 0.75), target(RECORD, 0.55), target(LIVE, 0.3)],
+        [target(MEMORY, 0.55), target(RECORD, 0.5), target(LIVE, 0.3)],
         [
             Chart(
                 "Callbacks on one core",
