@@ -11,7 +11,6 @@ from arq.worker import func
 from gateway.core.errors import DeskgateError, QueueUnavailable
 from gateway.declared.catalog import Catalog, load
 from gateway.declared.environment import CONFIG_VARIABLE, LANE_VARIABLE, environment
-from gateway.lookups.build import PYTHON_CONCURRENCY
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
 from gateway.wire.connection import open_redis, sentinel_hosts
@@ -38,7 +37,6 @@ def worker_settings() -> dict[str, Any]:
     name = _lane(catalog)
     # arq ends its process on the first call that fails (its issues 435 and 498): this client calls again.
     redis = open_redis(catalog.settings.redis.url, REDIS_TIMEOUT, retries=_RETRIES)
-    declared = catalog.settings.backends.get(name)
 
     async def start(ctx: dict[str, Any]) -> None:
         configure_logs("worker")
@@ -60,7 +58,7 @@ def worker_settings() -> dict[str, Any]:
         "on_startup": start,
         "on_shutdown": stop,
         "poll_delay": POLL_EVERY,
-        "max_jobs": declared.concurrency if declared else PYTHON_CONCURRENCY,
+        "max_jobs": catalog.backend(name).concurrency,
         "job_timeout": catalog.settings.gateway.budget + JOB_KEPT,
         "job_completion_wait": 5,
         "keep_result": 0,

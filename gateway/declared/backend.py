@@ -10,6 +10,12 @@ from gateway.declared.values import Duration, Size, Table, check_positive, split
 PYTHON_LANE = "python"
 """The lane of Python lookups: every other lane has the name of its backend."""
 
+PYTHON_TIMEOUT = 10.0
+"""Seconds that a Python lookup may take."""
+
+PYTHON_CONCURRENCY = 100
+"""Python lookups that a process runs at a time."""
+
 
 class Backend(Table, frozen=True, kw_only=True):
     """The service behind lookups, and how gently it is asked."""
@@ -20,6 +26,10 @@ class Backend(Table, frozen=True, kw_only=True):
     attempts: int = 3
     concurrency: int = 20
     max_reply: Size = Size(1024 * 1024)
+
+
+PYTHON = Backend(url="", attempts=1, attempt_timeout=Duration(PYTHON_TIMEOUT), concurrency=PYTHON_CONCURRENCY)
+"""How Python lookups are asked: they have no table of their own."""
 
 
 def check_backend(name: str, backend: Backend) -> Iterator[Fault]:

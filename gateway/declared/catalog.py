@@ -14,7 +14,7 @@ import msgspec
 from gateway.core.errors import NoRoute
 from gateway.core.messages import Callback
 from gateway.declared.app import App, AppTable, check_app, compile_app
-from gateway.declared.backend import Backend, check_backend
+from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend, check_backend
 from gateway.declared.environment import whole_environment
 from gateway.declared.gateway import Gateway, check_gateway
 from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup
@@ -48,6 +48,10 @@ class Catalog:
     def lanes(self) -> tuple[str, ...]:
         """The lanes that lookups use, each once, in the order of the file."""
         return tuple(dict.fromkeys(lookup.lane for lookup in self.lookups.values()))
+
+    def backend(self, lane: str) -> Backend:
+        """Return the settings by which a lane's backend is asked."""
+        return PYTHON if lane == PYTHON_LANE else self.settings.backends[lane]
 
     def route(self, callback: Callback) -> Route:
         """Return the first route that matches; raise NoRoute."""

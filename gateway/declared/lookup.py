@@ -12,13 +12,10 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 from jmespath.parser import ParsedResult
 
-from gateway.declared.backend import PYTHON_LANE, Backend
+from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
 from gateway.declared.reading import Fault, Secret, encode_json, known, plain, suggestion, unknown
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request
 from gateway.declared.values import Duration, Table
-
-PYTHON_LATE = 10.0
-"""Seconds for which a Python lookup may run on past its deadline."""
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -45,7 +42,7 @@ class Lookup:
     """A declared question to one backend, compiled. Durations are seconds.
 
     ``version`` changes with the question and with what its reply means: an answer that was kept under another
-    version is no answer to this lookup. ``late`` is how far past its deadline a running attempt may go on.
+    version is no answer to this lookup. ``overrun`` is how long an attempt may run on past the deadline.
     ``share`` says whether another session of the same user may fall back on an answer.
     """
 
@@ -63,7 +60,7 @@ class Lookup:
     stale_while_revalidate: float = 0.0
     stale_if_error: float = 86400.0
     share: Literal["session", "user"] = "session"
-    late: float = PYTHON_LATE
+    overrun: float = PYTHON.attempt_timeout
 
     def __repr__(self) -> str:
         """Return the name alone: every other text may come from the environment."""
@@ -149,7 +146,7 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         stale_while_revalidate=table.stale_while_revalidate,
         stale_if_error=table.stale_if_error,
         share=table.share,
-        late=backend.attempt_timeout if backend else PYTHON_LATE,
+        overrun=(backend or PYTHON).attempt_timeout,
     )
 
 

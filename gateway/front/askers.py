@@ -86,7 +86,7 @@ def wanted(planned: Planned) -> Wanted:
         planned.job,
         lookup.lane,
         lookup.fresh,
-        lookup.late,
+        lookup.overrun,
         lookup.stale_while_revalidate,
         indexed=planned.app.indexed,
     )

@@ -1,11 +1,13 @@
 """Asking: a backend under its policies, and what comes of asking it, whoever asks."""
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
 from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
+from gateway.declared.backend import Backend as BackendSettings
 from gateway.declared.lookup import Lookup
 from gateway.process.later import Later
 from gateway.resilience.policy import Call
@@ -33,22 +35,20 @@ class Backend(Protocol):
 class GuardedBackend:
     """The backend of a lane under its policies: every question becomes an answer. Durations are seconds."""
 
-    def __init__(  # noqa: PLR0913 - four parts, and two figures by name
+    def __init__(
         self,
         name: str,
-        lookups: dict[str, Lookup],
+        settings: BackendSettings,
+        lookups: Mapping[str, Lookup],
         backend: Backend,
         policies: Step,
-        *,
-        concurrency: int,
-        overrun: float,
     ) -> None:
-        """Take the lookups of the lane, whom they ask, and under which policies.
-
-        ``concurrency`` is the most calls at one time. ``overrun`` is how long an answer may take past its
-        deadline: one attempt.
-        """
-        self.name, self.concurrency, self.overrun = name, concurrency, overrun
+        """Take the settings and the lookups of the lane, whom they ask, and under which policies."""
+        self.name = name
+        self.concurrency = settings.concurrency
+        """Most calls at one time."""
+        self.overrun = settings.attempt_timeout
+        """Seconds that an answer may take past its deadline: one attempt."""
         self._lookups, self._backend, self._policies = lookups, backend, policies
         self.tell_finished = Later(self._tell_finished)
         """Tells what came of asking: ``queued`` seconds on the lane, ``left`` when it began."""

@@ -4,13 +4,14 @@
 
     bulkhead ( deadline ( retry ( attempt timeout ( call ) ) ) )
 
-A further policy is a file beside this one, and a line in :func:`stack`.
+A further policy is a file beside this one, a line in :func:`stack`, and its setting in the table of a backend.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.core.errors import NoAnswer
+from gateway.declared.backend import Backend
 from gateway.process.clock import MONOTONIC, Clock
 from gateway.resilience.attempt_timeout import attempt
 from gateway.resilience.bulkhead import Bulkhead
@@ -22,15 +23,13 @@ Step = Callable[[Call], Awaitable[Any]]
 """Carries a call on: it returns the answer, and raises what stands for it."""
 
 
-def stack(
-    *, attempts: int, attempt_timeout: float, bulkhead: Bulkhead | None = None, clock: Clock = MONOTONIC
-) -> Step:
-    """Return the policies of one backend around its calls. Durations are seconds."""
+def stack(settings: Backend, *, bulkhead: Bulkhead | None = None, clock: Clock = MONOTONIC) -> Step:
+    """Return the policies that ``settings`` ask for, around the calls to one backend."""
 
     async def step(call: Call) -> Any:  # noqa: ANN401 - whatever the backend's answer is
-        return await attempt(call, attempt_timeout)
+        return await attempt(call, settings.attempt_timeout)
 
-    stacked = repeated(step, Retry(attempts, clock=clock), clock)
+    stacked = repeated(step, Retry(settings.attempts, clock=clock), clock)
     stacked = guarded(stacked, Deadline())
     return stacked if bulkhead is None else guarded(stacked, bulkhead)
 

@@ -8,6 +8,7 @@ from gateway.core.errors import BackendUnavailable, Overloaded
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import stack
+from tests.limits import limits
 
 
 class Room:
@@ -17,7 +18,7 @@ class Room:
         """Begin empty."""
         self.door = asyncio.Event()
         self.inside = 0
-        self._policies = stack(attempts=1, attempt_timeout=60.0, bulkhead=Bulkhead(size))
+        self._policies = stack(limits(1, 60.0), bulkhead=Bulkhead(size))
 
     def enter(self) -> "asyncio.Task[str]":
         """Make one more call."""

@@ -8,9 +8,8 @@ import pytest
 
 from gateway.core.errors import Code, NoRoute
 from gateway.core.messages import Callback
-from gateway.declared.backend import PYTHON_LANE
+from gateway.declared.backend import PYTHON_LANE, PYTHON_TIMEOUT
 from gateway.declared.catalog import Catalog, compile_catalog, load, read
-from gateway.declared.lookup import PYTHON_LATE
 from gateway.declared.reading import ConfigFaults
 from gateway.front.dialects.desk import DESK
 from gateway.front.ladder import descend, merge
@@ -146,7 +145,7 @@ def test_lanes_are_the_backends_that_lookups_use() -> None:
 def test_a_running_attempt_may_end_one_attempt_timeout_after_the_deadline() -> None:
     """Its answer is late, and still worth keeping."""
     lookups = catalog().lookups
-    assert (lookups["order"].late, lookups["stock"].late, lookups["churn"].late) == (0.3, 0.8, PYTHON_LATE)
+    assert [lookups[name].overrun for name in ("order", "stock", "churn")] == [0.3, 0.8, PYTHON_TIMEOUT]
 
 
 def test_a_record_is_kept_while_it_is_served_and_refreshed_behind() -> None:

@@ -28,6 +28,7 @@ from gateway.resilience.policy import Call
 from gateway.resilience.retry import FIRST_PAUSE, FULL_JITTER, LONGEST_PAUSE, RETRY_RESERVE, Retry
 from gateway.resilience.stack import guarded, repeated, stack
 from tests.clock import ManualClock
+from tests.limits import limits
 
 PLENTY = 60.0
 
@@ -198,21 +199,21 @@ async def test_an_attempt_ends_at_its_timeout() -> None:
         asyncio.Event().wait, asyncio.get_running_loop().time() + PLENTY, retried=lambda _, e: heard.append(e)
     )
     with pytest.raises(TimedOut, match="within 10 ms"):
-        await stack(attempts=2, attempt_timeout=0.01)(call)
+        await stack(limits(2, 0.01))(call)
     assert [type(error) for error in heard] == [TimedOut]
 
 
 async def test_a_timeout_of_the_systems_own_is_a_timeout() -> None:
     """The kernel gives up on a connection with the same error."""
     with pytest.raises(TimedOut):
-        await stack(attempts=1, attempt_timeout=1.0)(Call(Backend([TimeoutError("ETIMEDOUT")]).ask, PLENTY))
+        await stack(limits(1, 1.0))(Call(Backend([TimeoutError("ETIMEDOUT")]).ask, PLENTY))
 
 
 async def test_an_attempt_that_ran_past_the_deadline_is_the_last() -> None:
     """It was let run, because its answer would have been kept; nothing follows it."""
     call = Call(asyncio.Event().wait, asyncio.get_running_loop().time() + 0.02, retried=unheard)
     with pytest.raises(TimedOut):
-        await stack(attempts=5, attempt_timeout=0.03)(call)
+        await stack(limits(5, 0.03))(call)
 
 
 async def test_cancelling_a_call_in_an_attempt_ends_it() -> None:
@@ -240,7 +241,7 @@ async def test_cancelling_a_call_between_attempts_ends_it() -> None:
 async def cancelled(make: Callable[[], Awaitable[None]], ready: asyncio.Event) -> None:
     """Run a call, cancel it when ``ready`` is set, and see that it ended by that."""
     clock = ManualClock(frozen=True)
-    policies = stack(attempts=1000, attempt_timeout=60.0, clock=clock)
+    policies = stack(limits(1000, 60.0), clock=clock)
     task = asyncio.ensure_future(policies(Call(make, clock.now() + PLENTY)))
     await ready.wait()
     task.cancel()

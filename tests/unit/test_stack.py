@@ -10,6 +10,7 @@ from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import guarded, stack
 from tests.clock import ManualClock
+from tests.limits import limits
 
 
 class Witness:
@@ -75,7 +76,7 @@ async def test_call_that_is_refused_is_not_made_and_not_heard_of_again() -> None
 async def test_place_in_the_bulkhead_is_held_through_all_attempts() -> None:
     """The bulkhead is outermost: a call that pauses between attempts is still one of its calls."""
     clock = ManualClock(frozen=True)
-    policies = stack(attempts=2, attempt_timeout=60.0, bulkhead=Bulkhead(1), clock=clock)
+    policies = stack(limits(2, 60.0), bulkhead=Bulkhead(1), clock=clock)
     ends = iter([BackendUnavailable(), None])
     failed = asyncio.Event()
 
@@ -109,7 +110,7 @@ async def test_timeout_is_that_of_one_attempt() -> None:
 
     heard: list[NoAnswer] = []
     call = Call(make, clock.now() + 60.0, retried=lambda _, error: heard.append(error))
-    assert await stack(attempts=3, attempt_timeout=0.05, clock=clock)(call) == "answer"
+    assert await stack(limits(3, 0.05), clock=clock)(call) == "answer"
     assert [type(error) for error in heard] == [TimedOut]
     assert call.attempts == 2
 
@@ -120,5 +121,5 @@ async def test_failure_that_stays_is_raised_without_a_pause() -> None:
     call = ending(BackendRejected())
     call.deadline = clock.now() + 60.0
     with pytest.raises(BackendRejected):
-        await stack(attempts=3, attempt_timeout=1.0, clock=clock)(call)
+        await stack(limits(3, 1.0), clock=clock)(call)
     assert (clock.slept, call.attempts) == ([], 1)
