@@ -21,7 +21,7 @@ quick: $(INSTALLED) ## Run the tests that need no server, in seconds
 	@exec $(BIN)/python -m pytest tests/unit tests/property -q $(ARGS)
 
 # The pure rooms decide everything that a callback is told: no branch of them may go untested.
-PURE := gateway.core gateway.declared gateway.front.ladder gateway.front.plan gateway.resilience
+PURE := gateway.core gateway.declared gateway.resilience gateway.front.ladder gateway.front.plan gateway.lookups.reply
 
 check: $(INSTALLED) ## Lint, check the format and the types, and that each branch of the pure rooms is tested
 	$(BIN)/ruff check

@@ -11,7 +11,7 @@ from gateway.declared.values import Address
 from gateway.forgetting.forget import Forget
 from gateway.front.alone import direct_askers
 from gateway.front.askers import Asker, FleetAsker
-from gateway.front.dialects.desk import DESK
+from gateway.front.dialects import DIALECT
 from gateway.front.dialects.dialect import Dialect
 from gateway.front.edge import admin
 from gateway.front.edge.callbacks import Callbacks
@@ -44,7 +44,7 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    catalog: Catalog, *, shared: bool = False, dialect: Dialect = DESK
+    catalog: Catalog, *, shared: bool = False, dialect: Dialect = DIALECT
 ) -> AsyncIterator[Gateway]:
     """Run a gateway for the length of the block; it starts without Redis, too.
 

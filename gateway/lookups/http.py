@@ -1,9 +1,6 @@
 """HTTP backends: one pooled session each, one attempt per call, nothing trusted that comes back."""
 
-from http import HTTPStatus
-
 import aiohttp
-import msgspec
 from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from yarl import URL
@@ -23,7 +20,7 @@ from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
 from gateway.lookups.connector import Body, SilentConnector, send_again_if_held_back
 from gateway.lookups.credentials import auth_headers
-from gateway.lookups.reply import map_not_found, map_reply
+from gateway.lookups.reply import decode, judge, map_reply
 
 
 class HttpBackend:
@@ -57,12 +54,8 @@ class HttpBackend:
                 middlewares=None if body is None else (send_again_if_held_back,),
                 allow_redirects=False,
             ) as response:
-                if (
-                    response.status == HTTPStatus.NOT_FOUND
-                    and (variables := map_not_found(lookup)) is not None
-                ):
+                if (variables := judge(lookup, response.status)) is not None:
                     return variables
-                _judge(response.status)
                 reply = await self._read(response)
         except aiohttp.ClientResponseError as error:
             msg = "the backend does not speak HTTP"
@@ -74,7 +67,7 @@ class HttpBackend:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise _broken(error) from error
-        return map_reply(lookup, _decode(reply))
+        return map_reply(lookup, decode(reply))
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
@@ -117,23 +110,3 @@ def _headers(request: FilledRequest) -> CIMultiDict[str]:
     if request.body is not None:
         headers.setdefault("Content-Type", "application/json")
     return headers
-
-
-def _judge(status: int) -> None:
-    """Raise the NoAnswer that a status means; return for success."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-        msg = f"the backend answered {status}"
-        raise BackendUnavailable(msg)
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        followed = "; redirects are not followed" if status < HTTPStatus.BAD_REQUEST else ""
-        msg = f"the backend answered {status}{followed}"
-        raise BackendRejected(msg)
-
-
-def _decode(body: bytes) -> object:
-    try:
-        reply: object = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        msg = "the reply is not JSON"
-        raise NotJson(msg) from None
-    return reply

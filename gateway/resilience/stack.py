@@ -4,7 +4,7 @@
 
     bulkhead ( deadline ( retry ( attempt timeout ( call ) ) ) )
 
-A further policy is a file beside this one, a line in :func:`stack`, and its setting in the table of a backend.
+A further policy is a file beside this one, a line in :func:`stack`, and its setting in a backend's table.
 """
 
 from collections.abc import Awaitable, Callable

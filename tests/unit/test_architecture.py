@@ -59,11 +59,17 @@ NO_PUBLIC_NAME = {  # undocumented modules, and why
     # The types of the parameters and results of what is public: TCPConnector.connect(), Connection.protocol.
     "gateway/lookups/connector.py": ("aiohttp.client_proto", "aiohttp.connector", "aiohttp.tracing"),
 }
-PURE = ("gateway.core", "gateway.declared", "gateway.front.ladder", "gateway.front.plan")
+PURE = (
+    "gateway.core",
+    "gateway.declared",
+    "gateway.front.ladder",
+    "gateway.front.plan",
+    "gateway.lookups.reply",
+)
 PURE_PACKAGES = {"gateway", "jmespath", "msgspec"}
 IMPURE = (  # of the standard library; pathlib is not here because a path is a value before it is opened
     *("asyncio", "concurrent", "multiprocessing", "sched", "signal", "subprocess", "threading"),
-    *("http", "select", "selectors", "socket", "socketserver", "ssl", "urllib.request"),
+    *("http.client", "http.server", "select", "selectors", "socket", "socketserver", "ssl", "urllib.request"),
     *("glob", "io", "logging", "os", "shutil", "sqlite3", "tempfile"),
     *("random", "secrets", "time", "uuid"),
 )
@@ -72,7 +78,7 @@ DESK_SIDE = (
     "gateway/front/dialects/desk.py",
     *("gateway/tools/call.py", "gateway/tools/demo/run.py"),  # these two play Desk
 )
-CHOOSE_THE_DIALECT = ("gateway/front/app.py", "gateway/cli.py", "gateway/tools/")
+CHOOSE_THE_DIALECT = ("gateway/front/dialects/__init__.py", "gateway/tools/")
 DESK_NAMES = (
     *("ActionStatus", "ErrorCode", "ErrorInfo", "Body", "CallbackCommand", "EventTime"),
     *("SdkAppid", "SdkAppId", "Sign", "RequestTime", "ClientIP", "OptPlatform", "contenttype", "RequestID"),
@@ -179,7 +185,7 @@ def workers_leave_the_front_alone(tree: list[Source]) -> Iterator[str]:
 
 
 def the_flow_knows_no_queue(tree: list[Source]) -> Iterator[str]:
-    """Yield what the flow and the pure rooms of the front import of Redis' rooms: they know an Asker alone."""
+    """Yield what the flow and its neighbours import of Redis' rooms: they know an Asker alone."""
     yield from _imports_of(tree, FLOW, ("gateway.queue", *REDIS_ROOMS))
 
 
@@ -333,7 +339,7 @@ SOUND = {  # each file does what a rule allows just there
     "gateway/front/askers.py": "import gateway.queue.jobs",
     "gateway/front/dialects/desk.py": "class Reply:\n    ErrorCode: int\nname = 'SdkAppid'",
     "gateway/front/edge/callbacks.py": "'ErrorCode'\na = 'no SdkAppid'",
-    "gateway/front/app.py": "import gateway.front.dialects.desk\nfrom gateway.front.edge import callbacks",
+    "gateway/front/app.py": "import gateway.front.dialects\nfrom gateway.front.edge import callbacks",
     "gateway/crm/script.py": "from gateway.core import units\nfrom . import script",
     "gateway/tools/call.py": "from gateway.front.dialects import desk",
     "gateway/front/edge/port.py": "from aiohttp import web\nclass A(web.Server):\n    a = Server().__call__",

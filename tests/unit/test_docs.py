@@ -267,6 +267,20 @@ def test_map_shows_every_file() -> None:
     assert shown == there
 
 
+@pytest.mark.parametrize("row", table(ARCHITECTURE, "a change"), ids=lambda row: row[0])
+def test_change_has_one_room_that_is_there(row: list[str]) -> None:
+    """A newcomer opens the file that the table names."""
+    _, room, elsewhere = row
+    named = re.findall(r"`(gateway/[\w/.]+)`", room)
+    assert len(named) == 1
+    assert len(re.findall(r"`(gateway/[\w/.]+)`", elsewhere)) <= 1
+    for path in re.findall(r"`(gateway/[\w/.]+)`", room + elsewhere):
+        assert (ROOT / path).exists(), path
+    (folder,) = named
+    for name in re.findall(r"`(\w+\.py)`", room):
+        assert (ROOT / folder.rpartition("/")[0] / name).exists(), name
+
+
 @pytest.mark.parametrize("row", table(ARCHITECTURE, "name"), ids=lambda row: row[0].strip("`"))
 def test_documented_limit_is_the_limit(row: list[str]) -> None:
     """These are no settings, so this table is where an operator finds them."""

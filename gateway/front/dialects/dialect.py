@@ -2,8 +2,7 @@
 
 The callback port is built with one dialect, and asks it four questions. Who calls (``verify``)? What does the
 body say (``Verified.decode``)? How is the reply written (``encode``, ``acknowledge``)? How is a refusal
-written (``refuse``)? Only ``front/app.py`` and the command line choose the dialect. A second platform is a
-second file in this room.
+written (``refuse``)? The package chooses the dialect that a gateway speaks.
 """
 
 from collections.abc import Mapping, Sequence
