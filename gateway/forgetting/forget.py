@@ -1,7 +1,7 @@
 """Forgetting: a session's records erased in Redis, and in the memory of every gateway at once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -9,11 +9,11 @@ from gateway.core.errors import QueueUnavailable
 from gateway.core.packing import UNREADABLE
 from gateway.process.background import Background
 from gateway.process.backoff import Backoff
-from gateway.queue.jobs import server_ms
+from gateway.queue.jobs import LANE, server_ms
 from gateway.records.memory import Sessions
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
-from gateway.wire.link import RedisLink, Script
+from gateway.wire.link import MSGPACK, RedisLink, Script
 from gateway.wire.subscription import Subscription
 
 VOID_KEPT = 300.0
@@ -22,17 +22,35 @@ VOID_KEPT = 300.0
 TOLD_KEPT = 600.0
 """Seconds for which a gateway that was not listening is still told whom to forget."""
 
-FORGET = Script("gateway.forgetting", "forget")
+FORGET = Script("gateway.forgetting", "forget", MSGPACK, LANE)
 _PAGE = 1000
 _told = msgspec.msgpack.Decoder(tuple[float, list[str]])
 
 
+class ForgetArguments(NamedTuple):
+    """ARGV of forget.lua, once; the names of the sessions follow."""
+
+    channel: str
+    forgotten: str
+    told_kept: int
+    record: str
+    flight: str
+    waiters: str
+    void_kept: int
+
+
 def forget_arguments(keys: Keys, names: Sequence[str]) -> tuple[list[str], list[str | int]]:
     """Return the KEYS and ARGV of forget.lua for sessions, as ``session_of`` names them."""
-    indexes = [keys.session(name) for name in names]
-    prefixes = (keys.record(""), keys.flight(""), keys.waiters(""))
-    kept = int(TOLD_KEPT * 1000), int(VOID_KEPT * 1000)
-    return indexes, [keys.forget(), keys.forgotten(), kept[0], *prefixes, kept[1], *names]
+    arguments = ForgetArguments(
+        channel=keys.forget(),
+        forgotten=keys.forgotten(),
+        told_kept=int(TOLD_KEPT * 1000),
+        record=keys.record(""),
+        flight=keys.flight(""),
+        waiters=keys.waiters(""),
+        void_kept=int(VOID_KEPT * 1000),
+    )
+    return [keys.session(name) for name in names], [*arguments, *names]
 
 
 class Forget:

@@ -6,12 +6,46 @@ from typing import Any, NamedTuple
 from gateway.core.messages import Job
 from gateway.core.packing import pack
 from gateway.core.records import session_of
-from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, LANE_LIMIT, State, Wanted, server_ms
+from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, LANE, LANE_LIMIT, State, Wanted, server_ms
 from gateway.wire.keys import Keys
-from gateway.wire.link import RedisLink, Script
+from gateway.wire.link import MSGPACK, RedisLink, Script
 
-_BEGIN = Script("gateway.queue", "begin")
+_BEGIN = Script("gateway.queue", "begin", MSGPACK, LANE)
 _STATES = tuple(State)
+
+
+class LookupKeys(NamedTuple):
+    """KEYS of begin.lua, for each lookup."""
+
+    record: str
+    flight: str
+    lane: str
+    free: str
+    pace: str
+
+
+class BeginArguments(NamedTuple):
+    """ARGV of begin.lua, once."""
+
+    channel: str
+    waiters: str
+    kept: int
+    limit: int
+    margin: int
+
+
+class LookupArguments(NamedTuple):
+    """ARGV of begin.lua, for each lookup."""
+
+    left: int
+    fresh: int
+    revalidate: int
+    late: int
+    id: str
+    body: bytes
+    of_user: str
+    session: str
+    indexed: int
 
 
 class Begun(NamedTuple):
@@ -35,7 +69,13 @@ class BeginScript:
         self._link = link
         self._keys = keys
         self._reply_to = pack(channel)
-        self._head = (channel, keys.waiters(""), int(JOB_KEPT * 1000), LANE_LIMIT, int(CLAIM_MARGIN * 1000))
+        self._arguments = BeginArguments(
+            channel=channel,
+            waiters=keys.waiters(""),
+            kept=int(JOB_KEPT * 1000),
+            limit=LANE_LIMIT,
+            margin=int(CLAIM_MARGIN * 1000),
+        )
 
     async def run(self, wanted: Sequence[tuple[Wanted, float]]) -> tuple[float, list[Begun]]:
         """Begin lookups, each with the seconds to its deadline; raise QueueUnavailable.
@@ -43,9 +83,10 @@ class BeginScript:
         Return the time on the Redis server's clock, in ms, and the state of each lookup, in order.
         """
         names: list[str] = []
-        arguments: list[bytes | str | float] = [*self._head]
+        arguments: list[bytes | str | float] = [*self._arguments]
         for want, left in wanted:
-            self._add(names, arguments, want, left)
+            names += self._lookup_keys(want)
+            arguments += self._lookup_arguments(want, left)
         reply = await self._link.run(_BEGIN, names, arguments)
         return server_ms(reply), _begun(reply)
 
@@ -53,27 +94,28 @@ class BeginScript:
         """Return the id that ``job`` gets, when it is begun and no other is joined."""
         return f"{self._keys.prefix}:{job.trace_id}:{job.lookup}"
 
-    def _add(self, names: list[str], arguments: list[bytes | str | float], want: Wanted, left: float) -> None:
-        """Add what begin.lua wants to know of a lookup."""
-        keys = self._keys
-        job, lane, fresh, late, revalidate, awaited, indexed = want
-        names += (
-            keys.record(job.record),
-            keys.flight(job.record),
-            keys.lane(lane),
-            keys.free(lane),
-            keys.pace(lane),
+    def _lookup_keys(self, want: Wanted) -> LookupKeys:
+        keys, record, lane = self._keys, want.job.record, want.lane
+        return LookupKeys(
+            record=keys.record(record),
+            flight=keys.flight(record),
+            lane=keys.lane(lane),
+            free=keys.free(lane),
+            pace=keys.pace(lane),
         )
-        arguments += (
-            int(left * 1000),
-            int(fresh * 1000),
-            int(revalidate * 1000) if awaited else -1,
-            int(late * 1000),
-            self.job_id(job),
-            pack(job) + self._reply_to,
-            job.user_record and keys.record(job.user_record),
-            keys.session(session_of(job.record)) if indexed else "",
-            int(indexed * 1000),
+
+    def _lookup_arguments(self, want: Wanted, left: float) -> LookupArguments:
+        keys, job = self._keys, want.job
+        return LookupArguments(
+            left=int(left * 1000),
+            fresh=int(want.fresh * 1000),
+            revalidate=int(want.revalidate * 1000) if want.awaited else -1,
+            late=int(want.late * 1000),
+            id=self.job_id(job),
+            body=pack(job) + self._reply_to,
+            of_user=job.user_record and keys.record(job.user_record),
+            session=keys.session(session_of(job.record)) if want.indexed else "",
+            indexed=int(want.indexed * 1000),
         )
 
 

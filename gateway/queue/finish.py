@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.core.messages import Answer
+from gateway.core.messages import Answer, Job
 from gateway.core.packing import UNREADABLE, pack
 from gateway.core.records import Record
 from gateway.queue.jobs import (
     CLAIM_MARGIN,
     JOB_KEPT,
+    LANE,
     WORKER_SILENT,
     Envelope,
     Taken,
@@ -20,7 +21,7 @@ from gateway.queue.jobs import (
 )
 from gateway.wire.batch import Batch
 from gateway.wire.keys import Keys
-from gateway.wire.link import RedisLink, Script
+from gateway.wire.link import MSGPACK, RedisLink, Script, read_lua
 
 _MOST = 32
 _MOST_CLAIMS = 1000
@@ -30,10 +31,72 @@ _WEIGHT = 0.1
 _WORTH = 1.25
 """Times that average a job must have left, or it goes behind those that no callback waits for."""
 
-_FINISH = Script("gateway.queue", "finish", "take")
-_SWEEP = Script("gateway.queue", "sweep", "take")
+_TAKE = read_lua("gateway.queue", "take")
+_FINISH = Script("gateway.queue", "finish", MSGPACK, LANE, _TAKE)
+_SWEEP = Script("gateway.queue", "sweep", MSGPACK, LANE, _TAKE)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _handed = msgspec.msgpack.Decoder(tuple[float, list[tuple[str, int, msgspec.Raw]]])
+
+
+class FinishKeys(NamedTuple):
+    """KEYS of finish.lua, once."""
+
+    lane: str
+    free: str
+
+
+class FinishArguments(NamedTuple):
+    """ARGV of finish.lua, once."""
+
+    worker: str
+    wanted: int
+    now: int
+    lapse: int
+    least: int
+
+
+class JobKeys(NamedTuple):
+    """KEYS of finish.lua, for each job."""
+
+    record: str
+    waiters: str
+    job: str
+    retry: str
+    claim: str
+
+
+class JobArguments(NamedTuple):
+    """ARGV of finish.lua, for each job."""
+
+    id: str
+    answer: bytes
+    data: bytes
+    kept: int
+    channel: str
+    of_user: str
+
+
+class SweepKeys(NamedTuple):
+    """KEYS of sweep.lua."""
+
+    lane: str
+    free: str
+    pace: str
+
+
+class SweepArguments(NamedTuple):
+    """ARGV of sweep.lua, once; the ids of the jobs that the worker has may follow."""
+
+    worker: str
+    slots: int
+    silent: int
+    lapse: int
+    kept: int
+    most: int
+    running: int
+    takes: int | str
+    rate: float | str
+    lost: str
 
 
 class WorkerSide:
@@ -42,8 +105,8 @@ class WorkerSide:
     def __init__(self, link: RedisLink, keys: Keys, lane: str, worker: str, longest: float) -> None:
         """Take the lane, and the seconds that its longest job runs."""
         self._link = link
-        self._names = (keys.lane(lane), keys.free(lane))
-        self._pace = keys.pace(lane)
+        self._finish_keys = FinishKeys(lane=keys.lane(lane), free=keys.free(lane))
+        self._sweep_keys = SweepKeys(lane=keys.lane(lane), free=keys.free(lane), pace=keys.pace(lane))
         self._takes = 0.0
         self._lately = 0
         self._keys = keys
@@ -64,11 +127,14 @@ class WorkerSide:
         Return the slot's next job, if it ``wants`` one; without one it counts as free. Safe to repeat when it
         wants none. Raise QueueUnavailable, or UnicodeError for an answer that cannot be encoded.
         """
-        row = self._row(taken, answer, at, kept)  # here, where a failure is this job's alone
+        envelope = taken.envelope
+        assert envelope is not None  # noqa: S101 - for the type checker; other jobs are arq's to finish
+        keys = self._job_keys(taken.job_id, envelope.job)
+        arguments = self._job_arguments(envelope, answer, taken.ahead_ms, at, kept)  # here: it may fail
         self._ahead_ms = taken.ahead_ms
         self.finishing += 1
         try:
-            return await self._batch.add((wants, *row))
+            return await self._batch.add((keys, arguments, wants))
         finally:
             self.finishing -= 1
 
@@ -85,14 +151,21 @@ class WorkerSide:
         handed is put back, too. Return the jobs taken, at most one for each free slot; raise
         QueueUnavailable.
         """
-        silent, kept = int(WORKER_SILENT * 1000), int(JOB_KEPT * 1000)
         takes = self._takes * 1000 if self._lately else 0.0
-        pace = (int(takes) + 1, round(slots * 1000 / takes, 1)) if takes else ("", "")
         self._lately = 0
-        arguments = (self._worker, slots, silent, self._lapse, kept, _MOST_CLAIMS, running, *pace)
-        if has is not None:
-            arguments = (*arguments, 1, *has)
-        reply = await self._link.run(_SWEEP, (*self._names, self._pace), arguments)
+        arguments = SweepArguments(
+            worker=self._worker,
+            slots=slots,
+            silent=int(WORKER_SILENT * 1000),
+            lapse=self._lapse,
+            kept=int(JOB_KEPT * 1000),
+            most=_MOST_CLAIMS,
+            running=running,
+            takes=int(takes) + 1 if takes else "",
+            rate=round(slots * 1000 / takes, 1) if takes else "",
+            lost="" if has is None else "1",
+        )
+        reply = await self._link.run(_SWEEP, self._sweep_keys, (*arguments, *(has or ())))
         if not reply:
             return []
         ahead_ms = server_ms(reply) - time.monotonic() * 1000
@@ -100,37 +173,50 @@ class WorkerSide:
 
     async def leave(self) -> None:
         """Register the worker no longer: it is handed no more jobs. Raise QueueUnavailable."""
-        await self._link.execute("ZREM", self._names[1], self._worker)
+        await self._link.execute("ZREM", self._finish_keys.free, self._worker)
 
-    def _row(
-        self, taken: Taken, answer: Answer, at: float, kept: float
-    ) -> tuple[tuple[str, ...], tuple[bytes | str | float, ...]]:
-        """Return the KEYS and ARGV of finish.lua for one job."""
-        envelope = taken.envelope
-        assert envelope is not None  # noqa: S101 - for the type checker; other jobs are arq's to finish
-        job, job_id = envelope.job, answer.job_id
-        answer = msgspec.structs.replace(answer, age_ms=(time.monotonic() - at) * 1000)
-        record = b"" if answer.code else pack(Record(taken.ahead_ms + at * 1000, answer.variables, job.user))
-        of_user = job.user_record and self._keys.record(job.user_record)
-        return (
-            (self._keys.record(job.record), self._keys.waiters(job_id), *arq_keys(job_id)),
-            (job_id, pack(answer), record, max(1, int(kept * 1000)), envelope.reply_to, of_user),
+    def _job_keys(self, job_id: str, job: Job) -> JobKeys:
+        arq_job, retry, claim = arq_keys(job_id)
+        return JobKeys(
+            record=self._keys.record(job.record),
+            waiters=self._keys.waiters(job_id),
+            job=arq_job,
+            retry=retry,
+            claim=claim,
         )
 
-    async def _finish_together(
-        self, batch: list[tuple[bool, tuple[str, ...], tuple[bytes | str | float, ...]]]
-    ) -> list[Taken | None]:
+    def _job_arguments(
+        self, envelope: Envelope, answer: Answer, ahead_ms: float, at: float, kept: float
+    ) -> JobArguments:
+        job = envelope.job
+        answer = msgspec.structs.replace(answer, age_ms=(time.monotonic() - at) * 1000)
+        record = Record(ahead_ms + at * 1000, answer.variables, job.user)
+        return JobArguments(
+            id=answer.job_id,
+            answer=pack(answer),
+            data=b"" if answer.code else pack(record),
+            kept=max(1, int(kept * 1000)),
+            channel=envelope.reply_to,
+            of_user=job.user_record and self._keys.record(job.user_record),
+        )
+
+    async def _finish_together(self, batch: list[tuple[JobKeys, JobArguments, bool]]) -> list[Taken | None]:
+        """Finish the jobs of several slots in one call."""
         ahead_ms = self._ahead_ms
-        now_ms = ahead_ms + time.monotonic() * 1000
-        wanted = sum(wants for wants, _, _ in batch)
-        names = [*self._names]
-        arguments: list[bytes | str | float] = [self._worker, wanted, int(now_ms), self._lapse]
-        arguments.append(int(self._takes * 1000 * _WORTH))
-        for _, keys, values in batch:
+        shared = FinishArguments(
+            worker=self._worker,
+            wanted=sum(wants for _, _, wants in batch),
+            now=int(ahead_ms + time.monotonic() * 1000),
+            lapse=self._lapse,
+            least=int(self._takes * 1000 * _WORTH),
+        )
+        names: list[str] = [*self._finish_keys]
+        arguments: list[bytes | str | float] = [*shared]
+        for keys, values, _ in batch:
             names += keys
             arguments += values
         following = iter(_taken(await self._link.run(_FINISH, names, arguments), ahead_ms))
-        return [next(following, None) if wants else None for wants, _, _ in batch]
+        return [next(following, None) if wants else None for _, _, wants in batch]
 
 
 def handed(message: bytes) -> list[Taken]:

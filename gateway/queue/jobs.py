@@ -14,6 +14,7 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_pref
 
 from gateway.core.messages import Job
 from gateway.core.packing import pack
+from gateway.wire.link import read_lua
 
 RUN_LOOKUP = "run_lookup"
 """The name under which workers register the one function that runs jobs."""
@@ -29,6 +30,9 @@ CLAIM_MARGIN = 2.0
 
 WORKER_SILENT = 6.0
 """Seconds after which a lane's workers count as gone when none of them has been heard of."""
+
+LANE = read_lua("gateway.queue", "lane")
+"""The prelude of every script that looks at a lane: arq's keys, and what scores mean."""
 
 
 class State(IntEnum):

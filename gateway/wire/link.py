@@ -25,13 +25,25 @@ from gateway.wire.connection import (
 from gateway.wire.wire import Wire
 
 
+def read_lua(package: str, name: str) -> str:
+    """Return the text of ``lua/NAME.lua`` of a package."""
+    return resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+MSGPACK = read_lua("gateway.wire", "msgpack")
+"""The prelude of every script that writes or reads msgpack."""
+
+
 class Script:
-    """One Lua script, sent by its digest, and whole when the server does not know it."""
+    """One Lua script, sent by its digest, and whole when the server does not know it.
+
+    Each script says in its head what its KEYS, ARGV and reply are, and names them all. Its wrapper in Python
+    names them in the same order, in NamedTuples; tests/unit/test_scripts.py compares the two.
+    """
 
     def __init__(self, package: str, name: str, *preludes: str) -> None:
-        """Load ``lua/NAME.lua`` of a package, which says what its KEYS and ARGV are, behind its preludes."""
-        lua = resources.files(package).joinpath("lua")
-        self.text = "".join(lua.joinpath(f"{part}.lua").read_text() for part in (*preludes, name))
+        """Load ``lua/NAME.lua`` of a package behind the texts of its preludes."""
+        self.text = "".join((*preludes, read_lua(package, name)))
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -189,7 +189,7 @@ GARBAGE = [
     Garbage("other types", _packed([1, 2, 3, 4, 5, 6, 7, 8])),
     Garbage("nested deeply", b"\x91" * 100_000),
     Garbage("variables that are none", _packed([1.8e12, {"order_id": 1}])),
-    Garbage("a time to come, and no UTF-8", _packed(1.8e15).join([b"\x92", b"\x81\xa2id\xa2\xff\xfe"])),
+    Garbage("a time to come, and no UTF-8", _packed(1.8e15).join([b"\x93", b"\x81\xa2id\xa2\xff\xfe\xa0"])),
 ]
 KINDS = [garbage.kind for garbage in GARBAGE]
 

@@ -14,10 +14,10 @@ from gateway.records.memory import Sessions
 from gateway.telemetry import events
 from gateway.wire.connection import backoff
 from gateway.wire.keys import Keys
-from gateway.wire.link import RedisLink, Script
+from gateway.wire.link import MSGPACK, RedisLink, Script
 
 _MOST = 100
-_KEEP = Script("gateway.front.alone", "keep")
+_KEEP = Script("gateway.front.alone", "keep", MSGPACK)
 
 
 class _Noted(NamedTuple):
