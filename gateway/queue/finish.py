@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.core.messages import Answer, Job
+from gateway.core.messages import Answer
 from gateway.core.packing import UNREADABLE, pack
 from gateway.core.records import Record
 from gateway.queue.jobs import (
@@ -55,25 +55,13 @@ class FinishArguments(NamedTuple):
     least: int
 
 
-class JobKeys(NamedTuple):
-    """KEYS of finish.lua, for each job."""
+JOB_KEYS = ("record", "waiters", "job", "retry", "claim")
+"""KEYS of finish.lua, for each job: the order that :meth:`WorkerSide._row` keeps to, as LOOKUP_KEYS."""
 
-    record: str
-    waiters: str
-    job: str
-    retry: str
-    claim: str
+JOB_ARGUMENTS = ("id", "answer", "data", "kept", "channel", "of_user")
+"""ARGV of finish.lua, for each job."""
 
-
-class JobArguments(NamedTuple):
-    """ARGV of finish.lua, for each job."""
-
-    id: str
-    answer: bytes
-    data: bytes
-    kept: int
-    channel: str
-    of_user: str
+Row = tuple[tuple[str, ...], tuple[bytes | str | float, ...]]
 
 
 class SweepKeys(NamedTuple):
@@ -129,12 +117,11 @@ class WorkerSide:
         """
         envelope = taken.envelope
         assert envelope is not None  # noqa: S101 - for the type checker; other jobs are arq's to finish
-        keys = self._job_keys(taken.job_id, envelope.job)
-        arguments = self._job_arguments(envelope, answer, taken.ahead_ms, at, kept)  # here: it may fail
+        row = self._row(envelope, answer, taken.ahead_ms, at, kept)  # here, where it fails for one job alone
         self._ahead_ms = taken.ahead_ms
         self.finishing += 1
         try:
-            return await self._batch.add((keys, arguments, wants))
+            return await self._batch.add((row, wants))
         finally:
             self.finishing -= 1
 
@@ -175,48 +162,40 @@ class WorkerSide:
         """Register the worker no longer: it is handed no more jobs. Raise QueueUnavailable."""
         await self._link.execute("ZREM", self._finish_keys.free, self._worker)
 
-    def _job_keys(self, job_id: str, job: Job) -> JobKeys:
-        arq_job, retry, claim = arq_keys(job_id)
-        return JobKeys(
-            record=self._keys.record(job.record),
-            waiters=self._keys.waiters(job_id),
-            job=arq_job,
-            retry=retry,
-            claim=claim,
-        )
-
-    def _job_arguments(
-        self, envelope: Envelope, answer: Answer, ahead_ms: float, at: float, kept: float
-    ) -> JobArguments:
-        job = envelope.job
+    def _row(self, envelope: Envelope, answer: Answer, ahead_ms: float, at: float, kept: float) -> Row:
+        """Return a job's JOB_KEYS and JOB_ARGUMENTS."""
+        job, job_id = envelope.job, answer.job_id
         answer = msgspec.structs.replace(answer, age_ms=(time.monotonic() - at) * 1000)
-        record = Record(ahead_ms + at * 1000, answer.variables, job.user)
-        return JobArguments(
-            id=answer.job_id,
-            answer=pack(answer),
-            data=b"" if answer.code else pack(record),
-            kept=max(1, int(kept * 1000)),
-            channel=envelope.reply_to,
-            of_user=job.user_record and self._keys.record(job.user_record),
+        record = b"" if answer.code else pack(Record(ahead_ms + at * 1000, answer.variables, job.user))
+        return (
+            (self._keys.record(job.record), self._keys.waiters(job_id), *arq_keys(job_id)),
+            (
+                job_id,
+                pack(answer),
+                record,
+                max(1, int(kept * 1000)),
+                envelope.reply_to,
+                job.user_record and self._keys.record(job.user_record),
+            ),
         )
 
-    async def _finish_together(self, batch: list[tuple[JobKeys, JobArguments, bool]]) -> list[Taken | None]:
+    async def _finish_together(self, batch: list[tuple[Row, bool]]) -> list[Taken | None]:
         """Finish the jobs of several slots in one call."""
         ahead_ms = self._ahead_ms
         shared = FinishArguments(
             worker=self._worker,
-            wanted=sum(wants for _, _, wants in batch),
+            wanted=sum(wants for _, wants in batch),
             now=int(ahead_ms + time.monotonic() * 1000),
             lapse=self._lapse,
             least=int(self._takes * 1000 * _WORTH),
         )
         names: list[str] = [*self._finish_keys]
         arguments: list[bytes | str | float] = [*shared]
-        for keys, values, _ in batch:
+        for (keys, values), _ in batch:
             names += keys
             arguments += values
         following = iter(_taken(await self._link.run(_FINISH, names, arguments), ahead_ms))
-        return [next(following, None) if wants else None for _, _, wants in batch]
+        return [next(following, None) if wants else None for _, wants in batch]
 
 
 def handed(message: bytes) -> list[Taken]:
