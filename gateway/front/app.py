@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.declared.catalog import Catalog
 from gateway.declared.config import Address
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.front.alone.direct import Direct
 from gateway.front.alone.keep import Keep
 from gateway.front.edge import admin
@@ -18,7 +18,7 @@ from gateway.front.flow import Flow
 from gateway.front.session_events import SessionEvents
 from gateway.process.garbage import settle
 from gateway.queue.hand_off import HandOff
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -42,9 +42,9 @@ async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Ga
     settings = catalog.settings
     link = RedisLink(settings.redis.url, settings.redis.timeout)
     keys = Keys(settings.redis.prefix)
-    sessions = Sessions(settings.gateway.local_records, settings.gateway.local_bytes)
+    sessions = RecordMemory(settings.gateway.local_records, settings.gateway.local_bytes)
     hand_off = HandOff(link, keys, sessions)
-    forget = Forget(link, keys, sessions)
+    forget = Forgetter(link, keys, sessions)
     direct = None
     if any(app.redis_lost == "direct" for app in catalog.apps.values()):
         keep = Keep(link, keys, sessions, forget, settings.gateway.local_records)

@@ -12,7 +12,7 @@ from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import SessionEvent
 from gateway.core.records import session_name
 from gateway.declared.catalog import App
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.front.flow import Flow
 from gateway.queue.hand_off import HandOff
 from gateway.queue.jobs import State
@@ -28,7 +28,7 @@ FORGET_FOR = 30.0
 class SessionEvents:
     """A gateway process's session events, each in a task of its own."""
 
-    def __init__(self, flow: Flow, hand_off: HandOff, forget: Forget) -> None:
+    def __init__(self, flow: Flow, hand_off: HandOff, forget: Forgetter) -> None:
         """Take what plans lookups, the way to the workers, and the way to forget."""
         self._flow = flow
         self._settings = flow.catalog.settings.gateway
@@ -98,7 +98,7 @@ class SessionEvents:
             wait=wait_random_exponential(multiplier=0.05, max=1.0),
             reraise=True,
         )
-        return await again(self._forget, session_name(event.app, event.session))
+        return await again(self._forget.forget, session_name(event.app, event.session))
 
     async def _prefetch(self, app: App, event: SessionEvent, trace_id: str) -> list[str]:
         """Begin the lookups of which this process has no record; return those begun or under way.

@@ -12,7 +12,7 @@ from gateway.core.records import Known
 from gateway.queue.begin import BeginScript, Begun
 from gateway.queue.jobs import JOB_KEPT, State, Wanted
 from gateway.queue.replies import Pending, Replies
-from gateway.records.memory import Sessions, decode_record
+from gateway.records.memory import RecordMemory, decode_record
 from gateway.telemetry import events
 from gateway.wire.batch import Batch
 from gateway.wire.keys import Keys
@@ -96,11 +96,11 @@ class Asked:
 class HandOff:
     """A gateway's side of the queue."""
 
-    def __init__(self, link: RedisLink, keys: Keys, sessions: Sessions) -> None:
+    def __init__(self, link: RedisLink, keys: Keys, memory: RecordMemory) -> None:
         """Take the link to Redis and the records in memory; nothing is opened yet."""
         self.link = link
         self._keys = keys
-        self._sessions = sessions
+        self._memory = memory
         self.replies = Replies(link, keys, self._keep)
         self._script = BeginScript(link, keys, self.replies.channel)
         self._together = Batch(self._begin_together, _MOST)
@@ -108,7 +108,7 @@ class HandOff:
 
     def remembered(self, record: str) -> Known | None:
         """Return the record that this process holds under a record's name."""
-        return self._sessions.get(record)
+        return self._memory.get(record)
 
     async def unattended(self, lanes: Iterable[str]) -> list[str]:
         """Return those of the lanes that no worker is there for; raise QueueUnavailable."""
@@ -147,17 +147,17 @@ class HandOff:
         """Take in begin.lua's reply about a lookup: records into memory, its job among those expected."""
         want, job = one.want, None
         record, user_record, user = want.job.record, want.job.user_record, want.job.user
-        known = self._sessions.read(record, begun.record, server_ms, now)
+        known = self._memory.read(record, begun.record, server_ms, now)
         if isinstance(begun.job, int):
             self._note_full(want.lane, begun.job, now)
         elif begun.job:
             job_id = begun.job.decode()
-            until = one.deadline + want.late + JOB_KEPT
+            until = one.deadline + want.overrun + JOB_KEPT
             whose = user_record if user_record and job_id == self._script.job_id(want.job) else ""
             job = self.replies.expect(job_id, want.job.lookup, record, until, whose, server_ms, user)
             if begun.state in _LEFT:
                 job.leave()
-        of_user = self._sessions.read(user_record, begun.of_user, server_ms, now) if user_record else None
+        of_user = self._memory.read(user_record, begun.of_user, server_ms, now) if user_record else None
         one.begun(begun.state, known, of_user, job, server_ms)
 
     def _note_full(self, lane: str, depth: int, now: float) -> None:
@@ -252,10 +252,10 @@ class HandOff:
         if answer.code != Code.OK:
             return
         born = at - max(0.0, answer.age_ms) / 1000
-        self._sessions.put(job.record, answer.variables, born, job.asked_ms, job.user)
-        forgotten = self._sessions.get(job.record) is None
+        self._memory.put(job.record, answer.variables, born, job.asked_ms, job.user)
+        forgotten = self._memory.get(job.record) is None
         if job.user_record and not forgotten:
-            self._sessions.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
+            self._memory.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
         if job.late:
             events.answer_late(lookup=job.lookup, job=job.job_id)
 

@@ -51,14 +51,14 @@ class Wanted(NamedTuple):
     """A lookup to begin: its job, and how it may be answered. Durations are seconds.
 
     A record up to ``fresh`` old is the answer; for ``revalidate`` longer it is, too, and is refreshed behind.
-    A lookup that is not ``awaited`` is a refresh from the start. What is begun is noted in its session's
-    index, which is kept for ``indexed`` seconds; with 0 it is not.
+    A job may run on past the deadline for ``overrun``. A lookup that is not ``awaited`` is a refresh from the
+    start. The session's index notes the record, and is kept for ``indexed`` seconds; with 0 it does not.
     """
 
     job: Job
     lane: str
     fresh: float
-    late: float
+    overrun: float
     revalidate: float = 0.0
     awaited: bool = True
     indexed: float = 0.0

@@ -22,10 +22,10 @@ from gateway.core.records import Record, record_name, session_name, user_name, u
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog, compile_catalog
 from gateway.declared.config import read
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.front.alone.keep import Keep
 from gateway.front.app import gateway
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -339,9 +339,9 @@ class Keeping:
     """What a gateway process keeps of its own answers; its link to Redis is made when the test says so."""
 
     link: RedisLink
-    sessions: Sessions
+    sessions: RecordMemory
     keep: Keep
-    forget: Forget
+    forget: Forgetter
 
     def answer(self, job: Job, age: float = 0.0, mark: int | None = None, **variables: str) -> None:
         """Keep an answer that is ``age`` seconds old, asked for just now or at ``mark``."""
@@ -353,8 +353,8 @@ class Keeping:
 @asynccontextmanager
 async def keeping(place: Place, *, most: int = 1000) -> AsyncIterator[Keeping]:
     """Yield a Keep with its neighbours."""
-    link, keys, sessions = RedisLink(place.redis_url, 2.0), Keys(place.prefix), Sessions(1000)
-    forget = Forget(link, keys, sessions)
+    link, keys, sessions = RedisLink(place.redis_url, 2.0), Keys(place.prefix), RecordMemory(1000)
+    forget = Forgetter(link, keys, sessions)
     keep = Keep(link, keys, sessions, forget, most)
     try:
         yield Keeping(link, sessions, keep, forget)
@@ -413,12 +413,12 @@ async def test_what_others_were_told_to_forget_meanwhile_is_not_written(
         async def look() -> float:
             since = await catch_up()
             while names and moment == "just after":
-                await other.forget(names.pop())
+                await other.forget.forget(names.pop())
             return since
 
         monkeypatch.setattr(side.forget, "catch_up", look)
         while names and moment == "before it looks":
-            await other.forget(names.pop())
+            await other.forget.forget(names.pop())
         with capture_logs() as lines:
             await side.link.start()
             await when(lambda: said(lines, "records.restored"))

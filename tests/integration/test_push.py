@@ -18,7 +18,7 @@ from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
 from gateway.queue.hand_off import Asked, HandOff
 from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from tests.desk import Place
@@ -41,7 +41,7 @@ async def hand_off(catalog: Catalog) -> AsyncIterator[HandOff]:
     """A gateway's side of the queue."""
     settings = catalog.settings.redis
     link = RedisLink(settings.url, 2.0)
-    side = HandOff(link, Keys(settings.prefix), Sessions(1000))
+    side = HandOff(link, Keys(settings.prefix), RecordMemory(1000))
     await link.start()
     await side.replies.start(patience=2.0)
     try:

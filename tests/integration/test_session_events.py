@@ -75,7 +75,7 @@ async def test_first_callback_finds_fresh_what_the_event_had_looked_up(
         here = desk.at(running.callbacks)
         with capture_logs() as lines:
             await tell(here)
-            await when(lambda: len(running.flow._hand_off._sessions) == 2)
+            await when(lambda: len(running.flow._hand_off._memory) == 2)
             heard = await here.call("s1", node="profile")
             await tell(here, Event="ChatBot.Another")
             await when(lambda: len(said(lines, "session.notified")) == 2)
@@ -161,7 +161,7 @@ async def test_event_erases_its_session_everywhere(place: Place, crm: Crm, desk:
                 assert (await here.call(session, node="both", orderId="1")).code == Code.OK
         with capture_logs() as lines:
             await tell(desks[0], Event="Session.Closed")
-            await when(lambda: [len(one.flow._hand_off._sessions) for one in (first, second)] == [2, 2])
+            await when(lambda: [len(one.flow._hand_off._memory) for one in (first, second)] == [2, 2])
             await when(lambda: said(lines, "session.notified"))
         assert [line["forgotten"] for line in said(lines, "session.notified")] == [2]
         left = [key.decode() async for key in redis.scan_iter(f"{keys.record('')}*")]
@@ -223,7 +223,7 @@ async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place:
                 await here.call("s1", node="order", orderId="1")
             valkey.kill()
             assert (await tell(here, Event="Session.Closed")).code == Code.OK
-            await when(lambda: len(running.flow._hand_off._sessions) == 0)
+            await when(lambda: len(running.flow._hand_off._memory) == 0)
             assert not said(lines, "session.notified")
             await asyncio.to_thread(valkey.start)
             await when(lambda: said(lines, "session.notified"))

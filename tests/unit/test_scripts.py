@@ -125,7 +125,7 @@ async def test_lookup_is_sent_in_the_order_of_its_names() -> None:
         "left": 5000,
         "fresh": 1000,
         "revalidate": 3000,
-        "late": 2000,
+        "overrun": 2000,
         "id": "p:t1:order",
         "body": pack(JOB) + pack("p:replies:g"),
         "of_user": "p:record:7:user=u1:order:x",

@@ -6,7 +6,7 @@
 -- ARGV
 --   channel     of all gateways
 --   forgotten   key of the sorted set of these messages, for gateways that do not listen just now
---   told_kept   ms for which a message is kept there
+--   messages_kept   ms for which a message is kept there
 --   record, flight, waiters   the keys of this kind begin with it
 --   void_kept   ms for which a job that is under way cannot write its record any more
 -- ARGV, for each session
@@ -14,7 +14,7 @@
 -- Reply: the number of records erased
 --
 -- Gateways are published the msgpack array [now, [name, ...]], by this server's clock.
-local channel, forgotten, told_kept, record, flight, waiters, void_kept = unpack(ARGV, 1, 7)
+local channel, forgotten, messages_kept, record, flight, waiters, void_kept = unpack(ARGV, 1, 7)
 local sessions = #KEYS
 local function session_keys(i) return unpack(KEYS, 1 * i, 1 * i) end
 local function session_arguments(i) return unpack(ARGV, 1 * i + 7, 1 * i + 7) end
@@ -42,7 +42,7 @@ end
 
 local message = ARRAY_2 .. float(now) .. array(names)
 redis.call('ZADD', forgotten, string.format('%.17g', now), message)
-redis.call('ZREMRANGEBYSCORE', forgotten, '-inf', string.format('%.17g', now - told_kept))
-redis.call('PEXPIRE', forgotten, told_kept)
+redis.call('ZREMRANGEBYSCORE', forgotten, '-inf', string.format('%.17g', now - messages_kept))
+redis.call('PEXPIRE', forgotten, messages_kept)
 redis.call('PUBLISH', channel, message)
 return removed

@@ -9,8 +9,8 @@ from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Answer, Job
 from gateway.core.packing import pack
 from gateway.core.records import session_name, session_of, user_name
-from gateway.forgetting.forget import Forget
-from gateway.records.memory import Sessions
+from gateway.forgetting.forget import Forgetter
+from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
 from gateway.wire.connection import backoff
 from gateway.wire.keys import Keys
@@ -34,11 +34,13 @@ class Keep:
     Their names alone are noted: what memory has forgotten or pushed out by then, Redis does not get either.
     """
 
-    def __init__(self, link: RedisLink, keys: Keys, sessions: Sessions, forget: Forget, most: int) -> None:
+    def __init__(
+        self, link: RedisLink, keys: Keys, memory: RecordMemory, forget: Forgetter, most: int
+    ) -> None:
         """Take the records in memory, and the most names to note; the oldest are dropped first."""
         self._link = link
         self._keys = keys
-        self._sessions = sessions
+        self._sessions = memory
         self._forget = forget
         self._most = most
         self._noted: dict[str, _Noted] = {}

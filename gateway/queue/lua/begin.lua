@@ -17,7 +17,7 @@
 --   left        ms until its deadline
 --   fresh       ms for which a record is the answer
 --   revalidate  ms for which it is the answer beyond that, and is refreshed behind; -1 if no callback waits in any case
---   late        ms that a job may run past its deadline
+--   overrun     ms that a job may run past its deadline
 --   id, body    of the new job, if there will be one
 --   of_user     key of the user's record, or ''
 --   session     key of the session's index, or ''
@@ -113,7 +113,7 @@ end
 
 -- True if the job in flight is still under way. If its worker is gone, it is handed to another one. If it was a refresh
 -- that waits, it gets a deadline: a callback waits for it now.
-local function flies(lane, free, id, left, late)
+local function flies(lane, free, id, left, overrun)
   local body = redis.call('GET', JOB .. id)
   if not body then return false end
   local owner = redis.call('GET', CLAIM .. id)
@@ -122,7 +122,7 @@ local function flies(lane, free, id, left, late)
   if owner and owner ~= STOCK and not listens(owner) then
     local try = redis.call('INCR', RETRY .. id) + 1
     redis.call('PEXPIRE', RETRY .. id, whole(left + kept))
-    if hand_over(lane, free, id, try, body, left + late + margin) then return true end
+    if hand_over(lane, free, id, try, body, left + overrun + margin) then return true end
     redis.call('DEL', CLAIM .. id)
     put_back = true
   end
@@ -135,8 +135,8 @@ end
 local replies = {time[1], time[2]}
 for i = 1, lookups do
   local record, flight, lane, free, pace = lookup_keys(i)
-  local left, fresh, revalidate, late, id, body, of_user, session, indexed = lookup_arguments(i)
-  left, fresh, revalidate, late = tonumber(left), tonumber(fresh), tonumber(revalidate), tonumber(late)
+  local left, fresh, revalidate, overrun, id, body, of_user, session, indexed = lookup_arguments(i)
+  left, fresh, revalidate, overrun = tonumber(left), tonumber(fresh), tonumber(revalidate), tonumber(overrun)
   local found = of_user == '' and redis.call('MGET', record, flight) or redis.call('MGET', record, flight, of_user)
   local known, flying = found[1], found[2]
   local written = known and first_float(known, ARRAY_3)
@@ -146,13 +146,13 @@ for i = 1, lookups do
   if age and age < fresh then
     state, job = FRESH, ''
   elseif flying and behind and redis.call('EXISTS', JOB .. flying) == 1
-      or flying and not behind and flies(lane, free, flying, left, late) then
+      or flying and not behind and flies(lane, free, flying, left, overrun) then
     state, job = behind and REVALIDATING or JOINED, flying
     redis.call('SADD', waiters .. job, channel)
     redis.call('PEXPIRE', waiters .. job, whole(left + kept))
   else
     body = ARRAY_4 .. float(behind and 0 or now + left) .. float(now) .. body
-    local handed, attended = hand_over(lane, free, id, 1, body, left + late + margin)
+    local handed, attended = hand_over(lane, free, id, 1, body, left + overrun + margin)
     local depth = not handed and full(lane, left)
     if depth then
       state, job = behind and REVALIDATING or REFUSED, behind and '' or depth
@@ -162,7 +162,7 @@ for i = 1, lookups do
       if not handed and attended and not behind and not in_time(lane, pace, left) then
         state, refresh = SHED, true
       end
-      redis.call('SET', flight, id, 'PX', whole(refresh and kept or left + late))
+      redis.call('SET', flight, id, 'PX', whole(refresh and kept or left + overrun))
       if session ~= '' then
         redis.call('HSET', session, record, id)
         redis.call('PEXPIRE', session, indexed)
