@@ -1,4 +1,4 @@
-"""The queue: what both of its sides know of it.
+"""The queue: all that both of its sides must know.
 
 One arq queue per backend, called its lane. Jobs and answers are msgpack; nothing is ever unpickled. arq's
 function name, keys and job layout are known here and in ``workers`` alone.

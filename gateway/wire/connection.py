@@ -6,7 +6,6 @@ minor version, and tests/unit/test_redis_internals.py fails when a method that w
 """
 
 import asyncio
-import random
 from collections.abc import Callable
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -20,18 +19,13 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from gateway.process.backoff import FIRST, LONGEST
+
 OUTAGE = (RedisError, OSError, TimeoutError, RuntimeError)
 """What a Redis that is gone, hanging, loading or read-only raises.
 
 ``RuntimeError`` is uvloop's word for writing to a connection that has broken, before its reader knows.
 """
-
-_LONGEST_PAUSE = 1.0
-
-
-def backoff(attempt: int) -> float:
-    """Return the seconds to wait before reconnection ``attempt``, from 0: full jitter, at most 1 s."""
-    return random.uniform(0.01, min(_LONGEST_PAUSE, 0.05 * 2**attempt))  # noqa: S311 - jitter, not a secret
 
 
 def open_redis(url: str, timeout: float, retries: int = 0) -> Redis:
@@ -44,7 +38,7 @@ def open_redis(url: str, timeout: float, retries: int = 0) -> Redis:
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
-        "retry": Retry(ExponentialBackoff(cap=_LONGEST_PAUSE, base=0.05), retries),
+        "retry": Retry(ExponentialBackoff(cap=LONGEST, base=FIRST), retries),
     }
     if not url.startswith("redis+sentinel://"):
         return Redis(connection_pool=ConnectionPool.from_url(url, **options))

@@ -244,7 +244,7 @@ async def test_job_that_a_worker_is_handed_and_finds_runs_once(
             taken = await sweep(*args)
             if first == "push":
                 receive(message)
-                await asyncio.wait(worker._slots)
+                await asyncio.wait(worker._slots._tasks)
             else:
                 asyncio.get_running_loop().call_soon(receive, message)  # when what was taken has been begun
             return taken
@@ -364,7 +364,7 @@ async def test_push_that_overtakes_its_question_is_heard(place: Place) -> None:
         answer = asked[0].answer
         assert answer is not None
         side.replies.resolve(answer)  # as if it had come before anyone expected it
-        asked_late = side.replies.expect(answer.job_id, "order", "record", FAR)
+        asked_late = side.replies.expect(answer.job_id, wanted(1).job, FAR, 0.0, ours=True)
         assert asked_late.future.result() == answer
 
 

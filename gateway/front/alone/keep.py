@@ -10,9 +10,9 @@ from gateway.core.messages import Answer, Job
 from gateway.core.packing import pack
 from gateway.core.records import session_name, session_of, user_name
 from gateway.forgetting.forget import Forgetter
+from gateway.process.backoff import Backoff
 from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
-from gateway.wire.connection import backoff
 from gateway.wire.keys import Keys
 from gateway.wire.link import MSGPACK, RedisLink, Script
 
@@ -75,15 +75,14 @@ class Keep:
 
     async def _restore(self) -> None:
         """Write all that is noted, as soon as Redis is there."""
-        attempt = written = 0
+        written, backoff = 0, Backoff()
         while self._noted:
             await self._link.present.wait()
             try:
                 written += await self._write()
-                attempt = 0
+                backoff.reset()
             except QueueUnavailable:
-                await asyncio.sleep(backoff(attempt))
-                attempt += 1
+                await backoff.pause()
         events.records_restored(records=written)
 
     async def _write(self) -> int:
