@@ -1,4 +1,4 @@
-"""Begin: lookups handed to Redis, all in one round trip. The call of begin.lua, and its reply."""
+"""Begin: lookups handed to Redis, all in one round trip: begin.lua's arguments and its reply."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -82,7 +82,7 @@ class Asked:
         self.server_ms = server_ms
 
     def refuse_record(self) -> None:
-        """Ask for a job, whatever record there is."""
+        """Ask for a job, even if there is a record."""
         self.want = self.want._replace(fresh=0.0, revalidate=0.0)
 
     def take(self, answer: Answer) -> None:

@@ -20,7 +20,7 @@ RUN_LOOKUP = "run_lookup"
 """The name under which workers register the one function that runs jobs."""
 
 JOB_KEPT = 30.0
-"""Seconds past its deadline for which a job that nobody finished is kept; then Redis forgets it."""
+"""Seconds past its deadline after which Redis drops a job that no worker has finished."""
 
 LANE_LIMIT = 10_000
 """Most jobs that a lane holds; one more is refused."""
@@ -36,7 +36,7 @@ LANE = read_lua("gateway.queue", "lane")
 
 
 class State(IntEnum):
-    """What begin.lua did for a lookup."""
+    """How begin.lua answers for a lookup."""
 
     FRESH = 0
     JOINED = 1
@@ -106,7 +106,7 @@ def server_ms(time_reply: Sequence[Any]) -> float:
 def serialize_job(fields: Mapping[str, Any]) -> bytes:
     """Encode a job or a result as arq's ``job_serializer``, for stock clients and workers.
 
-    A job of this project is written as :class:`Envelope`; whatever else arq wants to keep, as a plain map.
+    A job of this project is written as :class:`Envelope`, all else that arq wants to keep as a plain map.
     """
     plain = fields.get("t") is None and not fields.get("k") and "r" not in fields
     if plain and fields.get("f") == RUN_LOOKUP and len(fields.get("a", ())) == 1:

@@ -16,7 +16,7 @@ _MOST_FORGOTTEN = 10_000
 
 _RECORD_BYTES = 850
 _VARIABLE_BYTES = 80
-"""What a record and each of its variables take beside their text, in CPython 3.11: measured, rounded up."""
+"""Bytes that a record and each of its variables take beside their text: measured in CPython 3.11."""
 
 _NEVER = (-math.inf, 0)
 

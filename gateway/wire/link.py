@@ -52,7 +52,7 @@ class RedisLink:
 
     ``restored`` is when it was made again, on the monotonic clock.
     While Redis is lost no call waits for it at all. A call that was under way when the connection broke is
-    never sent again: whether the server ran it, nobody knows.
+    never sent again: it may have run.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -73,7 +73,7 @@ class RedisLink:
         return self._wire is None or self._wire.broken
 
     async def start(self) -> None:
-        """Connect, and stay connected; return after the first try, whatever came of it."""
+        """Connect, and stay connected; return after the first try, even if it failed."""
         self._task = asyncio.create_task(self._stay_connected())
         await self._tried.wait()
 

@@ -10,7 +10,7 @@
 -- ARGV
 --   channel     on which this gateway gets its answers
 --   waiters     the keys of waiters begin with it
---   kept        ms for which a job that nobody finishes is kept
+--   kept        ms for which a job is kept past its deadline, if no worker finishes it
 --   limit       the most jobs on a lane
 --   margin      ms past its longest run until a job's worker is taken for dead
 -- ARGV, for each lookup
@@ -98,12 +98,12 @@ local function full(lane, left)
   return depth >= limit and depth or nil
 end
 
--- True if a job that waits for its turn can be done in time, by the pace that the lane's workers have told. After some
--- idle seconds no pace is known; then true.
+-- True if a job that waits for its turn can be done in time, by the pace of the lane's workers. After some idle seconds
+-- no pace is known; then true.
 local function in_time(lane, pace, left)
   local rate, takes = 0, 0
-  for _, told in ipairs(redis.call('HVALS', pace)) do
-    local one, per_second = told:match('(%S+) (%S+)')
+  for _, each in ipairs(redis.call('HVALS', pace)) do
+    local one, per_second = each:match('(%S+) (%S+)')
     takes, rate = math.max(takes, tonumber(one)), rate + per_second
   end
   if rate == 0 then return true end

@@ -10,7 +10,7 @@
 --   slots       the number of its slots
 --   silent      ms for which a worker that is not heard of counts as there
 --   lapse       ms until its claims lapse
---   kept        ms for which a job that nobody finishes is kept
+--   kept        ms for which a job is kept past its deadline, if no worker finishes it
 --   most        the most claims to look at
 --   running     the number of jobs that it has and has not begun to give back
 --   takes       ms that its jobs take on average, '' if it has run none lately
