@@ -10,7 +10,7 @@ from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, LANE, LANE_LIMIT, State, 
 from gateway.wire.keys import Keys
 from gateway.wire.link import MSGPACK, RedisLink, Script
 
-_BEGIN = Script("gateway.queue", "begin", MSGPACK, LANE)
+BEGIN = Script("gateway.queue", "begin", MSGPACK, LANE)
 _STATES = tuple(State)
 
 
@@ -76,7 +76,7 @@ class BeginScript:
         arguments: list[bytes | str | float] = [*self._arguments]
         for want, left in wanted:
             self._add(names, arguments, want, left)
-        reply = await self._link.run(_BEGIN, names, arguments)
+        reply = await self._link.run(BEGIN, names, arguments)
         return server_ms(reply), _begun(reply)
 
     def job_id(self, job: Job) -> str:

@@ -32,8 +32,8 @@ _WORTH = 1.25
 """Times that average a job must have left, or it goes behind those that no callback waits for."""
 
 _TAKE = read_lua("gateway.queue", "take")
-_FINISH = Script("gateway.queue", "finish", MSGPACK, LANE, _TAKE)
-_SWEEP = Script("gateway.queue", "sweep", MSGPACK, LANE, _TAKE)
+FINISH = Script("gateway.queue", "finish", MSGPACK, LANE, _TAKE)
+SWEEP = Script("gateway.queue", "sweep", MSGPACK, LANE, _TAKE)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _handed = msgspec.msgpack.Decoder(tuple[float, list[tuple[str, int, msgspec.Raw]]])
 
@@ -152,7 +152,7 @@ class WorkerSide:
             rate=round(slots * 1000 / takes, 1) if takes else "",
             lost="" if has is None else "1",
         )
-        reply = await self._link.run(_SWEEP, self._sweep_keys, (*arguments, *(has or ())))
+        reply = await self._link.run(SWEEP, self._sweep_keys, (*arguments, *(has or ())))
         if not reply:
             return []
         ahead_ms = server_ms(reply) - time.monotonic() * 1000
@@ -194,7 +194,7 @@ class WorkerSide:
         for (keys, values), _ in batch:
             names += keys
             arguments += values
-        following = iter(_taken(await self._link.run(_FINISH, names, arguments), ahead_ms))
+        following = iter(_taken(await self._link.run(FINISH, names, arguments), ahead_ms))
         return [next(following, None) if wants else None for _, wants in batch]
 
 

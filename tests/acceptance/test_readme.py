@@ -19,8 +19,8 @@ from gateway.crm.server import Crm
 from gateway.declared.catalog import compile_catalog
 from gateway.declared.config import read
 from gateway.front.app import gateway
-from gateway.queue.begin import _BEGIN
-from gateway.queue.finish import _FINISH, _SWEEP
+from gateway.queue.begin import BEGIN
+from gateway.queue.finish import FINISH, SWEEP
 from gateway.tools.processes import Valkey
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process
@@ -29,7 +29,7 @@ from workers.main import workers
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK_START = README.partition("## Quick start")[2].partition("\n## ")[0]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-SCRIPTS = {"begin": _BEGIN, "finish": _FINISH, "sweep": _SWEEP}
+SCRIPTS = {"begin": BEGIN, "finish": FINISH, "sweep": SWEEP}
 
 
 def blocks(text: str, language: str) -> list[str]:

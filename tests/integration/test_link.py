@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 
 from gateway.core.errors import QueueUnavailable
 from gateway.forgetting.forget import FORGET
-from gateway.queue.finish import _SWEEP
+from gateway.queue.finish import SWEEP
 from gateway.tools.processes import Valkey
 from gateway.wire.link import RedisLink
 from gateway.wire.subscription import Subscription
@@ -179,6 +179,6 @@ async def test_script_that_the_server_has_forgotten_is_sent_whole(valkey: Valkey
     """After a restart no script is known; callers notice nothing."""
     arguments: list[str | float] = ["worker", 1, 1000, 1000, 1000, 10, 0, "", "", ""]
     async with linked(valkey) as link:
-        assert await link.run(_SWEEP, ["lane", "free", "pace"], arguments) == []
+        assert await link.run(SWEEP, ["lane", "free", "pace"], arguments) == []
         await link.execute("SCRIPT", "FLUSH")
-        assert await link.run(_SWEEP, ["lane", "free", "pace"], arguments) == []
+        assert await link.run(SWEEP, ["lane", "free", "pace"], arguments) == []
