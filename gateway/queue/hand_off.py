@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
 from gateway.core.records import Known
-from gateway.process.background import Background
 from gateway.queue.begin import BeginScript, Begun
 from gateway.queue.countdown import Countdown, Wait
 from gateway.queue.jobs import JOB_KEPT, State, Wanted
@@ -184,7 +183,7 @@ class HandOff:
             (begun + ASKED_AGAIN * (deadline - begun), self._ask_again),
             (deadline - self.link.timeout, self._look_again),
         )
-        looking = Background()
+        looking: list[asyncio.Task[None]] = []
         try:
             for at, step in steps:
                 if not await countdown.reach(at):
@@ -192,10 +191,11 @@ class HandOff:
                         0
                     )  # after a stall of this process, answers are there and not yet read
                     silent = [one for wait, one in waits if not wait.done()]
-                    looking.start(step(silent, deadline))
+                    looking.append(asyncio.create_task(step(silent, deadline)))
             await countdown.reach(deadline)
         finally:
-            looking.cancel()
+            for task in looking:
+                task.cancel()
             for wait, one in waits:
                 if isinstance(wait, asyncio.Task) and not wait.done():
                     wait.cancel()
