@@ -1,8 +1,8 @@
 """PushWorker: an arq worker that is handed its jobs instead of polling for them.
 
 arq's sorted set stays the truth; only the waiting is replaced. The worker says how many slots it has free,
-begin.lua publishes a job straight to it, and finish.lua gives it the next one that waits. Whatever these two
-miss, the sweep finds.
+begin.lua publishes a job straight to it, and finish.lua gives it the next one that waits. The sweep finds the
+jobs that these two miss.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from arq import Worker
 
 from gateway.core.errors import QueueUnavailable
 from gateway.core.packing import UNREADABLE
+from gateway.process.background import Background
 from gateway.process.backoff import Backoff
 from gateway.queue.finish import handed
 from gateway.queue.jobs import Taken
@@ -35,7 +36,7 @@ class PushWorker(Worker):
         self.registered = asyncio.Event()
         self._due = asyncio.Event()
         self._draining = False
-        self._slots: set[asyncio.Task[None]] = set()
+        self._slots = Background()
         self._at_work: set[str] = set()
         self._backlog: deque[Taken] = deque()
         self._ended: set[str] | None = None
@@ -69,29 +70,24 @@ class PushWorker(Worker):
             await self._handed.close()
 
     async def drain(self, grace: float) -> int:
-        """Take no new job and wait ``grace`` seconds for those that run; return how many had to be left.
+        """Take no new job and wait ``grace`` seconds for the jobs that run; return the number of jobs left.
 
         A job that is left stays queued, for another worker.
         """
         self._draining = True
         with suppress(QueueUnavailable):
             await self.lane.queue.leave()
-        if self._slots:
-            await asyncio.wait(self._slots, timeout=grace)
-        left = [slot for slot in self._slots if not slot.done()]
-        for slot in left:
-            slot.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        # Not before: who does not listen is taken for dead. And once is not enough: redis-py's wait_for() can
-        # swallow a cancellation before Python 3.12 (gh-86296).
+        left = await self._slots.close(grace)
+        # Not earlier: a worker that does not listen is taken for dead. And once is not enough: before Python
+        # 3.12, redis-py's wait_for() can swallow a cancellation (gh-86296).
         while self.main_task is not None and not self.main_task.done():
             self.main_task.cancel()
             await asyncio.wait([self.main_task], timeout=_INSIST_EVERY)
-        return len(left)
+        return left
 
     @property
     def _running(self) -> int:
-        """Jobs that take a slot: not those whose finish is on its way, for which Redis hands out others."""
+        """Number of jobs that take a slot. Redis gives the slot of a job on its way back to the next one."""
         return len(self._at_work) - len(self._backlog) - self.lane.queue.finishing
 
     def _listening(self) -> None:
@@ -99,7 +95,7 @@ class PushWorker(Worker):
         self._due.set()
 
     async def _sweep(self) -> None:
-        """Take what waits; and, where a connection was made anew, what was lost with the one before."""
+        """Take jobs that wait and, if a connection was made anew, jobs that were lost with the last one."""
         if self._draining:
             return
         connected = self._subscriptions, self.lane.link.restored
@@ -113,7 +109,7 @@ class PushWorker(Worker):
             self._ended = None
         self._connected = connected
         for taken in swept:
-            if taken.job_id not in ended:  # else it had been on its way all the same
+            if taken.job_id not in ended:  # else it was on its way all the same, and has run
                 self._start(taken)
 
     def _receive(self, message: bytes) -> None:
@@ -128,7 +124,7 @@ class PushWorker(Worker):
                 self._due.set()
 
     def _start(self, taken: Taken) -> None:
-        """Run a job in a free slot. There is one, unless Redis has forgotten what it had handed out."""
+        """Run a job in a free slot. There is one, unless Redis has forgotten some claims."""
         if taken.job_id in self._at_work:
             return
         full = self._running >= self.max_jobs
@@ -136,12 +132,10 @@ class PushWorker(Worker):
         if full:
             self._backlog.append(taken)
             return
-        slot = self.loop.create_task(self._run(taken))
-        self._slots.add(slot)
-        slot.add_done_callback(self._slots.discard)
+        self._slots.start(self._run(taken))
 
     async def _run(self, taken: Taken) -> None:
-        """Run a job, and those that follow it in its slot."""
+        """Run a job, and the jobs that follow it in its slot."""
         following: Taken | None = taken
         while following is not None:
             job_id = following.job_id

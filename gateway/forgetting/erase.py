@@ -1,4 +1,4 @@
-"""Erasing on an operator's word: what no index names is found by looking at every key.
+"""Erasing on an operator's word: records that no index names are found by looking at every key.
 
 Jobs come before records: a job that finishes meanwhile has either been kept from writing its record, or has
 written it before the records are looked at.
@@ -23,12 +23,12 @@ from gateway.wire.keys import Keys
 _TIMEOUT = 5.0
 _RETRIES = 3
 _LOOKED_AT = 1000
-_TOLD_AT_ONCE = 100
+_NAMES_AT_ONCE = 100
 _JOBS = arq_keys("")[0]
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 
 Note = Callable[[float], None]
-"""Is told how far it is, from 0 to 1."""
+"""Takes the share of the work that is done, from 0 to 1."""
 
 
 class Whom(NamedTuple):
@@ -79,8 +79,8 @@ class _Erasing:
         await self._void_jobs()
         removed = await self._erase_records()
         names = sorted(self._names)
-        for start in range(0, len(names), _TOLD_AT_ONCE):
-            keys, arguments = forget_arguments(self._keys, names[start : start + _TOLD_AT_ONCE])
+        for start in range(0, len(names), _NAMES_AT_ONCE):
+            keys, arguments = forget_arguments(self._keys, names[start : start + _NAMES_AT_ONCE])
             removed += int(await self._forget(keys=keys, args=arguments))
         return removed
 
@@ -140,7 +140,7 @@ class _Erasing:
         return session_name(app, whom.session or "") if whom.user is None else user_name(app, whom.user)
 
     def _meant(self, name: str) -> bool:
-        """Tell whether a session is to be forgotten; gateways are told its name then."""
+        """True if a session is to be forgotten; then it is among the names that go to gateways."""
         app, _, part = name.partition(":")
         if part == self._part and self._whom.app in {None, int(app) if app.isdecimal() else None}:
             self._names.add(name)

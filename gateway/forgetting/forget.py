@@ -1,7 +1,7 @@
-"""Forgetting: a session's records erased in Redis, and in the memory of every gateway at once."""
+"""Forgetting: the records of a session erased, in Redis and in the memory of every gateway at once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -9,56 +9,77 @@ from gateway.core.errors import QueueUnavailable
 from gateway.core.packing import UNREADABLE
 from gateway.process.background import Background
 from gateway.process.backoff import Backoff
-from gateway.queue.jobs import server_ms
-from gateway.records.memory import Sessions
+from gateway.queue.jobs import LANE, server_ms
+from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
-from gateway.wire.link import RedisLink, Script
+from gateway.wire.link import MSGPACK, RedisLink, Script
 from gateway.wire.subscription import Subscription
 
 VOID_KEPT = 300.0
-"""Seconds for which the jobs under way for a session that is forgotten cannot write a record any more."""
+"""Seconds for which the jobs under way for a forgotten session cannot write a record."""
 
-TOLD_KEPT = 600.0
-"""Seconds for which a gateway that was not listening is still told whom to forget."""
+MESSAGES_KEPT = 600.0
+"""Seconds for which a message is kept for a gateway that does not listen when it is sent."""
 
-FORGET = Script("gateway.forgetting", "forget")
+FORGET = Script("gateway.forgetting", "forget", MSGPACK, LANE)
 _PAGE = 1000
-_told = msgspec.msgpack.Decoder(tuple[float, list[str]])
+_messages = msgspec.msgpack.Decoder(tuple[float, list[str]])
+
+
+class ForgetArguments(NamedTuple):
+    """ARGV of forget.lua, once; the names of the sessions follow."""
+
+    channel: str
+    forgotten: str
+    messages_kept: int
+    record: str
+    flight: str
+    waiters: str
+    void_kept: int
 
 
 def forget_arguments(keys: Keys, names: Sequence[str]) -> tuple[list[str], list[str | int]]:
     """Return the KEYS and ARGV of forget.lua for sessions, as ``session_of`` names them."""
-    indexes = [keys.session(name) for name in names]
-    prefixes = (keys.record(""), keys.flight(""), keys.waiters(""))
-    kept = int(TOLD_KEPT * 1000), int(VOID_KEPT * 1000)
-    return indexes, [keys.forget(), keys.forgotten(), kept[0], *prefixes, kept[1], *names]
+    arguments = ForgetArguments(
+        channel=keys.forget(),
+        forgotten=keys.forgotten(),
+        messages_kept=int(MESSAGES_KEPT * 1000),
+        record=keys.record(""),
+        flight=keys.flight(""),
+        waiters=keys.waiters(""),
+        void_kept=int(VOID_KEPT * 1000),
+    )
+    return [keys.session(name) for name in names], [*arguments, *names]
 
 
-class Forget:
-    """A gateway process's part: it tells all the others, and does what it is told."""
+class Forgetter:
+    """A gateway process's part in forgetting: it sends messages to all gateways, and acts on theirs.
 
-    def __init__(self, link: RedisLink, keys: Keys, sessions: Sessions) -> None:
+    Times are ms on the Redis server's clock.
+    """
+
+    def __init__(self, link: RedisLink, keys: Keys, memory: RecordMemory) -> None:
         """Take the records in memory; nothing is opened yet."""
         self._link = link
         self._keys = keys
-        self._sessions = sessions
+        self._memory = memory
         self.subscription = Subscription(link, keys.forget(), self._receive, self._listening)
-        self._since = 0.0  # all that was told until then is done; ms on the Redis server's clock
-        self._unbroken = False  # whether whatever is told after that is heard
+        self._since = 0.0  # all messages until then have been acted on
+        self._unbroken = False  # True if every message after that is heard
         self._catching_up = Background()
 
-    async def __call__(self, name: str) -> int:
+    async def forget(self, name: str) -> int:
         """Forget a session everywhere; return how many of its records Redis held. Raise QueueUnavailable.
 
         This process's memory is cleared at once, even without Redis.
         """
-        self._sessions.erase([name])
+        self._memory.erase([name])
         removed = await self._link.run(FORGET, *forget_arguments(self._keys, [name]))
         return int(removed)
 
     async def catch_up(self) -> float:
-        """Do all that was told until now; return the time of the last of it. Raise QueueUnavailable."""
+        """Act on all messages until now; return the time of the last one. Raise QueueUnavailable."""
         await self._read(self._since)
         return self._since
 
@@ -72,18 +93,18 @@ class Forget:
         await self._catching_up.close()
 
     def _receive(self, message: bytes) -> None:
-        at_ms = self._do(message)
+        at_ms = self._act(message)
         if self._unbroken:
             self._since = max(self._since, at_ms)
 
-    def _do(self, message: bytes) -> float:
-        """Forget whom a message names; return when it was told."""
+    def _act(self, message: bytes) -> float:
+        """Forget the sessions and users that a message names; return when it was sent."""
         try:
-            at_ms, names = _told.decode(message)
+            at_ms, names = _messages.decode(message)
         except UNREADABLE as error:
             events.forget_unreadable(error=error)
             return 0.0
-        self._sessions.erase(names, at_ms)
+        self._memory.erase(names, at_ms)
         return at_ms
 
     def _listening(self) -> None:
@@ -92,12 +113,12 @@ class Forget:
         self._catching_up.start(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """Do what was told while nobody listened here."""
+        """Act on the messages that came while this process did not listen."""
         backoff = Backoff()
         while True:
             await self._link.present.wait()
             try:
-                if self._since or len(self._sessions):
+                if self._since or len(self._memory):
                     await self._read(self._since)
                 else:  # the first time: there is nothing in memory to forget
                     self._since = server_ms(await self._link.execute("TIME"))
@@ -114,7 +135,7 @@ class Forget:
                 "ZRANGEBYSCORE", self._keys.forgotten(), f"({since}", "+inf", "LIMIT", offset, _PAGE
             )
             for message in page:
-                self._since = max(self._since, self._do(message))
+                self._since = max(self._since, self._act(message))
             if len(page) < _PAGE:
                 return
             offset += _PAGE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.declared.catalog import Catalog
 from gateway.declared.values import Address
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.front.alone import direct_askers
 from gateway.front.askers import Asker, FleetAsker
 from gateway.front.dialects import DIALECT
@@ -22,7 +22,7 @@ from gateway.front.session_events import SessionEvents
 from gateway.process.garbage import settle
 from gateway.queue.hand_off import HandOff
 from gateway.queue.refresh import Refreshes
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -36,7 +36,7 @@ class Gateway:
     admin: Address
     readiness: Readiness
     link: RedisLink
-    memory: Sessions
+    memory: RecordMemory
     refreshes: Refreshes
     flow: Flow
     askers: Mapping[int, Asker]
@@ -62,23 +62,25 @@ async def gateway(
         stack.push_async_callback(link.close)
         await link.start()
 
-        memory = Sessions(settings.gateway.local_records, settings.gateway.local_bytes)
+        memory = RecordMemory(settings.gateway.local_records, settings.gateway.local_bytes)
         hand_off = HandOff(link, keys, memory)
         stack.push_async_callback(hand_off.replies.close)
         await hand_off.replies.start(patience)
 
-        forget = Forget(link, keys, memory)
-        stack.push_async_callback(forget.close)
-        await forget.start(patience)
+        forgetter = Forgetter(link, keys, memory)
+        stack.push_async_callback(forgetter.close)
+        await forgetter.start(patience)
 
         refreshes = Refreshes(hand_off, settings.gateway.budget)
         stack.push_async_callback(refreshes.close)
         fleet = FleetAsker(hand_off, refreshes)
         askers: dict[int, Asker] = dict.fromkeys(catalog.apps, fleet)
-        askers |= await stack.enter_async_context(direct_askers(catalog, fleet, link, keys, memory, forget))
+        askers |= await stack.enter_async_context(
+            direct_askers(catalog, fleet, link, keys, memory, forgetter)
+        )
 
         flow = Flow(catalog, memory.get, askers)
-        session_events = SessionEvents(catalog, memory.get, fleet, forget)
+        session_events = SessionEvents(catalog, memory.get, fleet, forgetter)
         stack.push_async_callback(session_events.close, settings.gateway.budget)
 
         readiness = Readiness(catalog.lanes, hand_off.unattended)

@@ -12,7 +12,7 @@ from gateway.core.messages import SessionEvent
 from gateway.core.records import session_name
 from gateway.declared.app import App
 from gateway.declared.catalog import Catalog
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.front.askers import FleetAsker
 from gateway.front.plan import Recall, plan
 from gateway.process.background import Background
@@ -28,13 +28,13 @@ FORGET_FOR = 30.0
 class SessionEvents:
     """A gateway process's session events, each in a task of its own."""
 
-    def __init__(self, catalog: Catalog, recall: Recall, fleet: FleetAsker, forget: Forget) -> None:
+    def __init__(self, catalog: Catalog, recall: Recall, fleet: FleetAsker, forgetter: Forgetter) -> None:
         """Take what is declared, what this process remembers, whom to ask, and the way to forget."""
         self._catalog = catalog
         self._settings = catalog.settings.gateway
         self._recall = recall
         self._fleet = fleet
-        self._forget = forget
+        self._forgetter = forgetter
         self._marks: OrderedDict[bytes, None] = OrderedDict()
         self._tasks = Background()
 
@@ -93,7 +93,7 @@ class SessionEvents:
             wait=wait_random_exponential(multiplier=0.05, max=1.0),
             reraise=True,
         )
-        return await again(self._forget, session_name(event.app, event.session))
+        return await again(self._forgetter.forget, session_name(event.app, event.session))
 
     async def _prefetch(self, app: App, event: SessionEvent, trace_id: str) -> list[str]:
         """Begin the lookups of which this process has no record; return those begun or under way.

@@ -26,12 +26,17 @@ class Background:
         for task in list(self._tasks):
             task.cancel()
 
-    async def close(self, grace: float = 0.0) -> None:
-        """Wait ``grace`` seconds for the tasks that run, then cancel the rest and wait for their end."""
+    async def close(self, grace: float = 0.0) -> int:
+        """Wait ``grace`` seconds for the tasks that run, then cancel the rest and wait for their end.
+
+        Return the number of tasks that were cancelled.
+        """
         if self._tasks and grace > 0:
             await asyncio.wait(self._tasks, timeout=grace)
+        left = [task for task in self._tasks if not task.done()]
         self.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*left, return_exceptions=True)
+        return len(left)
 
     def __len__(self) -> int:
         """Return the number of tasks that run."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -12,6 +12,7 @@ from gateway.core.records import Record
 from gateway.queue.jobs import (
     CLAIM_MARGIN,
     JOB_KEPT,
+    LANE,
     WORKER_SILENT,
     Envelope,
     Taken,
@@ -20,7 +21,7 @@ from gateway.queue.jobs import (
 )
 from gateway.wire.batch import Batch
 from gateway.wire.keys import Keys
-from gateway.wire.link import RedisLink, Script
+from gateway.wire.link import MSGPACK, RedisLink, Script, read_lua
 
 _MOST = 32
 _MOST_CLAIMS = 1000
@@ -30,10 +31,60 @@ _WEIGHT = 0.1
 _WORTH = 1.25
 """Times that average a job must have left, or it goes behind those that no callback waits for."""
 
-_FINISH = Script("gateway.queue", "finish", "take")
-_SWEEP = Script("gateway.queue", "sweep", "take")
+_TAKE = read_lua("gateway.queue", "take")
+FINISH = Script("gateway.queue", "finish", MSGPACK, LANE, _TAKE)
+SWEEP = Script("gateway.queue", "sweep", MSGPACK, LANE, _TAKE)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _handed = msgspec.msgpack.Decoder(tuple[float, list[tuple[str, int, msgspec.Raw]]])
+
+
+class FinishKeys(NamedTuple):
+    """KEYS of finish.lua, once."""
+
+    lane: str
+    free: str
+
+
+class FinishArguments(NamedTuple):
+    """ARGV of finish.lua, once."""
+
+    worker: str
+    wanted: int
+    now: int
+    lapse: int
+    least: int
+
+
+JOB_KEYS = ("record", "waiters", "job", "retry", "claim")
+"""KEYS of finish.lua, for each job: the order that :meth:`WorkerSide._row` keeps to, as LOOKUP_KEYS."""
+
+JOB_ARGUMENTS = ("id", "answer", "data", "kept", "channel", "of_user")
+"""ARGV of finish.lua, for each job."""
+
+Row = tuple[tuple[str, ...], tuple[bytes | str | float, ...]]
+
+
+class SweepKeys(NamedTuple):
+    """KEYS of sweep.lua."""
+
+    lane: str
+    free: str
+    pace: str
+
+
+class SweepArguments(NamedTuple):
+    """ARGV of sweep.lua, once; the ids of the jobs that the worker has may follow."""
+
+    worker: str
+    slots: int
+    silent: int
+    lapse: int
+    kept: int
+    most: int
+    running: int
+    takes: int | str
+    rate: float | str
+    lost: str
 
 
 class WorkerSide:
@@ -42,8 +93,8 @@ class WorkerSide:
     def __init__(self, link: RedisLink, keys: Keys, lane: str, worker: str, longest: float) -> None:
         """Take the lane, and the seconds that its longest job runs."""
         self._link = link
-        self._names = (keys.lane(lane), keys.free(lane))
-        self._pace = keys.pace(lane)
+        self._finish_keys = FinishKeys(lane=keys.lane(lane), free=keys.free(lane))
+        self._sweep_keys = SweepKeys(lane=keys.lane(lane), free=keys.free(lane), pace=keys.pace(lane))
         self._takes = 0.0
         self._lately = 0
         self._keys = keys
@@ -64,11 +115,13 @@ class WorkerSide:
         Return the slot's next job, if it ``wants`` one; without one it counts as free. Safe to repeat when it
         wants none. Raise QueueUnavailable, or UnicodeError for an answer that cannot be encoded.
         """
-        row = self._row(taken, answer, at, kept)  # here, where a failure is this job's alone
+        envelope = taken.envelope
+        assert envelope is not None  # noqa: S101 - for the type checker; other jobs are arq's to finish
+        row = self._row(envelope, answer, taken.ahead_ms, at, kept)  # here, where it fails for one job alone
         self._ahead_ms = taken.ahead_ms
         self.finishing += 1
         try:
-            return await self._batch.add((wants, *row))
+            return await self._batch.add((row, wants))
         finally:
             self.finishing -= 1
 
@@ -85,14 +138,21 @@ class WorkerSide:
         handed is put back, too. Return the jobs taken, at most one for each free slot; raise
         QueueUnavailable.
         """
-        silent, kept = int(WORKER_SILENT * 1000), int(JOB_KEPT * 1000)
         takes = self._takes * 1000 if self._lately else 0.0
-        pace = (int(takes) + 1, round(slots * 1000 / takes, 1)) if takes else ("", "")
         self._lately = 0
-        arguments = (self._worker, slots, silent, self._lapse, kept, _MOST_CLAIMS, running, *pace)
-        if has is not None:
-            arguments = (*arguments, 1, *has)
-        reply = await self._link.run(_SWEEP, (*self._names, self._pace), arguments)
+        arguments = SweepArguments(
+            worker=self._worker,
+            slots=slots,
+            silent=int(WORKER_SILENT * 1000),
+            lapse=self._lapse,
+            kept=int(JOB_KEPT * 1000),
+            most=_MOST_CLAIMS,
+            running=running,
+            takes=int(takes) + 1 if takes else "",
+            rate=round(slots * 1000 / takes, 1) if takes else "",
+            lost="" if has is None else "1",
+        )
+        reply = await self._link.run(SWEEP, self._sweep_keys, (*arguments, *(has or ())))
         if not reply:
             return []
         ahead_ms = server_ms(reply) - time.monotonic() * 1000
@@ -100,37 +160,42 @@ class WorkerSide:
 
     async def leave(self) -> None:
         """Register the worker no longer: it is handed no more jobs. Raise QueueUnavailable."""
-        await self._link.execute("ZREM", self._names[1], self._worker)
+        await self._link.execute("ZREM", self._finish_keys.free, self._worker)
 
-    def _row(
-        self, taken: Taken, answer: Answer, at: float, kept: float
-    ) -> tuple[tuple[str, ...], tuple[bytes | str | float, ...]]:
-        """Return the KEYS and ARGV of finish.lua for one job."""
-        envelope = taken.envelope
-        assert envelope is not None  # noqa: S101 - for the type checker; other jobs are arq's to finish
+    def _row(self, envelope: Envelope, answer: Answer, ahead_ms: float, at: float, kept: float) -> Row:
+        """Return a job's JOB_KEYS and JOB_ARGUMENTS."""
         job, job_id = envelope.job, answer.job_id
         answer = msgspec.structs.replace(answer, age_ms=(time.monotonic() - at) * 1000)
-        record = b"" if answer.code else pack(Record(taken.ahead_ms + at * 1000, answer.variables, job.user))
-        of_user = job.user_record and self._keys.record(job.user_record)
+        record = b"" if answer.code else pack(Record(ahead_ms + at * 1000, answer.variables, job.user))
         return (
             (self._keys.record(job.record), self._keys.waiters(job_id), *arq_keys(job_id)),
-            (job_id, pack(answer), record, max(1, int(kept * 1000)), envelope.reply_to, of_user),
+            (
+                job_id,
+                pack(answer),
+                record,
+                max(1, int(kept * 1000)),
+                envelope.reply_to,
+                job.user_record and self._keys.record(job.user_record),
+            ),
         )
 
-    async def _finish_together(
-        self, batch: list[tuple[bool, tuple[str, ...], tuple[bytes | str | float, ...]]]
-    ) -> list[Taken | None]:
+    async def _finish_together(self, batch: list[tuple[Row, bool]]) -> list[Taken | None]:
+        """Finish the jobs of several slots in one call."""
         ahead_ms = self._ahead_ms
-        now_ms = ahead_ms + time.monotonic() * 1000
-        wanted = sum(wants for wants, _, _ in batch)
-        names = [*self._names]
-        arguments: list[bytes | str | float] = [self._worker, wanted, int(now_ms), self._lapse]
-        arguments.append(int(self._takes * 1000 * _WORTH))
-        for _, keys, values in batch:
+        shared = FinishArguments(
+            worker=self._worker,
+            wanted=sum(wants for _, wants in batch),
+            now=int(ahead_ms + time.monotonic() * 1000),
+            lapse=self._lapse,
+            least=int(self._takes * 1000 * _WORTH),
+        )
+        names: list[str] = [*self._finish_keys]
+        arguments: list[bytes | str | float] = [*shared]
+        for (keys, values), _ in batch:
             names += keys
             arguments += values
-        following = iter(_taken(await self._link.run(_FINISH, names, arguments), ahead_ms))
-        return [next(following, None) if wants else None for wants, _, _ in batch]
+        following = iter(_taken(await self._link.run(FINISH, names, arguments), ahead_ms))
+        return [next(following, None) if wants else None for _, wants in batch]
 
 
 def handed(message: bytes) -> list[Taken]:

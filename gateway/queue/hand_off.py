@@ -1,34 +1,37 @@
-"""The hand-off: lookups begun together, their answers awaited together, until the deadline and no longer."""
+"""The hand-off: lookups are begun together, and their answers awaited together, at most to the deadline."""
 
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
 from gateway.core.records import Known
 from gateway.queue.begin import BeginScript, Begun
+from gateway.queue.countdown import Countdown, Wait
 from gateway.queue.jobs import JOB_KEPT, State, Wanted
 from gateway.queue.replies import Pending, Replies
-from gateway.records.memory import Sessions, decode_record
+from gateway.records.memory import RecordMemory, decode_record
 from gateway.telemetry import events
 from gateway.wire.batch import Batch
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
 WORTH_ANOTHER = 0.05
-"""Least seconds left for which a lookup is begun again after the job that it had joined failed."""
+"""Least seconds left to begin a lookup anew after the job that it had joined failed."""
 
 ASKED_AGAIN = 0.5
-"""Share of the time until the deadline after which a lookup is begun again, in case its worker has died."""
+"""Share of the time to the deadline after which a lookup is begun again: its worker may have died."""
 
 FULL_EVERY = 10.0
 """Least seconds between two log lines about one lane that is full."""
 
 NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
-"""States of lookups whose jobs may run some time, and are not waited for."""
+"""States of lookups whose callbacks do not wait for the job."""
+
+RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
+"""Failures that may come of the little time that a job had. A callback that joined it may have more time."""
 
 _MOST = 32
 """Callbacks whose lookups are begun in one call."""
@@ -37,8 +40,7 @@ _LEFT = {State.UNATTENDED, State.SHED}
 """States of lookups whose callbacks leave at once: an answer is late whenever it comes."""
 
 _SERVED = {State.FRESH, State.REVALIDATING}
-RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
-"""Failures of a job that may be those of whoever began it: too little time was left."""
+"""States of lookups whose record is the answer."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -61,12 +63,12 @@ class Asked:
 
     @property
     def answer(self) -> Answer | None:
-        """What came back, if it has."""
+        """The job's answer, if it has come."""
         return self.job.future.result() if self.job is not None and self.job.done() else None
 
     @property
     def unreadable(self) -> bool:
-        """Whether Redis holds a record that would be the answer, if it could be read."""
+        """Whether Redis holds a record that is the answer and cannot be read."""
         return self.known is None and self.state in _SERVED and self.want.awaited
 
     def begun(
@@ -77,16 +79,16 @@ class Asked:
         self.server_ms = server_ms
 
     def refuse_record(self) -> None:
-        """Ask for a job, whatever record there is."""
+        """Ask for a job, even if there is a record."""
         self.want = self.want._replace(fresh=0.0, revalidate=0.0)
 
     def take(self, answer: Answer) -> None:
-        """Take an answer that came another way than by a push, unless one has come."""
+        """Take an answer that came another way than by a push, if none has come yet."""
         if self.job is not None and not self.job.done():
             self.job.resolve(answer, time.monotonic())
 
     def leave(self) -> None:
-        """Wait no longer for a job that this callback did wait for."""
+        """Stop to wait for the job, if this callback waits for it."""
         if self.job is not None and not self.job.done() and self.state not in NOT_AWAITED:
             self.job.leave()
 
@@ -94,11 +96,11 @@ class Asked:
 class HandOff:
     """A gateway's side of the queue."""
 
-    def __init__(self, link: RedisLink, keys: Keys, sessions: Sessions) -> None:
+    def __init__(self, link: RedisLink, keys: Keys, memory: RecordMemory) -> None:
         """Take the link to Redis and the records in memory; nothing is opened yet."""
         self.link = link
         self._keys = keys
-        self._sessions = sessions
+        self._memory = memory
         self.replies = Replies(link, keys, self._keep)
         self._script = BeginScript(link, keys, self.replies.channel)
         self._together = Batch(self._begin_together, _MOST)
@@ -106,10 +108,10 @@ class HandOff:
 
     def remembered(self, record: str) -> Known | None:
         """Return the record that this process holds under a record's name."""
-        return self._sessions.get(record)
+        return self._memory.get(record)
 
     async def unattended(self, lanes: Iterable[str]) -> list[str]:
-        """Return those of the lanes that no worker is there for; raise QueueUnavailable."""
+        """Return the lanes that have no worker; raise QueueUnavailable."""
         asked = {
             lane: self.link.execute("EXISTS", self._keys.free(lane), self._keys.polled(lane))
             for lane in lanes
@@ -131,35 +133,35 @@ class HandOff:
                 one.refuse_record()
             await self._begin(unreadable)
 
-    async def _begin_together(self, questions: Sequence[Sequence[Asked]]) -> Sequence[None]:
-        """Begin the lookups of several callers in one call."""
+    async def _begin_together(self, questions: list[Sequence[Asked]]) -> list[Sequence[Asked]]:
+        """Begin the lookups of several callers in one call; return them as they stand then."""
         asked = [one for question in questions for one in question]
         now = time.monotonic()
         server_ms, begun = await self._script.run([(one.want, max(0.0, one.deadline - now)) for one in asked])
         now = time.monotonic()
         for one, reply in zip(asked, begun, strict=True):
             self._take_in(one, reply, server_ms, now)
-        return [None] * len(questions)
+        return questions
 
     def _take_in(self, one: Asked, begun: Begun, server_ms: float, now: float) -> None:
-        """Take in begin.lua's reply about a lookup: records into memory, its job among those expected."""
+        """Take in begin.lua's reply about a lookup: keep its records in memory, expect its job."""
         want, job = one.want, None
-        record, user_record, user = want.job.record, want.job.user_record, want.job.user
-        known = self._sessions.read(record, begun.record, server_ms, now)
+        record, user_record = want.job.record, want.job.user_record
+        known = self._memory.read(record, begun.record, server_ms, now)
         if isinstance(begun.job, int):
             self._note_full(want.lane, begun.job, now)
         elif begun.job:
             job_id = begun.job.decode()
-            until = one.deadline + want.late + JOB_KEPT
-            whose = user_record if user_record and job_id == self._script.job_id(want.job) else ""
-            job = self.replies.expect(job_id, want.job.lookup, record, until, whose, server_ms, user)
+            until = one.deadline + want.overrun + JOB_KEPT
+            ours = job_id == self._script.job_id(want.job)
+            job = self.replies.expect(job_id, want.job, until, server_ms, ours=ours)
             if begun.state in _LEFT:
                 job.leave()
-        of_user = self._sessions.read(user_record, begun.of_user, server_ms, now) if user_record else None
+        of_user = self._memory.read(user_record, begun.of_user, server_ms, now) if user_record else None
         one.begun(begun.state, known, of_user, job, server_ms)
 
     def _note_full(self, lane: str, depth: int, now: float) -> None:
-        """Log that a lane took no more jobs: now and then, since it refuses callback after callback."""
+        """Log that a lane is full, though not for each callback that it refuses."""
         if now >= self._quiet_until.get(lane, now):
             self._quiet_until[lane] = now + FULL_EVERY
             events.lane_full(lane=lane, depth=depth)
@@ -167,33 +169,37 @@ class HandOff:
     async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
         """Return when every job has been answered, or at the deadline.
 
-        What nobody has told by half of the time is begun again, since a worker may have died over it. Shortly
-        before the deadline it is looked up, since a push is lost when its subscription is.
+        A job without an answer at half of the time is begun again: its worker may have died. Shortly before
+        the deadline its record is looked up: a push is lost when its subscription is.
         """
         waits = [(self._wait(one, deadline), one) for one in asked if one.job is not None]
         if not waits:
             return
-        countdown = _Countdown([wait for wait, _ in waits])
+        countdown = Countdown([wait for wait, _ in waits])
         begun = time.monotonic()
         steps = (
             (begun + ASKED_AGAIN * (deadline - begun), self._ask_again),
             (deadline - self.link.timeout, self._look_again),
         )
-        doing = []
-        for at, step in steps:
-            if not await countdown.reach(at):
-                await asyncio.sleep(0)  # after a stall of this process, answers are there and not yet read
-                silent = [one for wait, one in waits if not wait.done()]
-                doing.append(asyncio.create_task(step(silent, deadline)))
-        await countdown.reach(deadline)
-        for task in doing:
-            task.cancel()
-        for wait, one in waits:
-            if isinstance(wait, asyncio.Task) and not wait.done():
-                wait.cancel()
-            one.leave()
+        looking: list[asyncio.Task[None]] = []
+        try:
+            for at, step in steps:
+                if not await countdown.reach(at):
+                    await asyncio.sleep(
+                        0
+                    )  # after a stall of this process, answers are there and not yet read
+                    silent = [one for wait, one in waits if not wait.done()]
+                    looking.append(asyncio.create_task(step(silent, deadline)))
+            await countdown.reach(deadline)
+        finally:
+            for task in looking:
+                task.cancel()
+            for wait, one in waits:
+                if isinstance(wait, asyncio.Task) and not wait.done():
+                    wait.cancel()
+                one.leave()
 
-    def _wait(self, one: Asked, deadline: float) -> "Pending | asyncio.Task[None]":
+    def _wait(self, one: Asked, deadline: float) -> Wait:
         assert one.job is not None  # noqa: S101 - for the type checker; the caller has looked
         if one.state is State.JOINED:
             return asyncio.create_task(self._wait_joined(one, deadline))
@@ -214,10 +220,10 @@ class HandOff:
                 return
 
     async def _ask_again(self, asked: Sequence[Asked], deadline: float) -> None:
-        """Begin lookups again: begin.lua hands on dead workers' jobs, and makes anew those that are gone.
+        """Begin lookups again. begin.lua hands a dead worker's job to another one, and makes a lost job anew.
 
-        A job is gone, too, when it has been done, and its push is lost or late: then its record, younger than
-        the question, is the answer.
+        If the job was done and its push is lost or late, its record is younger than the question: then that
+        is the answer.
         """
         now = time.monotonic()
         wanted = [
@@ -227,14 +233,16 @@ class HandOff:
             begun = await self.begin(wanted, deadline)
         except QueueUnavailable:
             return
+        made_anew = []
         for one, again in zip(asked, begun, strict=True):
             if again.state is State.FRESH and again.known is not None:
                 one.take(Answer("", Code.OK, "", dict(again.known.variables)))
             elif again.job is not None and again.job is not one.job:
-                again.job.future.add_done_callback(partial(_pass_on, one))
+                made_anew.append(_follow(one, again.job))
+        await asyncio.gather(*made_anew)
 
     async def _look_again(self, asked: Sequence[Asked], _deadline: float) -> None:
-        """Resolve the jobs whose record has been written since they were begun."""
+        """Answer lookups by their records, if these were written since the lookups were begun."""
         keys = [self._keys.record(one.want.job.record) for one in asked]
         try:
             found = await self.link.execute("MGET", *keys)
@@ -245,49 +253,20 @@ class HandOff:
             if one.job is not None and record is not None and record.written_ms >= one.server_ms:
                 self.replies.resolve(Answer(one.job.job_id, Code.OK, "", record.variables))
 
-    def _keep(self, job: Pending, answer: Answer, at: float) -> None:
+    def _keep(self, pending: Pending, answer: Answer, at: float) -> None:
         """Take a pushed answer into memory."""
         if answer.code != Code.OK:
             return
+        job, asked_ms = pending.job, pending.asked_ms
         born = at - max(0.0, answer.age_ms) / 1000
-        self._sessions.put(job.record, answer.variables, born, job.asked_ms, job.user)
-        forgotten = self._sessions.get(job.record) is None
-        if job.user_record and not forgotten:
-            self._sessions.put(job.user_record, answer.variables, born, job.asked_ms, job.user)
-        if job.late:
-            events.answer_late(lookup=job.lookup, job=job.job_id)
+        self._memory.put(job.record, answer.variables, born, asked_ms, job.user)
+        forgotten = self._memory.get(job.record) is None
+        if pending.ours and job.user_record and not forgotten:
+            self._memory.put(job.user_record, answer.variables, born, asked_ms, job.user)
+        if pending.late:
+            events.answer_late(lookup=job.lookup, job=pending.job_id)
 
 
-def _pass_on(one: Asked, answered: "asyncio.Future[Answer]") -> None:
-    one.take(answered.result())
-
-
-class _Countdown:
-    """Counts down to the last of several answers, at a third of what :func:`asyncio.wait` costs."""
-
-    def __init__(self, waits: Sequence["Pending | asyncio.Task[None]"]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._left = len(waits)
-        self._zero: asyncio.Future[None] | None = None
-        for wait in waits:
-            wait.add_done_callback(self._one)
-
-    async def reach(self, deadline: float) -> bool:
-        """Wait for the last answer until ``deadline``; tell whether it came."""
-        if self._left:
-            self._zero = self._loop.create_future()
-            timer = self._loop.call_later(max(0.0, deadline - time.monotonic()), self._end)
-            try:
-                await self._zero
-            finally:
-                timer.cancel()
-        return not self._left
-
-    def _one(self, _: object) -> None:
-        self._left -= 1
-        if not self._left:
-            self._end()
-
-    def _end(self) -> None:
-        if self._zero is not None and not self._zero.done():
-            self._zero.set_result(None)
+async def _follow(one: Asked, job: Pending) -> None:
+    """Take the answer of another job."""
+    one.take(await asyncio.shield(job.future))

@@ -1,4 +1,4 @@
-"""The queue: what both of its sides know of it.
+"""The queue: all that both of its sides must know.
 
 One arq queue per backend, called its lane. Jobs and answers are msgpack; nothing is ever unpickled. arq's
 function name, keys and job layout are known here and in ``workers`` alone.
@@ -14,12 +14,13 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_pref
 
 from gateway.core.messages import Job
 from gateway.core.packing import pack
+from gateway.wire.link import read_lua
 
 RUN_LOOKUP = "run_lookup"
 """The name under which workers register the one function that runs jobs."""
 
 JOB_KEPT = 30.0
-"""Seconds past its deadline for which a job that nobody finished is kept; then Redis forgets it."""
+"""Seconds past its deadline after which Redis drops a job that no worker has finished."""
 
 LANE_LIMIT = 10_000
 """Most jobs that a lane holds; one more is refused."""
@@ -30,9 +31,12 @@ CLAIM_MARGIN = 2.0
 WORKER_SILENT = 6.0
 """Seconds after which a lane's workers count as gone when none of them has been heard of."""
 
+LANE = read_lua("gateway.queue", "lane")
+"""The prelude of every script that looks at a lane: arq's keys, and what scores mean."""
+
 
 class State(IntEnum):
-    """What begin.lua did for a lookup."""
+    """How begin.lua answers for a lookup."""
 
     FRESH = 0
     JOINED = 1
@@ -47,14 +51,14 @@ class Wanted(NamedTuple):
     """A lookup to begin: its job, and how it may be answered. Durations are seconds.
 
     A record up to ``fresh`` old is the answer; for ``revalidate`` longer it is, too, and is refreshed behind.
-    A lookup that is not ``awaited`` is a refresh from the start. What is begun is noted in its session's
-    index, which is kept for ``indexed`` seconds; with 0 it is not.
+    A job may run on past the deadline for ``overrun``. A lookup that is not ``awaited`` is a refresh from the
+    start. The session's index notes the record, and is kept for ``indexed`` seconds; with 0 it does not.
     """
 
     job: Job
     lane: str
     fresh: float
-    late: float
+    overrun: float
     revalidate: float = 0.0
     awaited: bool = True
     indexed: float = 0.0
@@ -102,7 +106,7 @@ def server_ms(time_reply: Sequence[Any]) -> float:
 def serialize_job(fields: Mapping[str, Any]) -> bytes:
     """Encode a job or a result as arq's ``job_serializer``, for stock clients and workers.
 
-    A job of this project is written as :class:`Envelope`; whatever else arq wants to keep, as a plain map.
+    A job of this project is written as :class:`Envelope`, all else that arq wants to keep as a plain map.
     """
     plain = fields.get("t") is None and not fields.get("k") and "r" not in fields
     if plain and fields.get("f") == RUN_LOOKUP and len(fields.get("a", ())) == 1:

@@ -1,4 +1,4 @@
-"""Refreshes: records renewed behind the callbacks that they have served, by jobs that nobody waits for."""
+"""Refreshes: records renewed by jobs behind the callbacks that they have served; no callback waits."""
 
 import asyncio
 import time

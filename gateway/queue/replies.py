@@ -1,7 +1,6 @@
 """Replies: the answers that workers push to a gateway process, each handed to all who wait for it."""
 
 import asyncio
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from uuid import uuid4
 
 import msgspec
 
-from gateway.core.messages import Answer
+from gateway.core.messages import Answer, Job
 from gateway.core.packing import UNREADABLE
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
@@ -27,19 +26,18 @@ class Pending:
     """A job whose answer this process expects, one for all callbacks that wait for it.
 
     ``future`` gets the answer, and ``heard`` is when that came. A job is ``late`` when no callback waits for
-    it any more. ``user_record`` is that of the user whose callback began the job here, else ``""``.
-    ``asked_ms`` is when it was begun or joined, on the Redis server's clock, and ``user`` for whom. After
-    ``until`` the answer is not expected any more. ``heard`` and ``until`` are on the monotonic clock.
+    it any more. ``job`` is as the first of them asked for it. It is ``ours`` if that one began it; else it
+    joined a job of another callback, maybe of another user. ``asked_ms`` is when it did so, on the Redis
+    server's clock. After ``until`` the answer is not expected any more. ``heard`` and ``until`` are on the
+    monotonic clock.
     """
 
     job_id: str
-    lookup: str
-    record: str
+    job: Job
     future: asyncio.Future[Answer]
     until: float
-    user_record: str
     asked_ms: float
-    user: str
+    ours: bool
     late: bool = False
     heard: float = 0.0
     _callbacks: list[Callable[[object], None]] = field(default_factory=list)
@@ -68,7 +66,7 @@ class Pending:
 
 
 class Replies:
-    """Jobs by id, each with the future that its answer resolves."""
+    """The jobs that are expected, by their ids; :class:`Pending` has each answer."""
 
     def __init__(self, link: RedisLink, keys: Keys, keep: Callable[[Pending, Answer, float], None]) -> None:
         """Take the link whose server pushes, and ``keep``: it gets each answer once, and when that came."""
@@ -82,21 +80,12 @@ class Replies:
         """The channel that answers come by."""
         return self.subscription.channel
 
-    def expect(  # noqa: PLR0913, PLR0917 - what a pending job is made of
-        self,
-        job_id: str,
-        lookup: str,
-        record: str,
-        until: float,
-        user_record: str = "",
-        asked_ms: float = math.inf,
-        user: str = "",
-    ) -> Pending:
+    def expect(self, job_id: str, job: Job, until: float, asked_ms: float, *, ours: bool) -> Pending:
         """Return the pending job, the same for all who wait for it; it may be dropped after ``until``."""
         pending = self._pending.get(job_id)
         if pending is None:
             future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            pending = Pending(job_id, lookup, record, future, until, user_record, asked_ms, user)
+            pending = Pending(job_id, job, future, until, asked_ms, ours)
             self._drop_oldest()
             self._pending[job_id] = pending
             if (early := self._early.pop(job_id, None)) is not None:
@@ -106,8 +95,8 @@ class Replies:
     def resolve(self, answer: Answer) -> None:
         """Hand an answer to all who wait for it, now or in a moment.
 
-        A quick worker's push can be read before the answer to the very command that began its job: the two
-        come over different connections.
+        A quick worker's push can come before the reply to the command that began its job: the two come over
+        different connections.
         """
         pending = self._pending.pop(answer.job_id, None)
         if pending is None:

@@ -16,7 +16,7 @@ _MOST_FORGOTTEN = 10_000
 
 _RECORD_BYTES = 850
 _VARIABLE_BYTES = 80
-"""What a record and each of its variables take beside their text, in CPython 3.11: measured, rounded up."""
+"""Bytes that a record and each of its variables take beside their text: measured in CPython 3.11."""
 
 _NEVER = (-math.inf, 0)
 
@@ -41,35 +41,27 @@ def decode_record(data: bytes | None) -> Record | None:
     return None
 
 
-# Nothing here can be part of a cycle. The garbage collector would look at every record for a microsecond, and
-# stop the process for as long.
-class _Held(msgspec.Struct, frozen=True, gc=False):
-    """A record in memory, about what it takes of it in bytes, and the session that it is of."""
-
-    known: Known
-    size: int
-    session: str
-
-
+# Neither this nor Known can be part of a cycle. The garbage collector would look at each of them for a
+# microsecond, and stop the process for as long.
 class _Session(msgspec.Struct, gc=False):
-    """The names of the records held for a session, as a dictionary's keys, and whose it is."""
+    """The names of the records held for a session, as a dictionary's keys, and the name of its user."""
 
     records: dict[str, None]
     user: str
 
 
-class Sessions:
-    """Records by name, the least recently used out when there are more than ``limit`` or too many bytes.
+class RecordMemory:
+    """Records by name. The least recently used leaves when there are more than ``limit`` or too many bytes.
 
-    ``limit_bytes`` is about what they may take of the process's memory. Times that end in ``_ms`` are on the
-    Redis server's clock.
+    ``limit_bytes`` is about the memory that they may take of the process. Times that end in ``_ms`` are on
+    the Redis server's clock.
     """
 
     def __init__(self, limit: int, limit_bytes: float = math.inf) -> None:
         """Begin empty."""
         self._limit = limit
         self._limit_bytes = limit_bytes
-        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._held: OrderedDict[str, Known] = OrderedDict()
         self._sessions: dict[str, _Session] = {}
         self._forgotten: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self.erasures = 0
@@ -77,11 +69,10 @@ class Sessions:
 
     def get(self, key: str) -> Known | None:
         """Return the record under ``key`` and note its use."""
-        held = self._held.get(key)
-        if held is None:
-            return None
-        self._held.move_to_end(key)
-        return held.known
+        known = self._held.get(key)
+        if known is not None:
+            self._held.move_to_end(key)
+        return known
 
     def put(
         self,
@@ -93,7 +84,8 @@ class Sessions:
     ) -> Known:
         """Keep an answer, unless a younger one is held, and return what is held now.
 
-        What was asked for (``asked_ms``) before its session was forgotten is returned, and not kept.
+        An answer is returned, and not kept, if it was asked for (``asked_ms``) before its session was
+        forgotten.
         """
         session = session_of(key)
         if self._forgotten and asked_ms <= self._forgotten.get(session, _NEVER)[0]:
@@ -101,13 +93,12 @@ class Sessions:
         held = self._held.get(key)
         if held is not None:
             self._held.move_to_end(key)
-            if held.known.born > born:
-                return held.known
-            self.bytes -= held.size
+            if held.born > born:
+                return held
+            self.bytes -= _size(key, held.variables)
         self._note(session, key, user)
-        known, size = Known(variables, born), _size(key, variables)
-        self.bytes += size
-        self._held[key] = _Held(known, size, session)
+        known = self._held[key] = Known(variables, born)
+        self.bytes += _size(key, variables)
         while len(self._held) > self._limit or self.bytes > self._limit_bytes:
             self._drop(next(iter(self._held)))
         return known
@@ -115,8 +106,8 @@ class Sessions:
     def read(self, key: str, data: bytes, server_ms: float, now: float) -> Known | None:
         """Keep a record as Redis returned it and return what is held under its key now.
 
-        ``server_ms`` is the server's clock and ``now`` this process's at the same moment: a record's age is
-        told on one clock alone.
+        ``server_ms`` is the server's clock and ``now`` this process's at the same moment: each clock measures
+        its own part of a record's age.
         """
         record = decode_record(data)
         if record is None:
@@ -127,7 +118,7 @@ class Sessions:
     def erase(self, names: Iterable[str], at_ms: float = -math.inf) -> int:
         """Forget sessions and users, by the names of ``session_of``; return how many records went.
 
-        A user's sessions go with the user. Whatever was asked for before ``at_ms`` is not taken in any more.
+        A user's sessions go with the user. An answer asked for before ``at_ms`` is not kept any more.
         """
         gone = set(names)
         users = {name for name in gone if ":user=" in name}
@@ -162,12 +153,12 @@ class Sessions:
             session.user = user_name(name.partition(":")[0], user)
 
     def _drop(self, key: str) -> None:
-        held = self._held.pop(key)
-        self.bytes -= held.size
-        session = self._sessions[held.session]
+        known, name = self._held.pop(key), session_of(key)
+        self.bytes -= _size(key, known.variables)
+        session = self._sessions[name]
         del session.records[key]
         if not session.records:
-            del self._sessions[held.session]
+            del self._sessions[name]
 
 
 def _size(key: str, variables: Mapping[str, str]) -> int:

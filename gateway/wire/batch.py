@@ -32,15 +32,19 @@ class Batch(Generic[Q, A]):
         self._crowded = False
         self._due = False
 
-    def add(self, question: Q) -> "asyncio.Future[A]":
-        """Ask; the future gets the answer."""
+    async def add(self, question: Q) -> A:
+        """Ask, and return the answer."""
+        if not (self._under_way or self._crowded):
+            self._note_leaving(1)
+            (answer,) = await self._call([question])  # alone, it needs no task but its caller's
+            return answer
         future: asyncio.Future[A] = self._loop.create_future()
         self._waiting.append((question, future))
-        if len(self._waiting) >= self._most or not (self._under_way or self._crowded):
+        if len(self._waiting) >= self._most:
             self._send()
         elif not self._under_way:
             self._send_soon()
-        return future
+        return await future
 
     def _send_soon(self) -> None:
         if not self._due:
@@ -51,22 +55,29 @@ class Batch(Generic[Q, A]):
         self._due = False
         waiting, self._waiting = self._waiting, []
         if waiting:
-            self._crowded = len(waiting) > 1
-            self._under_way += 1
-            self._calls.start(self._call(waiting))
+            self._note_leaving(len(waiting))
+            self._calls.start(self._call_for(waiting))
 
-    async def _call(self, waiting: Sequence[tuple[Q, "asyncio.Future[A]"]]) -> None:
+    def _note_leaving(self, questions: int) -> None:
+        self._crowded = questions > 1
+        self._under_way += 1
+
+    async def _call(self, questions: list[Q]) -> Sequence[A]:
         try:
-            answers = await self._ask([question for question, _ in waiting])
+            return await self._ask(questions)
+        finally:
+            self._under_way -= 1
+            if self._waiting and not self._under_way:
+                self._send_soon()  # behind those who have just been answered, and may ask again
+
+    async def _call_for(self, waiting: Sequence[tuple[Q, "asyncio.Future[A]"]]) -> None:
+        try:
+            answers = await self._call([question for question, _ in waiting])
             for (_, future), answer in zip(waiting, answers, strict=True):
-                if not future.done():
+                if not future.done():  # else its caller has gone
                     future.set_result(answer)
         except Exception as error:  # noqa: BLE001 - it is the callers'
             for _, future in waiting:
                 if not future.done():
                     future.set_exception(error)
                     future.exception()  # a caller that has gone must not be reported as one that forgot
-        finally:
-            self._under_way -= 1
-            if self._waiting and not self._under_way:
-                self._send_soon()  # behind those who have just been answered, and may ask again

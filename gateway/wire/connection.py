@@ -19,8 +19,10 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from gateway.process.backoff import FIRST, LONGEST
+
 OUTAGE = (RedisError, OSError, TimeoutError, RuntimeError)
-"""What a Redis that is gone, hanging, loading or read-only raises.
+"""A Redis that is gone, hanging, loading or read-only raises these.
 
 ``RuntimeError`` is uvloop's word for writing to a connection that has broken, before its reader knows.
 """
@@ -38,7 +40,7 @@ def open_redis(url: str, timeout: float, retries: int = 0) -> Redis:
     options: dict[str, Any] = {
         "socket_timeout": timeout,
         "socket_connect_timeout": timeout,
-        "retry": Retry(ExponentialBackoff(cap=_LONGEST_PAUSE, base=0.05), retries),
+        "retry": Retry(ExponentialBackoff(cap=LONGEST, base=FIRST), retries),
     }
     if not url.startswith("redis+sentinel://"):
         return Redis(connection_pool=ConnectionPool.from_url(url, **options))
@@ -77,7 +79,7 @@ def sentinel_hosts(url: str) -> tuple[list[tuple[str, int]], str, int]:
 def dedicated_connection(redis: Redis) -> Connection:
     """Return a connection of its own beside the pool's, not yet connected, whose operations wait for ever.
 
-    Whoever pipelines, blocks or subscribes on it sets limits that fit.
+    Its user, who pipelines, blocks or subscribes, sets limits that fit.
     """
     connection: Connection = redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     connection.socket_timeout = None
@@ -97,10 +99,10 @@ async def connect(connection: Connection, patience: float) -> None:
 
 
 class Inbox(asyncio.Protocol):
-    """What comes over a connection, whose own ``read_response`` must not be used any more.
+    """The reader of a connection. The connection's own ``read_response`` must not be used any more.
 
-    It takes whatever has arrived at once, straight from the transport: redis-py's own reading costs some
-    20 µs an answer, parsing 1.
+    It takes all that has arrived, straight from the transport: redis-py's own reading costs some 20 µs an
+    answer, parsing 1.
     """
 
     def __init__(self, connection: Connection, take: Callable[[Any], None]) -> None:
@@ -144,7 +146,7 @@ class Inbox(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if not self._end.done():
             self._end.set_exception(error)
-            self._end.exception()  # nobody may be reading any more
+            self._end.exception()  # its reader may be gone
 
 
 async def hang_up(connection: Connection) -> None:

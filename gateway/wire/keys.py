@@ -45,15 +45,15 @@ class Keys:
         return f"{self.prefix}:wait:{job_id}"
 
     def replies(self, gateway: str) -> str:
-        """Return the channel on which one gateway process is told its answers."""
+        """Return the channel on which one gateway process gets its answers."""
         return f"{self.prefix}:replies:{gateway}"
 
     def forget(self, _: str = "") -> str:
-        """Return the channel on which all gateways are told whom to forget."""
+        """Return the channel of all gateways, with messages that name sessions and users to forget."""
         return f"{self.prefix}:forget"
 
     def forgotten(self, _: str = "") -> str:
-        """Return the sorted set of what was told there lately, each with the ms at which it was."""
+        """Return the sorted set of the latest of these messages, each with the ms at which it was sent."""
         return f"{self.prefix}:forgotten"
 
     def jobs(self, worker: str) -> str:

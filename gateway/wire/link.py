@@ -25,13 +25,25 @@ from gateway.wire.connection import (
 from gateway.wire.wire import Wire
 
 
+def read_lua(package: str, name: str) -> str:
+    """Return the text of ``lua/NAME.lua`` of a package."""
+    return resources.files(package).joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+MSGPACK = read_lua("gateway.wire", "msgpack")
+"""The prelude of every script that writes or reads msgpack."""
+
+
 class Script:
-    """One Lua script, sent by its digest, and whole when the server does not know it."""
+    """One Lua script, sent by its digest, and whole when the server does not know it.
+
+    Each script says in its head what its KEYS, ARGV and reply are, and names them all. Its wrapper in Python
+    names them in the same order, in NamedTuples; tests/unit/test_scripts.py compares the two.
+    """
 
     def __init__(self, package: str, name: str, *preludes: str) -> None:
-        """Load ``lua/NAME.lua`` of a package, which says what its KEYS and ARGV are, behind its preludes."""
-        lua = resources.files(package).joinpath("lua")
-        self.text = "".join(lua.joinpath(f"{part}.lua").read_text() for part in (*preludes, name))
+        """Load ``lua/NAME.lua`` of a package behind the texts of its preludes."""
+        self.text = "".join((*preludes, read_lua(package, name)))
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -40,7 +52,7 @@ class RedisLink:
 
     ``restored`` is when it was made again, on the monotonic clock.
     While Redis is lost no call waits for it at all. A call that was under way when the connection broke is
-    never sent again: whether the server ran it, nobody knows.
+    never sent again: it may have run.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -61,7 +73,7 @@ class RedisLink:
         return self._wire is None or self._wire.broken
 
     async def start(self) -> None:
-        """Connect, and stay connected; return after the first try, whatever came of it."""
+        """Connect, and stay connected; return after the first try, even if it failed."""
         self._task = asyncio.create_task(self._stay_connected())
         await self._tried.wait()
 

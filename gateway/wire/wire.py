@@ -72,7 +72,7 @@ class Wire:
         except asyncio.CancelledError as error:
             self.fail(error)
             raise
-        except Exception as error:  # noqa: BLE001 - whatever ends the reading ends the wire
+        except Exception as error:  # noqa: BLE001 - every end of the reading ends the wire
             self.fail(self._broken or error)
             raise self._broken or error from None
 

@@ -18,8 +18,9 @@ from redis.asyncio.client import Monitor
 from gateway.crm.server import Crm
 from gateway.declared.catalog import compile_catalog, read
 from gateway.front.app import gateway
+from gateway.queue.begin import BEGIN
+from gateway.queue.finish import FINISH, SWEEP
 from gateway.tools.processes import Valkey
-from gateway.wire.link import Script
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process
 from workers.main import workers
@@ -27,11 +28,7 @@ from workers.main import workers
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK_START = README.partition("## Quick start")[2].partition("\n## ")[0]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-SCRIPTS = {
-    "begin": Script("gateway.queue", "begin"),
-    "finish": Script("gateway.queue", "finish", "take"),
-    "sweep": Script("gateway.queue", "sweep", "take"),
-}
+SCRIPTS = {"begin": BEGIN, "finish": FINISH, "sweep": SWEEP}
 
 
 def blocks(text: str, language: str) -> list[str]:

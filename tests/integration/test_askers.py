@@ -14,7 +14,7 @@ from gateway.core.errors import Code
 from gateway.core.messages import Callback
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.front.alone.asker import AloneAsker
 from gateway.front.alone.restorer import Restorer
 from gateway.front.app import Gateway, gateway
@@ -22,7 +22,7 @@ from gateway.front.askers import Asker
 from gateway.front.ladder import Heard, Source, resolve
 from gateway.front.plan import Planned, plan
 from gateway.lookups.build import open_backend
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -48,7 +48,7 @@ class Stage:
 
     asker: Asker
     catalog: Catalog
-    memory: Sessions
+    memory: RecordMemory
     app: int
 
     def planned(self, *lookups: str, session: str = "s1", order: str = "1") -> list[Planned]:
@@ -96,9 +96,9 @@ async def alone(catalog: Catalog, valkey: Valkey) -> AsyncIterator[Stage]:
         backends = {lane: open_backend(catalog, lane, bulkhead=True) for lane in catalog.lanes}
         for backend in backends.values():
             stack.push_async_callback(backend.close)
-        link, keys, memory = RedisLink(valkey.url, 1.0), Keys("alone"), Sessions(1000)
+        link, keys, memory = RedisLink(valkey.url, 1.0), Keys("alone"), RecordMemory(1000)
         stack.push_async_callback(link.close)
-        restorer = Restorer(link, keys, memory, Forget(link, keys, memory), 1000)
+        restorer = Restorer(link, keys, memory, Forgetter(link, keys, memory), 1000)
         stack.push_async_callback(restorer.close)
         asker = AloneAsker(backends, restorer)
         stack.push_async_callback(asker.close)

@@ -21,12 +21,12 @@ from gateway.core.messages import Answer, Job
 from gateway.core.records import Record, record_name, session_name, user_name, user_record_name
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.front.alone.fleet_else_alone import FleetElseAlone
 from gateway.front.alone.restorer import Restorer
 from gateway.front.app import gateway
 from gateway.front.askers import FleetAsker
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -336,9 +336,9 @@ class Keeping:
     """What a gateway process keeps of its own answers; its link to Redis is made when the test says so."""
 
     link: RedisLink
-    sessions: Sessions
+    sessions: RecordMemory
     restorer: Restorer
-    forget: Forget
+    forget: Forgetter
 
     def answer(self, job: Job, age: float = 0.0, mark: int | None = None, **variables: str) -> None:
         """Keep an answer that is ``age`` seconds old, asked for just now or at ``mark``."""
@@ -350,8 +350,8 @@ class Keeping:
 @asynccontextmanager
 async def keeping(place: Place, *, most: int = 1000) -> AsyncIterator[Keeping]:
     """Yield a Restorer with its neighbours."""
-    link, keys, sessions = RedisLink(place.redis_url, 2.0), Keys(place.prefix), Sessions(1000)
-    forget = Forget(link, keys, sessions)
+    link, keys, sessions = RedisLink(place.redis_url, 2.0), Keys(place.prefix), RecordMemory(1000)
+    forget = Forgetter(link, keys, sessions)
     restorer = Restorer(link, keys, sessions, forget, most)
     try:
         yield Keeping(link, sessions, restorer, forget)
@@ -410,12 +410,12 @@ async def test_what_others_were_told_to_forget_meanwhile_is_not_written(
         async def look() -> float:
             since = await catch_up()
             while names and moment == "just after":
-                await other.forget(names.pop())
+                await other.forget.forget(names.pop())
             return since
 
         monkeypatch.setattr(side.forget, "catch_up", look)
         while names and moment == "before it looks":
-            await other.forget(names.pop())
+            await other.forget.forget(names.pop())
         with capture_logs() as lines:
             await side.link.start()
             await when(lambda: said(lines, "records.restored"))

@@ -16,9 +16,9 @@ from gateway.core.records import Record, record_name, session_name
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
 from gateway.forgetting.erase import Whom, erase
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.front.app import Gateway, gateway
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.tools.processes import Valkey, deskgate
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -143,8 +143,8 @@ async def test_gateway_that_did_not_listen_learns_of_it(place: Place) -> None:
     """A broadcast is heard or lost; what was lost is read when the subscription is back."""
     keys = Keys(place.prefix)
     names = [record_name(APP, session, "order", "v", {}) for session in ("s1", "s2", "s3")]
-    link, sessions = RedisLink(place.redis_url, 5.0), Sessions(10)
-    forget = Forget(link, keys, sessions)
+    link, sessions = RedisLink(place.redis_url, 5.0), RecordMemory(10)
+    forget = Forgetter(link, keys, sessions)
     await link.start()
     try:
         await forget.start(5.0)
@@ -170,16 +170,16 @@ async def test_gateway_that_did_not_listen_learns_of_it(place: Place) -> None:
 
 async def test_memory_is_cleared_without_redis(valkey: Valkey, place: Place) -> None:
     """The part that this process can do is done at once; the caller is told of the rest."""
-    sessions = Sessions(10)
+    sessions = RecordMemory(10)
     link = RedisLink(valkey.url, 0.2)
-    forget = Forget(link, Keys(place.prefix), sessions)
+    forget = Forgetter(link, Keys(place.prefix), sessions)
     name = record_name(APP, "s1", "order", "v", {})
     sessions.put(name, {}, 0.0)
     valkey.kill()
     await link.start()
     try:
         with pytest.raises(QueueUnavailable):
-            await forget(session_name(APP, "s1"))
+            await forget.forget(session_name(APP, "s1"))
     finally:
         await link.close()
     assert sessions.get(name) is None

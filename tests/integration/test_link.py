@@ -12,8 +12,10 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from gateway.core.errors import QueueUnavailable
+from gateway.forgetting.forget import FORGET
+from gateway.queue.finish import SWEEP
 from gateway.tools.processes import Valkey
-from gateway.wire.link import RedisLink, Script
+from gateway.wire.link import RedisLink
 from gateway.wire.subscription import Subscription
 from tests.desk import when
 
@@ -81,7 +83,7 @@ def test_command_on_a_connection_that_has_just_broken_is_an_outage(
             link._wire._transport.abort()
             heard = []
             for _ in range(5):  # turns of the loop
-                heard.append(link.run(Script("gateway.forgetting", "forget"), [], []))
+                heard.append(link.run(FORGET, [], []))
                 await asyncio.sleep(0)
             for one in heard:
                 with pytest.raises(QueueUnavailable):
@@ -177,9 +179,8 @@ async def test_broken_connection_fails_every_call_that_was_under_way(valkey: Val
 
 async def test_script_that_the_server_has_forgotten_is_sent_whole(valkey: Valkey) -> None:
     """After a restart no script is known; callers notice nothing."""
-    script = Script("gateway.queue", "sweep", "take")
-    arguments: list[str | float] = ["worker", 1, 1000, 1000, 1000, 10, 0, "", ""]
+    arguments: list[str | float] = ["worker", 1, 1000, 1000, 1000, 10, 0, "", "", ""]
     async with linked(valkey) as link:
-        assert await link.run(script, ["lane", "free", "pace"], arguments) == []
+        assert await link.run(SWEEP, ["lane", "free", "pace"], arguments) == []
         await link.execute("SCRIPT", "FLUSH")
-        assert await link.run(script, ["lane", "free", "pace"], arguments) == []
+        assert await link.run(SWEEP, ["lane", "free", "pace"], arguments) == []

@@ -18,7 +18,7 @@ from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
 from gateway.queue.hand_off import Asked, HandOff
 from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted, server_ms
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from tests.desk import Place
@@ -40,7 +40,7 @@ async def hand_off(catalog: Catalog) -> AsyncIterator[HandOff]:
     """A gateway's side of the queue."""
     settings = catalog.settings.redis
     link = RedisLink(settings.url, 2.0)
-    side = HandOff(link, Keys(settings.prefix), Sessions(1000))
+    side = HandOff(link, Keys(settings.prefix), RecordMemory(1000))
     await link.start()
     await side.replies.start(patience=2.0)
     try:
@@ -243,7 +243,7 @@ async def test_job_that_a_worker_is_handed_and_finds_runs_once(
             taken = await sweep(*args)
             if first == "push":
                 receive(message)
-                await asyncio.wait(worker._slots)
+                await asyncio.wait(worker._slots._tasks)
             else:
                 asyncio.get_running_loop().call_soon(receive, message)  # when what was taken has been begun
             return taken
@@ -365,7 +365,7 @@ async def test_push_that_overtakes_its_question_is_heard(place: Place) -> None:
         answer = asked[0].answer
         assert answer is not None
         side.replies.resolve(answer)  # as if it had come before anyone expected it
-        asked_late = side.replies.expect(answer.job_id, "order", "record", FAR)
+        asked_late = side.replies.expect(answer.job_id, wanted(1).job, FAR, 0.0, ours=True)
         assert asked_late.future.result() == answer
 
 

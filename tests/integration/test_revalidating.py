@@ -85,10 +85,8 @@ async def test_refresh_under_way_elsewhere_is_joined(place: Place, crm: Crm, des
             assert (await ask(desk.at(one.callbacks))).code == Code.OK
         sessions = [one.memory for one in (first, second)]
         (name,) = sessions[0]._held
-        old = [one._held[name].known.born for one in sessions]
-        await when(
-            lambda: all(one._held[name].known.born > born for one, born in zip(sessions, old, strict=True))
-        )
+        old = [one._held[name].born for one in sessions]
+        await when(lambda: all(one._held[name].born > born for one, born in zip(sessions, old, strict=True)))
     assert crm.stats.report()["total"] == 2
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.core.records import Known, Record, record_name, user_record_name
-from gateway.records.memory import Sessions, decode_record
+from gateway.records.memory import RecordMemory, decode_record
 
 texts = st.text(st.sampled_from(":~aA.\0\n é{}"), max_size=4) | st.text(max_size=8)
 names = st.text(st.sampled_from(":~ab"), min_size=1, max_size=3)
@@ -89,7 +89,7 @@ def test_a_record_from_redis_has_the_age_that_the_server_gives_it(
     written_ms: float, server_ms: float, now: float, later: float
 ) -> None:
     """Gateway and Redis may disagree about the time of day; only differences on one clock count."""
-    sessions = Sessions(10)
+    sessions = RecordMemory(10)
     known = sessions.read("key", msgspec.msgpack.encode(Record(written_ms, {"v": "1"})), server_ms, now)
     assert known is not None
     age = max(0.0, (server_ms - written_ms) / 1000)
@@ -100,7 +100,7 @@ def test_a_record_from_redis_has_the_age_that_the_server_gives_it(
 
 
 class Memory(RuleBasedStateMachine):
-    """``Sessions`` against a plain model: the held records by key, and the order of their last use."""
+    """``RecordMemory`` against a plain model: the held records by key, and the order of their last use."""
 
     LIMIT = 3
     keys = st.sampled_from("abcde")
@@ -109,7 +109,7 @@ class Memory(RuleBasedStateMachine):
     def __init__(self) -> None:
         """Begin with both empty."""
         super().__init__()
-        self.sessions = Sessions(self.LIMIT)
+        self.sessions = RecordMemory(self.LIMIT)
         self.model: dict[str, tuple[float, int]] = {}
         self.count = 0
 

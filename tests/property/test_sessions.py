@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.core.records import session_name, user_name
-from gateway.records.memory import Sessions, _size
+from gateway.records.memory import RecordMemory, _size
 
 SESSIONS = {"a": "u", "b": "u", "c": "v", "d": ""}
 """Sessions, each with its user."""
@@ -28,14 +28,14 @@ def user_of(key: str) -> str:
 
 
 class Forgetting(RuleBasedStateMachine):
-    """``Sessions`` against a model: what is held, last used last, and when whom it was told to forget."""
+    """``RecordMemory`` against a model: what is held, last used last, and when whom it was told to forget."""
 
     LIMIT, LIMIT_BYTES = 6, 6_000
 
     def __init__(self) -> None:
         """Begin with nothing, at the server's first second."""
         super().__init__()
-        self.sessions = Sessions(self.LIMIT, self.LIMIT_BYTES)
+        self.sessions = RecordMemory(self.LIMIT, self.LIMIT_BYTES)
         self.model: dict[str, dict[str, str]] = {}
         self.forgotten: dict[str, float] = {}
         self.now = 1000.0
@@ -81,7 +81,7 @@ class Forgetting(RuleBasedStateMachine):
     @invariant()
     def holds_what_the_model_holds(self) -> None:
         """To the byte, and within both bounds."""
-        held = {key: dict(one.known.variables) for key, one in self.sessions._held.items()}
+        held = {key: dict(one.variables) for key, one in self.sessions._held.items()}
         assert list(held.items()) == list(self.model.items())
         assert self.sessions.bytes == self.taken <= self.LIMIT_BYTES
         assert len(self.sessions) <= self.LIMIT

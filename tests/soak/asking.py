@@ -12,7 +12,7 @@ from gateway.core.records import record_name
 from gateway.declared.catalog import Catalog
 from gateway.queue.hand_off import Asked, HandOff
 from gateway.queue.jobs import Wanted
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
@@ -67,7 +67,7 @@ async def hand_off(catalog: Catalog) -> AsyncIterator[HandOff]:
     """A gateway's side of the queue."""
     settings = catalog.settings
     link = RedisLink(settings.redis.url, settings.redis.timeout)
-    side = HandOff(link, Keys(settings.redis.prefix), Sessions(1000))
+    side = HandOff(link, Keys(settings.redis.prefix), RecordMemory(1000))
     await link.start()
     await side.replies.start(patience=2.0)
     try:

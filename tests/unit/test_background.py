@@ -20,7 +20,7 @@ async def test_close_waits_for_what_ends_in_time_and_cancels_the_rest() -> None:
     background, never = Background(), asyncio.Event()
     quick = background.start(asyncio.sleep(0, "done"))
     stuck = background.start(never.wait())
-    await background.close(grace=0.01)
+    assert await background.close(grace=0.01) == 1
     assert quick.result() == "done"
     assert stuck.cancelled()
     assert len(background) == 0

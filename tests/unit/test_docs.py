@@ -303,3 +303,24 @@ def test_every_redis_key_is_documented() -> None:
     }
     documented = {row[0].strip("`") for row in table(ARCHITECTURE, "key")}
     assert {key for key in documented if key.startswith("PREFIX")} == made
+
+
+@pytest.mark.parametrize("row", table(ARCHITECTURE, "word"), ids=lambda row: row[0].strip("`"))
+def test_shape_is_where_the_glossary_says(row: list[str]) -> None:
+    """Whoever meets a word in the code looks it up there."""
+    word, where = row[0].strip("`"), row[1].strip("`")
+    text = (ROOT / "gateway" / where).read_text(encoding="utf-8")
+    assert re.search(rf"^class {word}\b", text, re.MULTILINE)
+
+
+def test_states_of_a_job_have_the_scores_of_the_scripts() -> None:
+    """An operator reads a lane with ZRANGE and this table."""
+    prelude = (ROOT / "gateway/queue/lua/lane.lua").read_text(encoding="utf-8")
+    found = re.search(r"^local STEP, REFRESHES, CLAIMED = (\d+), (\w+), (\w+)$", prelude, re.MULTILINE)
+    assert found
+    step, refreshes, claimed = found.groups()
+    scores = [row[1] for row in table(ARCHITECTURE, "state")]
+    assert f"in steps of {step} ms: below {refreshes}" in scores[0]
+    assert scores[1].startswith(f"{refreshes}, and ")
+    assert scores[1].endswith(f"in steps of {step} ms: below {claimed}")
+    assert scores[3].endswith(f"from {claimed}")

@@ -6,11 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from gateway.core.errors import Code
-from gateway.core.messages import Answer
+from gateway.core.messages import Answer, Job
 from gateway.queue.replies import Pending, Replies
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
+JOB = Job("crm", {}, 1, "s1", "record", "t1")
 Expect = Callable[[str, float], Pending]
 
 
@@ -23,7 +24,7 @@ async def replies() -> Replies:
 @pytest.fixture
 async def expect(replies: Replies) -> Expect:
     """Return what expects a job, by its id, until a time."""
-    return lambda job_id, until: replies.expect(job_id, "crm", "record", until)
+    return lambda job_id, until: replies.expect(job_id, JOB, until, 0.0, ours=True)
 
 
 async def test_job_is_one_for_all_who_expect_it(expect: Expect) -> None:

@@ -8,14 +8,14 @@ from structlog.testing import capture_logs
 
 from gateway.core.records import Known, Record
 from gateway.records import memory as module
-from gateway.records.memory import Sessions, decode_record
+from gateway.records.memory import RecordMemory, decode_record
 
 encode = msgspec.msgpack.encode
 
 
 def test_the_least_recently_used_record_goes_first() -> None:
     """The sessions that talk right now are the ones whose records are needed."""
-    sessions = Sessions(2)
+    sessions = RecordMemory(2)
     sessions.put("a", {}, 1.0)
     sessions.put("b", {}, 2.0)
     assert sessions.get("a") is not None
@@ -27,19 +27,18 @@ def test_the_least_recently_used_record_goes_first() -> None:
 
 def test_records_are_nothing_for_the_garbage_collector_to_look_at() -> None:
     """Fifty thousand of them would stop every callback for some 50 ms at each full collection."""
-    sessions = Sessions(10)
+    sessions = RecordMemory(10)
     sessions.read("1:s1:order:a", encode(Record(1000.0, {"v": "1"}, "u1")), 2000.0, 10.0)
     sessions.put("1:s1:order:b", {"v": "2"}, 1.0)
     parts: list[object] = [*sessions._held.values(), *sessions._sessions.values()]
-    parts += [held.known for held in sessions._held.values()]
-    parts += [held.known.variables for held in sessions._held.values()]
+    parts += [held.variables for held in sessions._held.values()]
     parts += [session.records for session in sessions._sessions.values()]
     assert not any(map(gc.is_tracked, parts))
 
 
 def test_a_younger_record_is_never_replaced_by_an_older_one() -> None:
     """Answers overtake one another on their way; the user must not see time run backwards."""
-    sessions = Sessions(10)
+    sessions = RecordMemory(10)
     sessions.put("a", {"v": "new"}, 10.0)
     assert sessions.put("a", {"v": "old"}, 9.0) == Known({"v": "new"}, 10.0)
     assert sessions.read("a", encode(Record(1000.0, {"v": "old"})), 2000.0, 10.0) == Known({"v": "new"}, 10.0)
@@ -48,14 +47,14 @@ def test_a_younger_record_is_never_replaced_by_an_older_one() -> None:
 
 def test_a_record_written_in_the_future_is_as_old_as_now() -> None:
     """After a failover the new master's clock may be behind the one that wrote it."""
-    known = Sessions(10).read("a", encode(Record(9000.0, {})), 4000.0, 50.0)
+    known = RecordMemory(10).read("a", encode(Record(9000.0, {})), 4000.0, 50.0)
     assert known == Known({}, 50.0)
     assert known.age(50.0) == 0.0
 
 
 def test_no_record_in_redis_leaves_what_is_held() -> None:
     """Redis forgot, this process did not."""
-    sessions = Sessions(10)
+    sessions = RecordMemory(10)
     assert sessions.read("a", b"", 0.0, 0.0) is None
     sessions.put("a", {"v": "1"}, 1.0)
     assert sessions.read("a", b"", 0.0, 2.0) == Known({"v": "1"}, 1.0)

@@ -1,37 +1,48 @@
--- Forget sessions: erase the records that their indexes name, keep the jobs that are under way for them from
--- writing others, and tell every gateway.
+-- Forget sessions: erase the records that their indexes name, keep their jobs that are under way from writing others,
+-- and tell every gateway.
 --
--- KEYS: the index of each session
--- ARGV[1] channel of all gateways   ARGV[2] sorted set of what is told there, for gateways that are not listening just
--- now   ARGV[3] ms for which it is kept   ARGV[4] prefix of record keys   ARGV[5] prefix of flight keys
--- ARGV[6] prefix of waiters keys   ARGV[7] ms for which a job cannot write its record any more
--- then one per session: its name
--- Returns the number of records erased
+-- KEYS, for each session
+--   index       hash: its record keys, each with the last job begun for it
+-- ARGV
+--   channel     of all gateways
+--   forgotten   key of the sorted set of these messages, for gateways that do not listen just now
+--   messages_kept   ms for which a message is kept there
+--   record, flight, waiters   the keys of this kind begin with it
+--   void_kept   ms for which a job that is under way cannot write its record any more
+-- ARGV, for each session
+--   name        as gateways know it
+-- Reply: the number of records erased
 --
--- Gateways are published a msgpack array: now, in ms on this server's clock, and the array of the names.
+-- Gateways are published the msgpack array [now, [name, ...]], by this server's clock.
+local channel, forgotten, messages_kept, record, flight, waiters, void_kept = unpack(ARGV, 1, 7)
+local sessions = #KEYS
+local function session_keys(i) return unpack(KEYS, 1 * i, 1 * i) end
+local function session_arguments(i) return unpack(ARGV, 1 * i + 7, 1 * i + 7) end
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local removed, names = 0, {}
 
-for i, index in ipairs(KEYS) do
+for i = 1, sessions do
+  local index = session_keys(i)
+  local name = session_arguments(i)
   local begun = redis.call('HGETALL', index)
   for j = 1, #begun, 2 do
-    local record, job = begun[j], begun[j + 1]
-    removed = removed + redis.call('UNLINK', record)
-    redis.call('DEL', ARGV[5] .. record:sub(#ARGV[4] + 1))
-    if redis.call('EXISTS', 'arq:job:' .. job, 'arq:in-progress:' .. job) > 0 then
-      redis.call('SADD', ARGV[6] .. job, '')
-      redis.call('PEXPIRE', ARGV[6] .. job, ARGV[7])
+    local known, job = begun[j], begun[j + 1]
+    removed = removed + redis.call('UNLINK', known)
+    redis.call('DEL', flight .. known:sub(#record + 1))
+    if redis.call('EXISTS', JOB .. job, CLAIM .. job) > 0 then
+      redis.call('SADD', waiters .. job, '')
+      redis.call('PEXPIRE', waiters .. job, void_kept)
     end
   end
   redis.call('DEL', index)
-  local name = ARGV[7 + i]
-  names[i] = '\218' .. struct.pack('>H', #name) .. name
+  names[i] = text(name)
 end
 
-local message = '\146\203' .. struct.pack('>d', now) .. '\220' .. struct.pack('>H', #names) .. table.concat(names)
-redis.call('ZADD', ARGV[2], string.format('%.17g', now), message)
-redis.call('ZREMRANGEBYSCORE', ARGV[2], '-inf', string.format('%.17g', now - ARGV[3]))
-redis.call('PEXPIRE', ARGV[2], ARGV[3])
-redis.call('PUBLISH', ARGV[1], message)
+local message = ARRAY_2 .. float(now) .. array(names)
+redis.call('ZADD', forgotten, string.format('%.17g', now), message)
+redis.call('ZREMRANGEBYSCORE', forgotten, '-inf', string.format('%.17g', now - messages_kept))
+redis.call('PEXPIRE', forgotten, messages_kept)
+redis.call('PUBLISH', channel, message)
 return removed

@@ -7,20 +7,25 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from gateway.declared.catalog import Catalog
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.front.alone.asker import AloneAsker
 from gateway.front.alone.fleet_else_alone import FleetElseAlone
 from gateway.front.alone.restorer import Restorer
 from gateway.front.askers import Asker, FleetAsker
 from gateway.lookups.build import open_backend
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
 
 @asynccontextmanager
 async def direct_askers(  # noqa: PLR0913, PLR0917 - the parts of a gateway that it stands on
-    catalog: Catalog, fleet: FleetAsker, link: RedisLink, keys: Keys, memory: Sessions, forget: Forget
+    catalog: Catalog,
+    fleet: FleetAsker,
+    link: RedisLink,
+    keys: Keys,
+    memory: RecordMemory,
+    forgetter: Forgetter,
 ) -> AsyncIterator[Mapping[int, Asker]]:
     """Yield an asker for each app with ``redis_lost = "direct"``; nothing is opened where no app has it.
 
@@ -35,7 +40,7 @@ async def direct_askers(  # noqa: PLR0913, PLR0917 - the parts of a gateway that
         for lane in catalog.lanes:
             backends[lane] = open_backend(catalog, lane, bulkhead=True)
             stack.push_async_callback(backends[lane].close)
-        restorer = Restorer(link, keys, memory, forget, catalog.settings.gateway.local_records)
+        restorer = Restorer(link, keys, memory, forgetter, catalog.settings.gateway.local_records)
         stack.push_async_callback(restorer.close)
         alone = AloneAsker(backends, restorer)
         stack.push_async_callback(alone.close)

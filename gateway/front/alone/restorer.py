@@ -8,16 +8,26 @@ from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Answer, Job
 from gateway.core.packing import pack
 from gateway.core.records import session_name, session_of, user_name
-from gateway.forgetting.forget import Forget
+from gateway.forgetting.forget import Forgetter
 from gateway.process.background import Background
 from gateway.process.backoff import Backoff
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
-from gateway.wire.link import RedisLink, Script
+from gateway.wire.link import MSGPACK, RedisLink, Script
 
 _MOST = 100
-_RESTORE = Script("gateway.front.alone", "keep")
+RESTORE = Script("gateway.front.alone", "restore", MSGPACK)
+
+
+class RestoreRow(NamedTuple):
+    """ARGV of restore.lua, for each record."""
+
+    age: float
+    kept: int
+    data: bytes
+    session: str
+    indexed: int
 
 
 class _Noted(NamedTuple):
@@ -34,12 +44,14 @@ class Restorer:
     Their names alone are noted: what memory has forgotten or pushed out by then, Redis does not get either.
     """
 
-    def __init__(self, link: RedisLink, keys: Keys, sessions: Sessions, forget: Forget, most: int) -> None:
+    def __init__(
+        self, link: RedisLink, keys: Keys, memory: RecordMemory, forgetter: Forgetter, most: int
+    ) -> None:
         """Take the records in memory, and the most names to note; the oldest are dropped first."""
         self._link = link
         self._keys = keys
-        self._sessions = sessions
-        self._forget = forget
+        self._memory = memory
+        self._forgetter = forgetter
         self._most = most
         self._noted: dict[str, _Noted] = {}
         self._restoring = Background()
@@ -50,7 +62,7 @@ class Restorer:
 
         Note it when a question is asked. A higher number later means: somebody was forgotten since.
         """
-        return self._sessions.erasures
+        return self._memory.erasures
 
     def keep(  # noqa: PLR0913 - what a record is made of
         self, job: Job, answer: Answer, born: float, mark: int, *, kept: float, indexed: float
@@ -60,11 +72,11 @@ class Restorer:
         Redis keeps it for ``kept`` seconds, and its name in the session's index for ``indexed``.
         """
         whose = [session_name(job.app, job.session), user_name(job.app, job.user)]
-        if self._sessions.erased_since(whose, mark):
+        if self._memory.erased_since(whose, mark):
             return
         for name, seconds in ((job.record, indexed), (job.user_record, 0.0)):
             if name:
-                self._sessions.put(name, answer.variables, born, user=job.user)
+                self._memory.put(name, answer.variables, born, user=job.user)
                 self._noted[name] = _Noted(job.user, kept, seconds)
         while len(self._noted) > self._most:
             del self._noted[next(iter(self._noted))]
@@ -89,26 +101,26 @@ class Restorer:
 
     async def _write(self) -> int:
         """Write some of the records; return how many Redis took. Raise QueueUnavailable."""
-        since = await self._forget.catch_up()
+        since = await self._forgetter.catch_up()
         batch = list(islice(self._noted.items(), _MOST))
         now = time.monotonic()
         names = [self._keys.forgotten()]
         arguments: list[bytes | str | float] = [f"({since}"]
         for name, noted in batch:
-            known = self._sessions.get(name)
+            known = self._memory.get(name)
             left = 0.0 if known is None else noted.kept - known.age(now)
             if known is not None and left > 0:
                 index = self._keys.session(session_of(name)) if noted.indexed else ""
                 record = pack(dict(known.variables)) + pack(noted.user)
                 names.append(self._keys.record(name))
-                arguments += (
-                    known.age(now) * 1000,
-                    max(1, int(left * 1000)),
-                    record,
-                    index,
-                    int(noted.indexed * 1000),
+                arguments += RestoreRow(
+                    age=known.age(now) * 1000,
+                    kept=max(1, int(left * 1000)),
+                    data=record,
+                    session=index,
+                    indexed=int(noted.indexed * 1000),
                 )
-        written = int(await self._link.run(_RESTORE, names, arguments)) if len(names) > 1 else 0
+        written = int(await self._link.run(RESTORE, names, arguments)) if len(names) > 1 else 0
         if written >= 0:  # else somebody was forgotten this very moment: the next try knows
             for name, noted in batch:
                 if self._noted.get(name) is noted:  # no younger answer has come meanwhile

@@ -1,49 +1,61 @@
--- Begin lookups, of one callback or of several: per lookup, its record if it will do, or the job in flight
--- joined, or a new job, handed to an idle worker if there is one and left on the lane if there is none.
+-- Begin lookups, of one callback or of several. For each of them one of these happens: its record is returned, if it
+-- will do; the job in flight is joined; a new job is made, and handed to a worker with a free slot or left on the lane.
 --
--- KEYS, five per lookup: record, flight, lane, free, pace
--- ARGV[1] reply channel of the gateway     ARGV[2] prefix of waiters keys
--- ARGV[3] ms for which a job that nobody finishes is kept   ARGV[4] most jobs on a lane
--- ARGV[5] ms past its longest run until a job's worker is taken for dead
--- then nine per lookup: ms left until its deadline, fresh (ms), revalidate (ms that a record may be served beyond,
--- and is refreshed behind; -1 when nobody waits in any case), late (ms that a job may run past its deadline), id and
--- body of the new job, key of the user's record or '', index of the session or '', ms for which it is kept
--- Returns {seconds, microseconds, then four per lookup: state, record or '', job id or '', user's record or ''};
--- in place of a refused job's id stands how many are on its lane
--- States: 0 fresh, 1 joined, 2 begun, 3 refused because the lane is full, 4 revalidating, 5 begun, but nobody is
--- there to run it, 6 begun as a refresh, because it could not have been done in time
+-- KEYS, for each lookup
+--   record      string: the answer that is kept, msgpack [written, variables, user]
+--   flight      string: the id of the job in flight for the record
+--   lane        sorted set: the lane's jobs (lane.lua)
+--   free        sorted set: the lane's workers, each by its channel, with its free slots
+--   pace        hash: the lane's workers, each with the ms that a job takes and its jobs per second
+-- ARGV
+--   channel     on which this gateway gets its answers
+--   waiters     the keys of waiters begin with it
+--   kept        ms for which a job is kept past its deadline, if no worker finishes it
+--   limit       the most jobs on a lane
+--   margin      ms past its longest run until a job's worker is taken for dead
+-- ARGV, for each lookup
+--   left        ms until its deadline
+--   fresh       ms for which a record is the answer
+--   revalidate  ms for which it is the answer beyond that, and is refreshed behind; -1 if no callback waits in any case
+--   overrun     ms that a job may run past its deadline
+--   id, body    of the new job, if there will be one
+--   of_user     key of the user's record, or ''
+--   session     key of the session's index, or ''
+--   indexed     ms for which the index is kept
+-- Reply {seconds, microseconds}, and for each lookup
+--   state       one of the numbers below
+--   record      as it is found, or ''
+--   job         its id, or ''; for a refused lookup the number of jobs on its lane
+--   of_user     the user's record as it is found, or ''
 --
--- A job is a msgpack array [deadline, enqueued, job, reply channel]; its two float64 are written here, from this
--- server's clock, so that no other clock takes part. A deadline of 0 is none: nobody waits for a refresh. A
--- worker is published [now, [[id, try, job], ...]]; with no job in it, that it shall sweep, since another worker
--- was found gone. take.lua says what scores mean.
---
--- Every redis.call() costs some microseconds of everyone's time, and so does every number that is written or read
--- as text here: there is none to spare. A whole number is told as it is, and redis.call() writes it.
+-- A job is the msgpack array [deadline, enqueued, job, reply channel]. Its two times are written here, by this
+-- server's clock: no other clock takes part. The deadline of a refresh is 0: no callback waits for it. A worker is
+-- published [now, [[id, try, job], ...]]; without a job in it, that asks for a sweep.
+local channel, waiters, kept, limit, margin = unpack(ARGV, 1, 5)
+local lookups = #KEYS / 5
+local function lookup_keys(i) return unpack(KEYS, 5 * i - 4, 5 * i) end
+local function lookup_arguments(i) return unpack(ARGV, 9 * i - 3, 9 * i + 5) end
+
+local FRESH, JOINED, BEGUN, REFUSED, REVALIDATING, UNATTENDED, SHED = 0, 1, 2, 3, 4, 5, 6
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local channel, waiters, kept, limit, margin = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+kept, limit, margin = tonumber(kept), tonumber(limit), tonumber(margin)
 
-local whole = math.floor
-
--- Tell whether a worker listens; one that was killed does no longer, before anyone has noticed.
-local function listens(worker)
-  return redis.call('PUBSUB', 'NUMSUB', worker)[2] > 0
-end
-
-local boxes = {}  -- by lane's free key: the worker with the most free slots, and the jobs that it gets
+-- By a lane's free key: the worker with the most free slots, its room for more jobs, and the jobs that it gets.
+local boxes = {}
 
 local function send(free)
   local box = boxes[free]
   if box and #box.jobs > 0 then
-    local head = struct.pack('>BBdBH', 146, 203, now, 220, #box.jobs)
-    redis.call('PUBLISH', box.worker, head .. table.concat(box.jobs))
+    redis.call('PUBLISH', box.worker, ARRAY_2 .. float(now) .. array(box.jobs))
     redis.call('ZINCRBY', free, -#box.jobs, box.worker)
   end
   boxes[free] = nil
 end
 
--- Return a box with room for a job, or one without a worker, that tells whether there are any.
+-- Return a box with room for a job. If no worker has room, the box has no worker; if there are workers, it is attended.
+-- A worker that does not listen any more is struck off, and the next one is asked to sweep up its jobs.
 local function open(free)
   local box = boxes[free]
   if box and (box.room > 0 or not box.worker) then return box end
@@ -54,7 +66,7 @@ local function open(free)
     local best = redis.call('ZREVRANGE', free, 0, 0, 'WITHSCORES')
     if not best[1] then break end
     if listens(best[1]) then
-      if struck then redis.call('PUBLISH', best[1], struct.pack('>BBdB', 146, 203, now, 144)) end
+      if struck then redis.call('PUBLISH', best[1], ARRAY_2 .. float(now) .. ARRAY_0) end
       box.attended, box.room = true, tonumber(best[2])
       if box.room > 0 then box.worker = best[1] end
       break
@@ -66,100 +78,100 @@ local function open(free)
   return box
 end
 
--- Hand a job to a worker if one has a slot free; tell whether that was so, and whether there are workers at all.
-local function hand_over(lane, free, job, try, body, lapse)
+-- Hand a job to a worker if one has a slot free. Return true if so, and true if there are workers at all.
+local function hand_over(lane, free, id, try, body, lapse)
   local box = open(free)
   if not box.worker then return false, box.attended end
   box.room = box.room - 1
-  box.jobs[#box.jobs + 1] = struct.pack('>BBH', 147, 218, #job) .. job .. string.char(try) .. body
-  redis.call('SET', 'arq:in-progress:' .. job, box.worker, 'PX', whole(lapse))
-  redis.call('ZADD', lane, whole(now + lapse), job)
+  box.jobs[#box.jobs + 1] = ARRAY_3 .. text(id) .. small(try) .. body
+  redis.call('SET', CLAIM .. id, box.worker, 'PX', whole(lapse))
+  redis.call('ZADD', lane, whole(now + lapse), id)
   return true, true
 end
 
--- Return how many jobs are on a lane on which no more may wait. Without a worker nobody takes off those that have
--- lapsed.
+-- If the lane is full, return the number of its jobs, else nil. Without a worker nobody else removes lapsed jobs.
 local function full(lane, left)
   if redis.call('ZCARD', lane) < limit then return nil end
-  redis.call('ZREMRANGEBYSCORE', lane, '-inf', whole((now - kept) / 10))
-  redis.call('ZREMRANGEBYSCORE', lane, '5e11', whole(5e11 + (now - kept - left) / 10))
+  redis.call('ZREMRANGEBYSCORE', lane, '-inf', awaited_score(now - kept))
+  redis.call('ZREMRANGEBYSCORE', lane, REFRESHES, refresh_score(now - kept - left))
   local depth = redis.call('ZCARD', lane)
   return depth >= limit and depth or nil
 end
 
--- Tell whether a job that waits for its turn could be done in time, as the lane's workers have told their pace: the
--- ms that a job takes, and jobs per second. After some idle seconds none is known: then it could.
+-- True if a job that waits for its turn can be done in time, by the pace of the lane's workers. After some idle seconds
+-- no pace is known; then true.
 local function in_time(lane, pace, left)
   local rate, takes = 0, 0
-  for _, told in ipairs(redis.call('HVALS', pace)) do
-    local one, per_second = told:match('(%S+) (%S+)')
+  for _, each in ipairs(redis.call('HVALS', pace)) do
+    local one, per_second = each:match('(%S+) (%S+)')
     takes, rate = math.max(takes, tonumber(one)), rate + per_second
   end
   if rate == 0 then return true end
-  local before = redis.call('ZCOUNT', lane, whole(now / 10), '(5e11')
+  local before = redis.call('ZCOUNT', lane, awaited_score(now), BELOW_REFRESHES)
   return (before + 1) / rate * 1000 + takes <= left
 end
 
--- Tell whether the job in flight is still under way. One whose worker is gone is handed to another worker; one
--- that could wait, because nobody waited for it, no longer can.
-local function flies(lane, free, job, left, late)
-  local body = redis.call('GET', 'arq:job:' .. job)
+-- True if the job in flight is still under way. If its worker is gone, it is handed to another one. If it was a refresh
+-- that waits, it gets a deadline: a callback waits for it now.
+local function flies(lane, free, id, left, overrun)
+  local body = redis.call('GET', JOB .. id)
   if not body then return false end
-  local owner = redis.call('GET', 'arq:in-progress:' .. job)
-  local waits = not owner and tonumber(redis.call('ZSCORE', lane, job) or 0) or 0
-  if owner and owner ~= '1' and not listens(owner) then  -- a stock arq worker writes '1', and is never asked
-    local try = redis.call('INCR', 'arq:retry:' .. job) + 1
-    redis.call('PEXPIRE', 'arq:retry:' .. job, whole(left + kept))
-    if hand_over(lane, free, job, try, body, left + late + margin) then return true end
-    redis.call('DEL', 'arq:in-progress:' .. job)
-    waits = 5e11
+  local owner = redis.call('GET', CLAIM .. id)
+  local score = not owner and tonumber(redis.call('ZSCORE', lane, id) or 0) or 0
+  local put_back = false
+  if owner and owner ~= STOCK and not listens(owner) then
+    local try = redis.call('INCR', RETRY .. id) + 1
+    redis.call('PEXPIRE', RETRY .. id, whole(left + kept))
+    if hand_over(lane, free, id, try, body, left + overrun + margin) then return true end
+    redis.call('DEL', CLAIM .. id)
+    put_back = true
   end
-  if waits >= 5e11 and waits < 1e12 then redis.call('ZADD', lane, whole((now + left) / 10), job) end
+  if put_back or score >= REFRESHES and score < CLAIMED then
+    redis.call('ZADD', lane, awaited_score(now + left), id)
+  end
   return true
 end
 
 local replies = {time[1], time[2]}
-for i = 0, #KEYS / 5 - 1 do
-  local record, flight, lane, free, pace = unpack(KEYS, i * 5 + 1, i * 5 + 5)
-  local k = i * 9 + 6
-  local left, fresh, revalidate = tonumber(ARGV[k]), tonumber(ARGV[k + 1]), tonumber(ARGV[k + 2])
-  local late, job, body, of_user = tonumber(ARGV[k + 3]), ARGV[k + 4], ARGV[k + 5], ARGV[k + 6]
+for i = 1, lookups do
+  local record, flight, lane, free, pace = lookup_keys(i)
+  local left, fresh, revalidate, overrun, id, body, of_user, session, indexed = lookup_arguments(i)
+  left, fresh, revalidate, overrun = tonumber(left), tonumber(fresh), tonumber(revalidate), tonumber(overrun)
   local found = of_user == '' and redis.call('MGET', record, flight) or redis.call('MGET', record, flight, of_user)
   local known, flying = found[1], found[2]
-  local head = known and known:sub(1, 2)  -- an array of three, or of two as in earlier releases; a float64
-  local age = (head == '\147\203' or head == '\146\203') and #known > 10
-    and math.max(0, now - struct.unpack('>d', known, 3))
+  local written = known and first_float(known, ARRAY_3)
+  local age = written and math.max(0, now - written)
   local behind = revalidate < 0 or age and age < fresh + revalidate
-  local state = 2
+  local state, job = BEGUN, id
   if age and age < fresh then
-    state, job = 0, ''
-  elseif flying and behind and redis.call('EXISTS', 'arq:job:' .. flying) == 1
-      or flying and not behind and flies(lane, free, flying, left, late) then
-    state, job = behind and 4 or 1, flying
+    state, job = FRESH, ''
+  elseif flying and behind and redis.call('EXISTS', JOB .. flying) == 1
+      or flying and not behind and flies(lane, free, flying, left, overrun) then
+    state, job = behind and REVALIDATING or JOINED, flying
     redis.call('SADD', waiters .. job, channel)
     redis.call('PEXPIRE', waiters .. job, whole(left + kept))
   else
-    body = struct.pack('>BBdBd', 148, 203, behind and 0 or now + left, 203, now) .. body
-    local handed, attended = hand_over(lane, free, job, 1, body, left + late + margin)
+    body = ARRAY_4 .. float(behind and 0 or now + left) .. float(now) .. body
+    local handed, attended = hand_over(lane, free, id, 1, body, left + overrun + margin)
     local depth = not handed and full(lane, left)
     if depth then
-      state, job = behind and 4 or 3, behind and '' or depth
+      state, job = behind and REVALIDATING or REFUSED, behind and '' or depth
     else
-      redis.call('SET', 'arq:job:' .. job, body, 'PX', whole(left + kept))
+      redis.call('SET', JOB .. id, body, 'PX', whole(left + kept))
       local refresh = behind
       if not handed and attended and not behind and not in_time(lane, pace, left) then
-        state, refresh = 6, true
+        state, refresh = SHED, true
       end
-      redis.call('SET', flight, job, 'PX', whole(refresh and kept or left + late))
-      if ARGV[k + 7] ~= '' then
-        redis.call('HSET', ARGV[k + 7], record, job)
-        redis.call('PEXPIRE', ARGV[k + 7], ARGV[k + 8])
+      redis.call('SET', flight, id, 'PX', whole(refresh and kept or left + overrun))
+      if session ~= '' then
+        redis.call('HSET', session, record, id)
+        redis.call('PEXPIRE', session, indexed)
       end
       if not handed then
-        redis.call('ZADD', lane, whole(refresh and 5e11 + now / 10 or (now + left) / 10), job)
-        if not attended and redis.call('EXISTS', lane .. ':polled') == 0 then state = 5 end
+        redis.call('ZADD', lane, refresh and refresh_score(now) or awaited_score(now + left), id)
+        if not attended and redis.call('EXISTS', lane .. ':polled') == 0 then state = UNATTENDED end
       end
-      if behind then state = 4 end
+      if behind then state = REVALIDATING end
     end
   end
   replies[#replies + 1] = state

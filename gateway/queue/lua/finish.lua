@@ -1,54 +1,75 @@
--- Finish jobs of one lane: keep their records, tell every gateway that waits, clear what arq and begin.lua left,
--- and give the worker its next jobs, or note that it has slots free.
+-- Finish jobs of one lane: keep their records, push their answers to every gateway that waits, clear their keys, and
+-- give the worker its next jobs, or note that it has slots free.
 --
--- KEYS[1] lane   KEYS[2] free   then five per job: record, waiters (channels that joined; '' among them says that
--- its session was forgotten meanwhile: then no record is kept), arq job, arq retry, arq in-progress
--- ARGV[1] worker   ARGV[2] jobs that it wants next   ARGV[3] now, ms on this server's clock as the worker reckons it
--- ARGV[4] ms until its next claims lapse   ARGV[5] least ms left that a job is worth taking with
--- then six per job: id, answer, record as msgpack, or '' to leave it as it is, ms for which the record is kept,
--- channel of the gateway that began the job, or '', key of the user's record, or ''
--- Returns the next jobs: three per job, id, try, body
+-- KEYS
+--   lane        sorted set: the lane's jobs (lane.lua)
+--   free        sorted set: the lane's workers, each by its channel, with its free slots
+-- KEYS, for each job
+--   record      string: the answer that is kept
+--   waiters     set: the channels of the gateways that joined; '' in it says that the session was forgotten meanwhile,
+--               and then no record is kept
+--   job, retry, claim   arq's keys of the job
+-- ARGV
+--   worker      its channel
+--   wanted      the number of jobs that it wants next
+--   now         ms on this server's clock, as the worker reckons it
+--   lapse       ms until its next claims lapse
+--   least       the least ms left that a job is worth taking with
+-- ARGV, for each job
+--   id          of the job
+--   answer      msgpack
+--   data        the record, msgpack; '' leaves it as it is
+--   kept        ms for which the record is kept
+--   channel     of the gateway that began the job, or ''
+--   of_user     key of the user's record, or ''
+-- Reply: for each next job, id, try, body
 --
--- A gateway is published an array of the answers. The flight is left to lapse: one that points to a job that is
--- gone counts for nothing.
-local lane, free, worker, wanted = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
-local answers, gone, ids = {}, {}, {}
+-- A gateway is published the array of its answers. The flight is left to lapse: without its job it counts for nothing.
+local lane, free = unpack(KEYS, 1, 2)
+local worker, wanted, now, lapse, least = unpack(ARGV, 1, 5)
+local jobs = (#KEYS - 2) / 5
+local function job_keys(i) return unpack(KEYS, 5 * i - 2, 5 * i + 2) end
+local function job_arguments(i) return unpack(ARGV, 6 * i, 6 * i + 5) end
 
-local function tell(channel, answer)
+local answers, gone, ids = {}, {}, {}  -- by channel the answers; the keys and the ids to remove
+
+local function push(channel, answer)
   local list = answers[channel] or {}
   list[#list + 1] = answer
   answers[channel] = list
 end
 
-for i = 0, (#KEYS - 2) / 5 - 1 do
-  local k, a = i * 5 + 3, i * 6 + 6
-  local answer, channel = ARGV[a + 1], ARGV[a + 4]
+for i = 1, jobs do
+  local record, waiters, job, retry, claim = job_keys(i)
+  local id, answer, data, kept, channel, of_user = job_arguments(i)
   local forgotten = false
-  ids[i + 1] = ARGV[a]
-  if channel ~= '' then tell(channel, answer) end
-  for _, joined in ipairs(redis.call('SMEMBERS', KEYS[k + 1])) do
+  if channel ~= '' then push(channel, answer) end
+  for _, joined in ipairs(redis.call('SMEMBERS', waiters)) do
     if joined == '' then
       forgotten = true
     elseif joined ~= channel then
-      tell(joined, answer)
+      push(joined, answer)
     end
   end
-  if ARGV[a + 2] ~= '' and not forgotten then
-    redis.call('SET', KEYS[k], ARGV[a + 2], 'PX', ARGV[a + 3])
-    if ARGV[a + 5] ~= '' then redis.call('SET', ARGV[a + 5], ARGV[a + 2], 'PX', ARGV[a + 3]) end
+  if data ~= '' and not forgotten then
+    redis.call('SET', record, data, 'PX', kept)
+    if of_user ~= '' then redis.call('SET', of_user, data, 'PX', kept) end
   end
-  -- What says that it was forgotten stays until it lapses: this script may be repeated.
-  for j = forgotten and 2 or 1, 4 do gone[#gone + 1] = KEYS[k + j] end
+  ids[i] = id
+  local last = #gone
+  gone[last + 1], gone[last + 2], gone[last + 3] = job, retry, claim
+  -- The mark of a forgotten session stays until it lapses: this script may be repeated.
+  if not forgotten then gone[last + 4] = waiters end
 end
 redis.call('ZREM', lane, unpack(ids))
 redis.call('DEL', unpack(gone))
-for channel, list in pairs(answers) do
-  redis.call('PUBLISH', channel, '\220' .. struct.pack('>H', #list) .. table.concat(list))
-end
+for channel, list in pairs(answers) do redis.call('PUBLISH', channel, array(list)) end
+
+wanted = tonumber(wanted)
 if wanted == 0 then return {} end
--- Nothing waits while a worker has slots free; but for what a sweep has put back, which the next sweep finds.
-if tonumber(redis.call('ZINCRBY', free, ARGV[2], worker)) > wanted then return {} end
-if not redis.call('ZRANGEBYSCORE', lane, '-inf', '(1e12', 'LIMIT', '0', '1')[1] then return {} end
-local taken = take(lane, worker, tonumber(ARGV[3]), tonumber(ARGV[4]), wanted, tonumber(ARGV[5]))
+-- Invariant: if a slot is free, the lane is empty. Exception: a sweep has just put jobs back; the next one finds them.
+if tonumber(redis.call('ZINCRBY', free, wanted, worker)) > wanted then return {} end
+if not redis.call('ZRANGEBYSCORE', lane, '-inf', BELOW_CLAIMED, 'LIMIT', '0', '1')[1] then return {} end
+local taken = take(lane, worker, tonumber(now), tonumber(lapse), wanted, tonumber(least))
 if #taken > 0 then redis.call('ZINCRBY', free, -#taken / 3, worker) end
 return taken

@@ -1,27 +1,45 @@
--- What a worker does every now and then: say how many slots it has free, put back the jobs whose workers are
--- gone, and take what waits. What begin.lua and finish.lua hand out is never missed for longer than this.
+-- Sweep, as every worker does now and then: register the worker with its free slots, put back the jobs of workers that
+-- are gone, take jobs that wait. A job that begin.lua and finish.lua have missed waits for this and no longer.
 --
--- KEYS: lane, free, pace
--- ARGV[1] worker   ARGV[2] slots it has   ARGV[3] ms for which a silent worker counts as there
--- ARGV[4] ms until its claims lapse   ARGV[5] ms for which a job that nobody finishes is kept
--- ARGV[6] most claims to look at   ARGV[7] jobs that it runs and has not begun to give back
--- ARGV[8] ms that its jobs take, on average, '' when it has run none lately   ARGV[9] jobs that it does per second
--- ARGV[10] '1' if what was on its way to the worker may be lost; then, one by one, the ids of the jobs that it has
--- Returns {} when the lane is empty, else {seconds, microseconds, then three per job taken: id, try, body}
+-- KEYS
+--   lane        sorted set: the lane's jobs (lane.lua)
+--   free        sorted set: the lane's workers, each by its channel, with its free slots
+--   pace        hash: the lane's workers, each with the ms that a job takes and its jobs per second
+-- ARGV
+--   worker      its channel
+--   slots       the number of its slots
+--   silent      ms for which a worker that is not heard of counts as there
+--   lapse       ms until its claims lapse
+--   kept        ms for which a job is kept past its deadline, if no worker finishes it
+--   most        the most claims to look at
+--   running     the number of jobs that it has and has not begun to give back
+--   takes       ms that its jobs take on average, '' if it has run none lately
+--   rate        its jobs per second, or ''
+--   lost        '1' if jobs that were on their way to the worker may be lost, else ''
+-- ARGV, for each job that it has, if some may be lost
+--   id          of the job
+-- Reply {} if the lane is empty, else {seconds, microseconds}, and for each job taken id, try, body
 --
--- A slot is free unless a job was handed to the worker that it has not given back: here, not in the worker, is known
--- what is on its way. What it runs counts only when Redis has lost the claims.
-local lane, worker, lapse, kept = KEYS[1], ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
+-- A slot is free unless the worker was handed a job that it has not given back. Redis knows that, the worker does not:
+-- a job may be on its way. The number of jobs that it runs counts only after Redis has lost the claims.
+local lane, free, pace = unpack(KEYS, 1, 3)
+local worker, slots, silent, lapse, kept, most, running, takes, rate, lost = unpack(ARGV, 1, 10)
+local had = #ARGV - 10
+local function had_arguments(i) return unpack(ARGV, 1 * i + 10, 1 * i + 10) end
 
+lapse, kept, takes = tonumber(lapse), tonumber(kept), tonumber(takes)
+
+-- Register the worker and its pace; return its free slots. If not all claims were looked at, its own may be more than
+-- `claimed`: then the count that is there stays.
 local function register(claimed, all)
-  local free = math.max(0, ARGV[2] - math.max(claimed, tonumber(ARGV[7])))
-  if all then redis.call('ZADD', KEYS[2], free, worker) else redis.call('ZADD', KEYS[2], 'NX', free, worker) end
-  redis.call('PEXPIRE', KEYS[2], ARGV[3])
-  if ARGV[8] ~= '' then
-    redis.call('HSET', KEYS[3], worker, ARGV[8] .. ' ' .. ARGV[9])
-    redis.call('PEXPIRE', KEYS[3], ARGV[3])
+  local slots_free = math.max(0, slots - math.max(claimed, tonumber(running)))
+  if all then redis.call('ZADD', free, slots_free, worker) else redis.call('ZADD', free, 'NX', slots_free, worker) end
+  redis.call('PEXPIRE', free, silent)
+  if takes then
+    redis.call('HSET', pace, worker, takes .. ' ' .. rate)
+    redis.call('PEXPIRE', pace, silent)
   end
-  return all and free or tonumber(redis.call('ZSCORE', KEYS[2], worker))
+  return all and slots_free or tonumber(redis.call('ZSCORE', free, worker))
 end
 
 if redis.call('EXISTS', lane) == 0 then
@@ -30,47 +48,50 @@ if redis.call('EXISTS', lane) == 0 then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-redis.call('ZREMRANGEBYSCORE', lane, '-inf', string.format('%d', (now - kept) / 10))
+redis.call('ZREMRANGEBYSCORE', lane, '-inf', awaited_score(now - kept))
 
 local has = {}
-for i = 11, #ARGV do has[ARGV[i]] = true end
+for i = 1, had do
+  local id = had_arguments(i)
+  has[id] = true
+end
 
-local listening = {}
--- Tell whether a claim counts for nothing: it has lapsed, or its worker is gone or has never heard of the job.
--- Without an owner it lapsed when its score says so. A stock arq worker writes '1'; only time can tell that it is
--- gone.
-local function void(id, owner, due)
-  if not owner then return due <= now end
-  if owner == worker then return ARGV[10] == '1' and not has[id] end
-  if owner == '1' then return false end
-  if listening[owner] == nil then listening[owner] = redis.call('PUBSUB', 'NUMSUB', owner)[2] > 0 end
+local listening = {}  -- by worker
+
+-- True if a claim counts for nothing. Without an owner, it has lapsed when its score says so. This worker's own counts
+-- for nothing if the job was lost on its way. A stock arq worker does not listen: only time can tell that it is gone.
+local function void(id, owner, lapses)
+  if not owner then return lapses <= now end
+  if owner == worker then return lost == '1' and not has[id] end
+  if owner == STOCK then return false end
+  if listening[owner] == nil then listening[owner] = listens(owner) end
   return not listening[owner]
 end
 
-local claims = redis.call('ZRANGEBYSCORE', lane, '1e12', '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[6])
+local claims = redis.call('ZRANGEBYSCORE', lane, CLAIMED, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
 local claimed = 0
 for i = 1, #claims, 2 do
   local id = claims[i]
-  local owner = redis.call('GET', 'arq:in-progress:' .. id)
+  local owner = redis.call('GET', CLAIM .. id)
   if void(id, owner, tonumber(claims[i + 1])) then
-    local body = redis.call('GET', 'arq:job:' .. id)
-    redis.call('DEL', 'arq:in-progress:' .. id)
+    local body = redis.call('GET', JOB .. id)
+    redis.call('DEL', CLAIM .. id)
     if not body then
       redis.call('ZREM', lane, id)
-      redis.call('DEL', 'arq:retry:' .. id)
+      redis.call('DEL', RETRY .. id)
     else
-      redis.call('INCR', 'arq:retry:' .. id)
-      redis.call('PEXPIRE', 'arq:retry:' .. id, kept + lapse)
-      local deadline = body:byte(1) == 148 and struct.unpack('>d', body, 3) or 0
-      redis.call('ZADD', lane, string.format('%d', (deadline > 0 and deadline or 5e12 + now) / 10), id)
+      redis.call('INCR', RETRY .. id)
+      redis.call('PEXPIRE', RETRY .. id, kept + lapse)
+      local deadline = first_float(body, ARRAY_4) or 0
+      redis.call('ZADD', lane, deadline > 0 and awaited_score(deadline) or refresh_score(now), id)
     end
   elseif owner == worker then
     claimed = claimed + 1
   end
 end
-local free = register(claimed, #claims < ARGV[6] * 2)
-local taken = take(lane, worker, now, lapse, free, tonumber(ARGV[8]) or 0)
-if #taken > 0 then redis.call('ZINCRBY', KEYS[2], -#taken / 3, worker) end
+local slots_free = register(claimed, #claims < most * 2)
+local taken = take(lane, worker, now, lapse, slots_free, takes or 0)
+if #taken > 0 then redis.call('ZINCRBY', free, -#taken / 3, worker) end
 table.insert(taken, 1, time[2])
 table.insert(taken, 1, time[1])
 return taken

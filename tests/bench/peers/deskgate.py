@@ -19,7 +19,7 @@ from gateway.declared.catalog import load
 from gateway.process.garbage import settle
 from gateway.queue.hand_off import HandOff
 from gateway.queue.jobs import Wanted
-from gateway.records.memory import Sessions
+from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from tests.bench.calling import LostError, serve
@@ -33,7 +33,7 @@ async def caller(config: Path, name: str) -> None:
     catalog = load(config)
     settings, lookup = catalog.settings, catalog.lookups[name]
     link = RedisLink(settings.redis.url, settings.redis.timeout)
-    hand_off = HandOff(link, Keys(settings.redis.prefix), Sessions(settings.gateway.local_records))
+    hand_off = HandOff(link, Keys(settings.redis.prefix), RecordMemory(settings.gateway.local_records))
     await link.start()
     await hand_off.replies.start(patience=PATIENCE)
     run, numbers = os.urandom(4).hex(), count()
