@@ -150,7 +150,13 @@ def events() -> Iterator[tuple[str, str, str]]:
 def emitters(function: str) -> set[str]:
     """Return the packages that emit an event."""
     call = re.compile(rf"\bevents\.{function}\(")
-    return {path.relative_to(ROOT).parts[0] for path in SOURCES if call.search(path.read_text("utf-8"))}
+    return {path.relative_to(ROOT).parts[0] for path, text in source_texts().items() if call.search(text)}
+
+
+@cache
+def source_texts() -> dict[Path, str]:
+    """Return the text of each of our files."""
+    return {path: path.read_text("utf-8") for path in SOURCES}
 
 
 def test_every_event_is_documented_with_its_level() -> None:
