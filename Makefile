@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 UV := build/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench storm soak lock clean
+.PHONY: help demo test quick check fmt bench storm soak lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -17,10 +17,18 @@ demo: $(INSTALLED) ## See the whole of it run, on this machine alone
 test: $(INSTALLED) ## Run the tests
 	@exec $(BIN)/python -m pytest $(ARGS)
 
-check: $(INSTALLED) ## Lint, check the format, check the types
+quick: $(INSTALLED) ## Run the tests that need no server, in seconds
+	@exec $(BIN)/python -m pytest tests/unit tests/property -q $(ARGS)
+
+# The pure rooms decide everything that a callback is told: no branch of them may go untested.
+PURE := gateway.core gateway.declared gateway.resilience gateway.front.ladder gateway.front.plan gateway.lookups.reply
+
+check: $(INSTALLED) ## Lint, check the format and the types, and that each branch of the pure rooms is tested
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	@COVERAGE_FILE=build/.coverage $(BIN)/python -m pytest tests/unit tests/property -q $(PURE:%=--cov %) --cov-branch \
+		--cov-report term-missing:skip-covered --cov-fail-under=100
 
 fmt: $(INSTALLED) ## Format the code and mend what ruff can
 	$(BIN)/ruff check --fix-only

@@ -12,8 +12,7 @@ from typing import Any
 import click
 import uvloop
 
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read_file
+from gateway.declared.catalog import Catalog, compile_catalog, read_file
 from gateway.declared.reading import ConfigFaults
 from gateway.telemetry.logs import configure_logs
 
@@ -210,10 +209,10 @@ def up(path: Path, data: Path) -> None:
 
 def _load(path: Path, *, embedded: bool = False) -> Catalog:
     """Return the catalog, or end with every fault of the configuration and exit code 1."""
-    from gateway.front.dialects.desk import EVENT_VARIABLES
+    from gateway.front.dialects import DIALECT
 
     try:
-        return compile_catalog(*read_file(path, embedded=embedded), event_variables=EVENT_VARIABLES)
+        return compile_catalog(*read_file(path, embedded=embedded), event_variables=DIALECT.event_variables)
     except ConfigFaults as error:
         count = len(error.faults)
         click.echo(f"{path}: {count} fault{'s' if count > 1 else ''}", err=True)

@@ -8,8 +8,7 @@ import pytest
 from aiohttp import web
 
 from gateway.core.errors import NoAnswer
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.lookup import Ask
 from gateway.lookups.http import HttpBackend
 
@@ -27,13 +26,13 @@ ANY = 'request = { path = "/" }\nvariables = { v = "v" }\n'
 
 @asynccontextmanager
 async def backend(url: str, lookup: str = ANY, declared: str = "") -> AsyncIterator[Asking]:
-    """Yield what asks the backend at ``url`` one question, its inputs given by name."""
+    """Yield what asks the backend at ``url`` the lookup ``order``, or the one named; inputs by name."""
     text = f'[backends.crm]\nurl = "{url}"\n{declared}\n[lookups.order]\nbackend = "crm"\n{lookup}'
     catalog = compile_catalog(*read(text, {}))
     http = HttpBackend(catalog.settings.backends["crm"])
 
-    async def ask(**inputs: str) -> Variables:
-        return await http.ask(catalog.lookups["order"], Ask("order", inputs, 1, "s1", "t1", 1.0))
+    async def ask(name: str = "order", /, **inputs: str) -> Variables:
+        return await http.ask(catalog.lookups[name], Ask(name, inputs, 1, "s1", "t1", 1.0))
 
     try:
         yield ask

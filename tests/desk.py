@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog, compile_catalog, read
+from tests.variants import varied
 
 ROOT = Path(__file__).parents[1]
 APP = 1400000001
@@ -96,23 +96,26 @@ class Place:
     prefix: str
     crm_url: str
 
-    def config(self, **knobs: str) -> str:
-        """Return the test configuration as TOML, its places filled by ``knobs`` or by defaults.
+    def config(self, changes: Mapping[str, object] | None = None, /, **knobs: str) -> str:
+        """Return the test configuration as TOML, filled by ``knobs`` or by defaults, then changed.
 
+        ``changes`` names settings by their places, as :func:`tests.variants.varied` takes them.
         The defaults leave a machine that others use time to spare: who tests what happens when time is out
         says how much there is.
         """
         defaults = {"budget": "4s", "redis_timeout": "1s", "attempt_timeout": "3s", "fresh": "60s"}
-        return CONFIG.format(**(defaults | knobs))
+        assert set(knobs) <= set(defaults), "a knob that is not there would turn nothing"
+        text = CONFIG.format(**(defaults | knobs))
+        return varied(text, changes) if changes else text
 
     @property
     def environ(self) -> dict[str, str]:
         """The environment that the test configuration reads."""
         return {"REDIS_URL": self.redis_url, "PREFIX": self.prefix, "CRM_URL": self.crm_url}
 
-    def catalog(self, **knobs: str) -> Catalog:
+    def catalog(self, changes: Mapping[str, object] | None = None, /, **knobs: str) -> Catalog:
         """Return the test configuration compiled."""
-        return compile_catalog(*read(self.config(**knobs), self.environ))
+        return compile_catalog(*read(self.config(changes, **knobs), self.environ))
 
 
 @dataclass(frozen=True, slots=True)

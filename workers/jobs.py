@@ -8,8 +8,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
-from gateway.declared.catalog import Catalog
-from gateway.lookups.ask import Asking
+from gateway.lookups.ask import GuardedBackend
 from gateway.queue.finish import WorkerSide
 from gateway.queue.jobs import JOB_KEPT, Envelope, Taken, server_ms
 from gateway.telemetry import events
@@ -22,21 +21,20 @@ MAX_TRIES = 3
 _WORN = f"given up: its worker died {MAX_TRIES} times"
 
 
-class Lane(Asking):
-    """A backend's side of the queue in one worker process: what its jobs need. Durations are seconds."""
+class Lane:
+    """A lane in one worker process: whom its jobs ask, and how their answers are given back.
 
-    def __init__(self, catalog: Catalog, name: str, link: RedisLink) -> None:
-        """Open the backend of lane ``name``; raise ImportError for a Python lookup that is not there."""
-        super().__init__(catalog, name)
-        self.link = link
-        self.keys = Keys(catalog.settings.redis.prefix)
-        self.channel = self.keys.jobs(uuid4().hex)
-        self.queue = WorkerSide(link, self.keys, name, self.channel, self.longest_job)
+    ``channel`` stands for the worker in Redis: it is handed its jobs there. Durations are seconds.
+    """
 
-    @property
-    def longest_job(self) -> float:
+    def __init__(self, backend: GuardedBackend, link: RedisLink, keys: Keys, budget: float) -> None:
+        """Take the lane's backend, the way to Redis, and the budget of a callback."""
+        self.name = backend.name
+        self.backend, self.link, self.keys = backend, link, keys
+        self.longest_job = budget + backend.overrun
         """Seconds that a job may run: to its deadline, and one attempt beyond."""
-        return self.catalog.settings.gateway.budget + self.late
+        self.channel = keys.jobs(uuid4().hex)
+        self.queue = WorkerSide(link, keys, self.name, self.channel, self.longest_job)
 
     async def finish(
         self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool
@@ -78,13 +76,12 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
         answer, attempts = Answer(taken.job_id, Code.LOOKUP_FAILED, _WORN), 0
     else:
         awaited = envelope.deadline_ms > 0 and left > 0
-        answer, attempts = await lane.ask(job, taken.job_id, left if left > 0 else lane.late, awaited=awaited)
+        left_to_ask = left if left > 0 else lane.backend.overrun
+        answer, attempts = await lane.backend.ask(job, taken.job_id, left_to_ask, awaited=awaited)
     at = time.monotonic()
     took = at - begun
     lane.queue.note_run(took)
-    lookup = lane.catalog.lookups.get(job.lookup)
-    kept = lookup.kept if lookup else 0.0
-    following = await lane.finish(taken, answer, at, kept, wants=wants)
+    following = await lane.finish(taken, answer, at, lane.backend.kept(job), wants=wants)
     waited = (now_ms - envelope.enqueued_ms) / 1000
-    lane.log_finished(job, answer, attempts, waited=waited, took=took, left=left)
+    lane.backend.tell_finished(job, answer, attempts, queued=waited, took=took, left=left)
     return following

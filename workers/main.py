@@ -3,15 +3,17 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from arq.connections import ArqRedis
 from arq.worker import func
 
 from gateway.declared.catalog import Catalog
+from gateway.lookups.build import open_backend
 from gateway.process.garbage import settle
 from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from gateway.telemetry import events
+from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from workers.jobs import MAX_TRIES, Lane, run_lookup
 from workers.push import PushWorker
@@ -30,7 +32,7 @@ def push_worker(lane: Lane) -> PushWorker:
         queue_name=lane.keys.lane(lane.name),
         redis_pool=ArqRedis(lane.link.redis.connection_pool, serialize_job, deserialize_job),
         handle_signals=False,
-        max_jobs=lane.concurrency,
+        max_jobs=lane.backend.concurrency,
         job_timeout=lane.longest_job + JOB_KEPT,
         keep_result=0,
         max_tries=MAX_TRIES,
@@ -45,30 +47,43 @@ def push_worker(lane: Lane) -> PushWorker:
     return worker
 
 
+def open_lane(catalog: Catalog, name: str, link: RedisLink) -> Lane:
+    """Return a lane with its backend open; close the backend. Raise ImportError for a lookup not there."""
+    backend = open_backend(catalog, name, bulkhead=False)
+    return Lane(backend, link, Keys(catalog.settings.redis.prefix), catalog.settings.gateway.budget)
+
+
 @asynccontextmanager
 async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> AsyncIterator[list[PushWorker]]:
     """Run the workers of the named lanes for the length of the block, then drain them for ``grace`` seconds.
 
-    Raise ImportError for a Python lookup that is not there.
+    Each part's end is written down before the part begins, so that a start which fails or is cancelled leaves
+    nothing behind. Raise ImportError for a Python lookup that is not there.
     """
-    link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
-    lanes = [Lane(catalog, name, link) for name in names]
-    await link.start()
-    running = [push_worker(lane) for lane in lanes]
-    for worker in running:
-        worker.main_task = asyncio.create_task(worker.main())
-    with suppress(TimeoutError):  # without Redis it is there, too, and goes on trying
-        async with asyncio.timeout(_PATIENCE):
-            await asyncio.gather(*(worker.registered.wait() for worker in running))
-    events.worker_started(lanes=names, concurrency={lane.name: lane.concurrency for lane in lanes})
-    try:
+    async with AsyncExitStack() as stack:
+        link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
+        stack.push_async_callback(link.close)
+        lanes = []
+        for name in names:
+            lanes.append(open_lane(catalog, name, link))
+            stack.push_async_callback(lanes[-1].backend.close)
+        await link.start()
+        running = [push_worker(lane) for lane in lanes]
+        stack.push_async_callback(_drain, running, grace)
+        for worker in running:
+            worker.main_task = asyncio.create_task(worker.main())
+        with suppress(TimeoutError):  # without Redis it is there, too, and goes on trying
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.gather(*(worker.registered.wait() for worker in running))
+        events.worker_started(
+            lanes=names, concurrency={lane.name: lane.backend.concurrency for lane in lanes}
+        )
         yield running
-    finally:
-        left = await asyncio.gather(*(worker.drain(grace) for worker in running))
-        events.worker_drained(jobs_left=sum(left))
-        for lane in lanes:
-            await lane.backend.close()
-        await link.close()
+
+
+async def _drain(running: Sequence[PushWorker], grace: float) -> None:
+    left = await asyncio.gather(*(worker.drain(grace) for worker in running))
+    events.worker_drained(jobs_left=sum(left))
 
 
 async def run(catalog: Catalog, names: Sequence[str], grace: float) -> None:

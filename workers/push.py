@@ -48,9 +48,9 @@ class PushWorker(Worker):
     async def main(self) -> None:
         """Take and run jobs until cancelled, through any outage of Redis."""
         self.ctx["redis"] = self.pool
-        await self._handed.start(_PATIENCE)
         backoff = Backoff()
         try:
+            await self._handed.start(_PATIENCE)
             while True:
                 await self._handed.present.wait()
                 await self.lane.link.present.wait()

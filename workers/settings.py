@@ -10,15 +10,14 @@ from arq.worker import func
 
 from gateway.core.errors import DeskgateError, QueueUnavailable
 from gateway.declared.catalog import Catalog, load
-from gateway.declared.config import CONFIG_VARIABLE, LANE_VARIABLE, environment
-from gateway.lookups.ask import PYTHON_CONCURRENCY
+from gateway.declared.environment import CONFIG_VARIABLE, LANE_VARIABLE, environment
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
 from gateway.wire.connection import open_redis, sentinel_hosts
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from workers.jobs import MAX_TRIES, Lane, run_lookup
-from workers.main import HEALTH_EVERY, REDIS_TIMEOUT
+from workers.main import HEALTH_EVERY, REDIS_TIMEOUT, open_lane
 
 POLL_EVERY = 0.1
 _RETRIES = 20
@@ -38,13 +37,12 @@ def worker_settings() -> dict[str, Any]:
     name = _lane(catalog)
     # arq ends its process on the first call that fails (its issues 435 and 498): this client calls again.
     redis = open_redis(catalog.settings.redis.url, REDIS_TIMEOUT, retries=_RETRIES)
-    declared = catalog.settings.backends.get(name)
 
     async def start(ctx: dict[str, Any]) -> None:
         configure_logs("worker")
         link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
         await link.start()
-        ctx["lane"] = Lane(catalog, name, link)
+        ctx["lane"] = open_lane(catalog, name, link)
         ctx["presence"] = asyncio.create_task(_tell_presence(ctx["lane"]))
 
     async def stop(ctx: dict[str, Any]) -> None:
@@ -60,7 +58,7 @@ def worker_settings() -> dict[str, Any]:
         "on_startup": start,
         "on_shutdown": stop,
         "poll_delay": POLL_EVERY,
-        "max_jobs": declared.concurrency if declared else PYTHON_CONCURRENCY,
+        "max_jobs": catalog.backend(name).concurrency,
         "job_timeout": catalog.settings.gateway.budget + JOB_KEPT,
         "job_completion_wait": 5,
         "keep_result": 0,

@@ -20,7 +20,7 @@
     │   ├── QueueUnavailable        120007
     │   ├── MissingInput            120009
     │   └── LookupFailed            120010
-    └── ConfigFaults                the configuration cannot be used (core/reading.py)
+    └── ConfigFaults                the configuration cannot be used (declared/reading.py)
 
 ``transient`` errors are worth another attempt; one predicate, :func:`is_transient`, drives every retry.
 The numbers lie in [120001, 130000], the range that the platform leaves to applications.

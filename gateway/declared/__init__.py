@@ -1,1 +1,1 @@
-"""The configuration, cut by noun: what the file declares, what contradicts itself, and what it means."""
+"""The configuration, a noun a file: its table, the contradictions of the table, and its meaning."""

@@ -1,121 +1,45 @@
-"""The catalog: apps, routes and lookups, validated and compiled; what a callback asks is decided here."""
+"""The whole file: its root table, read; and the catalog that it means, judged and compiled.
 
+:func:`read` notes each text that cannot be read, :func:`compile_catalog` each contradiction. Both go on after
+a fault, so that one run shows them all. A noun of the file is a module beside this one.
+"""
+
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
-import jmespath
 import msgspec
-from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
-from jmespath.parser import ParsedResult
 
 from gateway.core.errors import NoRoute
 from gateway.core.messages import Callback
-from gateway.declared import config
-from gateway.declared.checks import check
-from gateway.declared.reading import ConfigFaults, Fault, Secret, plain, present, suggestion
-from gateway.declared.request import RequestTemplate, compile_request
-
-PYTHON_LANE = "python"
-PYTHON_LATE = 10.0
-"""Seconds for which a Python lookup may run on past its deadline."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Lookup:
-    """A declared question to one backend. Durations are seconds.
-
-    ``version`` changes with the question or with what its reply means: an answer kept under another one is
-    not an answer to this lookup. ``late`` is how far past its deadline a running attempt may go on. ``share``
-    says whether another session of the same user may fall back on an answer.
-    """
-
-    name: str
-    lane: str
-    version: str
-    inputs: tuple[str, ...]
-    variables: Mapping[str, ParsedResult]
-    request: RequestTemplate | None = None
-    python: str | None = None
-    required: frozenset[str] = frozenset()
-    not_found: Mapping[str, str] | None = None
-    fallback: Mapping[str, str] = field(default_factory=dict)
-    fresh: float = 60.0
-    stale_while_revalidate: float = 0.0
-    stale_if_error: float = 86400.0
-    share: Literal["session", "user"] = "session"
-    late: float = PYTHON_LATE
-
-    def __repr__(self) -> str:
-        """Return the name alone: what is declared may come from the environment."""
-        return f"Lookup({self.name})"
-
-    @property
-    def kept(self) -> float:
-        """Seconds for which an answer is worth keeping."""
-        return max(self.fresh + self.stale_while_revalidate, self.stale_if_error)
+from gateway.declared.app import App, AppTable, check_app, compile_app
+from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend, check_backend
+from gateway.declared.environment import whole_environment
+from gateway.declared.gateway import Gateway, check_gateway
+from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup
+from gateway.declared.reading import ConfigFaults, Fault, present, read_struct
+from gateway.declared.redis_server import RedisServer, check_embedded, check_redis, find_embedded
+from gateway.declared.route import Route, RouteTable, check_route, compile_route
+from gateway.declared.values import Table
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class App:
-    """One SdkAppid that may call.
+class Config(Table, frozen=True, kw_only=True):
+    """The root table."""
 
-    On a session's events, the ``prefetch`` lookups are made ahead, and those named in ``forget_on`` erase its
-    records. ``indexed`` is for how many seconds what is begun for a session is noted, so that an event can
-    erase it: 0 where none does. ``redis_lost`` says what answers while Redis is lost: the records alone, or
-    the backends too.
-    """
-
-    id: int
-    tokens: tuple[str, ...]
-    signature: Literal["required", "optional", "off"]
-    on_degraded: Literal["error", "ok"]
-    markers: config.Markers
-    prefetch: tuple[Lookup, ...] = ()
-    forget_on: frozenset[str] = frozenset()
-    indexed: float = 0.0
-    redis_lost: Literal["records", "direct"] = "records"
-
-    def __repr__(self) -> str:
-        """Return the number alone: the tokens are secret."""
-        return f"App({self.id})"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Route:
-    """Which callbacks make which lookups; ``name`` is its place in the file, ``routes[0]``."""
-
-    name: str
-    app: int | None
-    path: str | None
-    when: Mapping[str, str]
-    lookups: tuple[Lookup, ...]
-
-    def __repr__(self) -> str:
-        """Return the place alone: what is declared may come from the environment."""
-        return f"Route({self.name})"
-
-    def matches(self, callback: Callback) -> bool:
-        """Tell whether every condition holds: a value, ``*`` (not empty), or ``""`` (absent or empty)."""
-        if self.app is not None and self.app != callback.app:
-            return False
-        if self.path is not None and self.path != callback.path:
-            return False
-        for name, wanted in self.when.items():
-            value = callback.variables.get(name, "")
-            if value != wanted and not (wanted == "*" and value):
-                return False
-        return True
+    gateway: Gateway = Gateway()
+    redis: RedisServer = RedisServer()
+    apps: dict[str, AppTable] = {}
+    routes: tuple[RouteTable, ...] = ()
+    backends: dict[str, Backend] = {}
+    lookups: dict[str, LookupTable] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """Everything that the configuration declares, ready for use."""
 
-    settings: config.Config
+    settings: Config
     apps: Mapping[int, App]
     routes: tuple[Route, ...]
     lookups: Mapping[str, Lookup]
@@ -124,6 +48,10 @@ class Catalog:
     def lanes(self) -> tuple[str, ...]:
         """The lanes that lookups use, each once, in the order of the file."""
         return tuple(dict.fromkeys(lookup.lane for lookup in self.lookups.values()))
+
+    def backend(self, lane: str) -> Backend:
+        """Return the settings by which a lane's backend is asked."""
+        return PYTHON if lane == PYTHON_LANE else self.settings.backends[lane]
 
     def route(self, callback: Callback) -> Route:
         """Return the first route that matches; raise NoRoute."""
@@ -134,110 +62,77 @@ class Catalog:
         raise NoRoute(msg)
 
 
-def compile_catalog(
-    settings: config.Config, faults: list[Fault], *, event_variables: Sequence[str] | None = None
-) -> Catalog:
-    """Return the catalog of ``settings``; raise ConfigFaults with ``faults`` and all that is found here.
+def load(path: Path) -> Catalog:
+    """Return the catalog of the configuration file; raise ConfigFaults with everything that is wrong."""
+    return compile_catalog(*read_file(path))
 
-    ``event_variables`` are the variables that a session event gives, in the dialect of those who call: a
-    lookup that is prefetched may read no other one. Only a gateway knows them, and judges by them.
+
+def read_file(path: Path, *, embedded: bool = False) -> tuple[Config, list[Fault]]:
+    """Like :func:`read`, from a file and the process's environment.
+
+    ``redis.url = "embedded"`` is a fault, unless ``embedded`` says that the caller brings that server or does
+    not need it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return Config(), [Fault("", f"cannot be read: {error}")]
+    config, faults = read(text, whole_environment())
+    return config, faults if embedded else [*faults, *check_embedded(config.redis)]
+
+
+def read(text: str, environ: Mapping[str, str]) -> tuple[Config, list[Fault]]:
+    """Return what can be read of ``text``, and every fault found; without faults the config is whole."""
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no TOMLDecodeError
+        return Config(), [Fault("", f"not TOML: {error}")]
+    faults: list[Fault] = []
+    config = read_struct(document, Config, "", environ, faults) or Config()
+    return msgspec.structs.replace(config, redis=find_embedded(config.redis, environ)), faults
+
+
+def compile_catalog(
+    settings: Config, faults: list[Fault], *, event_variables: Sequence[str] | None = None
+) -> Catalog:
+    """Return the catalog of ``settings``; raise ConfigFaults with ``faults`` and every one found here.
+
+    ``event_variables`` are the variables that a session event gives, in the dialect of the callers: a lookup
+    that is prefetched may read no other variable. Only a gateway knows them, and judges by them.
     """
     found: list[Fault] = []
     lookups = {
-        name: _lookup(name, declared, settings.backends.get(declared.backend or ""), found)
-        for name, declared in present(settings.lookups).items()
+        name: compile_lookup(name, table, settings.backends.get(table.backend or ""), found)
+        for name, table in present(settings.lookups).items()
     }
-    check(
-        settings, {name: frozenset(lookup.inputs) for name, lookup in lookups.items()}, found, event_variables
-    )
-    # What could not be read stands there empty or by its default: that it does not fit is no second fault.
+    found += _contradictions(settings, lookups, event_variables)
+    # A value that could not be read is empty or a default now: that it does not fit is no second fault.
     unread = [fault.path for fault in faults]
-    for fault in found:
-        places = (fault.path, *fault.about)
-        if not any(_lies_in(place, path) for place in places for path in unread):
-            faults.append(fault)
-    if faults:
-        raise ConfigFaults(faults)
+    every = [*faults, *(fault for fault in found if not fault.lies_in(unread))]
+    if every:
+        raise ConfigFaults(every)
+    apps = [compile_app(name, table, lookups) for name, table in settings.apps.items()]
     return Catalog(
         settings=settings,
-        apps={int(name): _app(int(name), declared, lookups) for name, declared in settings.apps.items()},
-        routes=tuple(
-            Route(f"routes[{i}]", r.app, r.path, r.when, tuple(lookups[name] for name in r.lookups))
-            for i, r in enumerate(settings.routes)
-        ),
+        apps={app.id: app for app in apps},
+        routes=tuple(compile_route(i, table, lookups) for i, table in enumerate(settings.routes)),
         lookups=lookups,
     )
 
 
-def load(path: Path) -> Catalog:
-    """Return the catalog of the configuration file; raise ConfigFaults with everything that is wrong."""
-    return compile_catalog(*config.read_file(path))
-
-
-def _lies_in(path: str, place: str) -> bool:
-    return path == place or path.startswith((f"{place}.", f"{place}["))
-
-
-def _functions(node: Mapping[str, Any]) -> Iterator[str]:
-    """Return the functions that a parsed JMESPath expression calls; compiling it looks none of them up."""
-    if node["type"] == "function_expression":
-        yield node["value"]
-    for child in node["children"]:
-        if isinstance(child, dict):
-            yield from _functions(child)
-
-
-def _app(number: int, declared: config.App, lookups: Mapping[str, Lookup]) -> App:
-    return App(
-        id=number,
-        tokens=declared.token,
-        signature=declared.signature,
-        on_degraded=declared.on_degraded,
-        markers=config.Markers(**plain(msgspec.structs.asdict(declared.markers))),
-        prefetch=tuple(lookups[name] for name in dict.fromkeys(declared.prefetch)),
-        forget_on=frozenset(plain(declared.forget_on)),
-        indexed=max((lookup.kept for lookup in lookups.values()), default=0.0) if declared.forget_on else 0.0,
-        redis_lost=declared.redis_lost,
-    )
-
-
-def _lookup(
-    name: str, declared: config.Lookup, backend: config.Backend | None, faults: list[Fault]
-) -> Lookup:
-    def fault(place: str, message: str) -> None:
-        faults.append(Fault(f"lookups.{name}.{place}", message))
-
-    variables = {}
-    for variable, expression in declared.variables.items():
-        try:
-            variables[variable] = jmespath.compile(expression)
-        except JMESPathError as error:
-            reason = "" if isinstance(expression, Secret) else ": " + str(error).splitlines()[0].rstrip(":")
-            fault(f"variables.{variable}", f"{expression!r} is not a JMESPath expression{reason}")
-            continue
-        for function in _functions(variables[variable].parsed):
-            if function not in Functions.FUNCTION_TABLE:
-                hint = suggestion(function, Functions.FUNCTION_TABLE)
-                shown = repr(expression) if isinstance(expression, Secret) else f"{function}()"
-                fault(f"variables.{variable}", f"{shown} is not a function of JMESPath{hint}")
-    request = None
-    if declared.request is not None:
-        request = compile_request(declared.request, lambda place, message: fault(f"request.{place}", message))
-    question = (declared.backend, declared.request, declared.python, declared.variables, declared.not_found)
-    return Lookup(
-        name=name,
-        lane=declared.backend or PYTHON_LANE,
-        version=blake2b(msgspec.json.encode(question, enc_hook=plain), digest_size=4).hexdigest(),
-        inputs=tuple(sorted({*plain(declared.inputs), *(request.inputs if request else ())})),
-        variables=variables,
-        request=request,
-        python=declared.python,
-        required=frozenset(declared.required),
-        not_found=plain(declared.not_found),
-        fallback=plain(declared.fallback),
-        fresh=declared.fresh,
-        stale_while_revalidate=declared.stale_while_revalidate,
-        stale_if_error=declared.stale_if_error,
-        share=declared.share,
-        late=backend.attempt_timeout if backend else PYTHON_LATE,
-    )
+def _contradictions(
+    settings: Config, lookups: Mapping[str, Lookup], event_variables: Sequence[str] | None
+) -> Iterator[Fault]:
+    """Yield the contradictions of every table that could be read."""
+    inputs = {name: lookups[name].inputs if name in lookups else () for name in settings.lookups}
+    yield from check_gateway(settings.gateway)
+    yield from check_redis(settings.redis)
+    for name, app in settings.apps.items():
+        yield from check_app(name, app, inputs, event_variables)
+    for name, backend in present(settings.backends).items():
+        yield from check_backend(name, backend)
+    for name, lookup in present(settings.lookups).items():
+        yield from check_lookup(name, lookup, inputs[name], settings.backends)
+    for number, route in enumerate(settings.routes):
+        if route is not None:
+            yield from check_route(number, route, settings.apps, settings.lookups)

@@ -22,7 +22,7 @@ class Secret(str):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return ``text`` as a secret; raise TypeError when it is no text."""
+        """Return ``text`` as a secret; raise TypeError if it is no text."""
         return cls(str.__add__("", text))
 
     def __repr__(self) -> str:
@@ -39,8 +39,12 @@ def plain(value: Any) -> Any:
     return tuple(map(plain, value)) if isinstance(value, tuple) else value
 
 
+encode_json = msgspec.json.Encoder(enc_hook=plain).encode
+"""Return a value as JSON, the secrets in it as plain text."""
+
+
 class Fault(msgspec.Struct, frozen=True, order=True):
-    """Something wrong with the configuration: its place (``lookups.order.fresh``) and what it is.
+    """A fault of the configuration: its place (``lookups.order.fresh``), and a message for people.
 
     ``about`` names the other places that it contradicts.
     """
@@ -52,6 +56,11 @@ class Fault(msgspec.Struct, frozen=True, order=True):
     def __str__(self) -> str:
         """Return the fault as ``check`` prints it."""
         return f"{self.path}: {self.message}" if self.path else self.message
+
+    def lies_in(self, paths: Iterable[str]) -> bool:
+        """True if a place of this fault is one of ``paths``, or lies in one."""
+        within = tuple(f"{path}{mark}" for path in paths for mark in ".[")
+        return any(f"{place}.".startswith(within) for place in (self.path, *self.about))
 
 
 class ConfigFaults(DeskgateError):
@@ -68,18 +77,27 @@ def present(table: Mapping[str, T | None]) -> dict[str, T]:
     return {name: value for name, value in table.items() if value is not None}
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` when one of the ``known`` words is close to ``word``, else nothing."""
-    close = get_close_matches(
-        word, [str(k) for k in known] if isinstance(known, (set, dict, tuple, list)) else []
-    )
+def unknown(word: str, kind: str, names: Iterable[str]) -> str:
+    """Return the message that ``word`` is not ``kind``, of which there are ``names``."""
+    return f"{word!r} is not {kind}{suggestion(word, names)}"
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` if one of ``names`` is close to ``word``, else nothing."""
+    close = get_close_matches(word, [*map(str, names)])
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def known(names: Iterable[str]) -> str:
+    """Return ``; known: x, y``, or nothing if there are no names."""
+    listed = ", ".join(names)
+    return f"; known: {listed}" if listed else ""
 
 
 def read_struct(
     table: object, struct: type[S], path: str, environ: Mapping[str, str], faults: list[Fault]
 ) -> S | None:
-    """Return ``table`` as a ``struct``, None when it is no table; note every fault in ``faults``.
+    """Return ``table`` as a ``struct``, None if it is no table; note every fault in ``faults``.
 
     A field that cannot be read keeps its default, or is empty, so that the rest can still be checked.
     """
@@ -89,8 +107,9 @@ def read_struct(
     prefix = f"{path}." if path else ""
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
     hints = get_type_hints(struct)
-    unknown = [key for key in table if key not in fields]
-    faults += [Fault(f"{prefix}{key}", f"unknown key{suggestion(key, fields)}") for key in unknown]
+    faults += [
+        Fault(f"{prefix}{key}", f"unknown key{suggestion(key, fields)}") for key in table if key not in fields
+    ]
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name in table:
@@ -106,9 +125,9 @@ def read_struct(
 
 
 def _read(value: object, hint: Any, path: str, environ: Mapping[str, str], faults: list[Fault]) -> Any:
-    """Return ``value`` as the type ``hint`` says, None after noting a fault.
+    """Return ``value`` as the type that ``hint`` names, None after noting a fault.
 
-    A struct that cannot be read leaves a gap under its name or number, so that others may still refer to it.
+    A struct that cannot be read leaves None under its name or number: other tables may still refer to it.
     """
     origin = get_origin(hint)
     structs = [a for a in (hint, *get_args(hint)) if _is_struct(a)]
@@ -122,7 +141,7 @@ def _read(value: object, hint: Any, path: str, environ: Mapping[str, str], fault
 
 
 def _read_many(value: object, hint: Any, path: str, environ: Mapping[str, str], faults: list[Fault]) -> Any:
-    """Return a table's values by name, or a list's structs by number, each read for itself."""
+    """Return the values of a table, or the structs of a list; a fault in one leaves the others readable."""
     inner = get_args(hint)[1 if get_origin(hint) is dict else 0]
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
@@ -158,7 +177,7 @@ def _read_leaf(value: object, hint: Any, path: str, environ: Mapping[str, str], 
     if len(faults) > noted:
         return None
     try:
-        return msgspec.convert(expanded, hint, dec_hook=_parse, strict=True)
+        return msgspec.convert(expanded, hint, dec_hook=parse, strict=True)
     except msgspec.ValidationError as error:
         message, place = str(error), ""
         if match := _PLACE.match(message):
@@ -174,7 +193,7 @@ def _wrong(wanted: str, value: object, path: str, faults: list[Fault]) -> None:
 
 
 def _empty(hint: Any) -> Any:
-    """Return what stands for a required field that cannot be read."""
+    """Return the empty value that takes the place of a required field that cannot be read."""
     empty: type = get_origin(hint) or hint
     return empty() if empty in {str, dict, tuple, Secret} else None
 
@@ -193,7 +212,7 @@ def _expand(value: object, path: str, environ: Mapping[str, str], faults: list[F
     return value if expanded == value else Secret(expanded)
 
 
-def _parse(kind: Any, value: object) -> object:
+def parse(kind: Any, value: object) -> object:
     """Let msgspec read the types that are written as text (durations, sizes, addresses, secrets)."""
     try:
         return kind.parse(value)

@@ -1,21 +1,31 @@
-"""An HTTP lookup's request: declared with ``{Variable}`` places, filled with a callback's inputs."""
+"""The table ``lookups.NAME.request``, its contradictions, and the request that it means.
+
+Its texts have ``{Variable}`` places, which are filled with a callback's inputs.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
-import msgspec
-
-from gateway.declared import config
+from gateway.declared.reading import encode_json
 from gateway.declared.template import Template, encode_header, encode_segment, fill_path, parse_template
+from gateway.declared.values import CONTROL, HEADER_NAME, Table
 
 Report = Callable[[str, str], None]
 
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
-TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class RequestTable(Table, frozen=True, kw_only=True):
+    """The question to an HTTP backend, with ``{Variable}`` places."""
+
+    path: str
+    method: Literal["GET", "POST", "PUT", "PATCH"] = "GET"
+    query: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    json: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class FilledRequest:
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """A declared request with its places; build it with :func:`compile_request`."""
+    """A request with its places; build it with :func:`compile_request`."""
 
     method: str
     path: Template
@@ -47,7 +57,7 @@ class RequestTemplate:
     def fill(self, values: Mapping[str, str]) -> FilledRequest:
         """Return the request with every place filled.
 
-        Raise KeyError when a value is absent, ValueError when one would change the path's structure.
+        Raise KeyError if a value is absent, ValueError if one would change the path's structure.
         """
         path = fill_path(self.path, values)
         query = "&".join(
@@ -58,12 +68,12 @@ class RequestTemplate:
             method=self.method,
             target=f"{path}?{query}" if query else path,
             headers={name: template.fill(values, encode_header) for name, template in self.headers.items()},
-            body=None if self.json is None else msgspec.json.encode(_fill_json(self.json, values)),
+            body=None if self.json is None else encode_json(_fill_json(self.json, values)),
         )
 
 
-def compile_request(declared: config.Request, report: Report) -> RequestTemplate:
-    """Return the template that ``declared`` says; call ``report(place, message)`` for every fault."""
+def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
+    """Return the template that ``table`` means; call ``report(place, message)`` for every fault."""
 
     def template(text: str, place: str) -> Template:
         try:
@@ -72,17 +82,17 @@ def compile_request(declared: config.Request, report: Report) -> RequestTemplate
             report(place, f"{text!r} is not a template: {error}")
             return Template(())
 
-    if declared.json is not None and declared.method == "GET":
+    if table.json is not None and table.method == "GET":
         report("json", "a GET request has no body; use method = 'POST'")
-    path = template(declared.path, "path")
-    _check_path(declared.path, path, report)
-    _check_headers(declared.headers, report)
+    path = template(table.path, "path")
+    _check_path(table.path, path, report)
+    _check_headers(table.headers, report)
     return RequestTemplate(
-        method=declared.method,
+        method=table.method,
         path=path,
-        query={name: template(text, f"query.{name}") for name, text in declared.query.items()},
-        headers={name: template(text, f"headers.{name}") for name, text in declared.headers.items()},
-        json=_compile_json(declared.json, "json", template),
+        query={name: template(text, f"query.{name}") for name, text in table.query.items()},
+        headers={name: template(text, f"headers.{name}") for name, text in table.headers.items()},
+        json=_compile_json(table.json, "json", template),
     )
 
 
@@ -101,7 +111,7 @@ def _check_path(text: str, path: Template, report: Report) -> None:
 
 def _check_headers(headers: Mapping[str, str], report: Report) -> None:
     for name, text in headers.items():
-        if not TOKEN.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             report(f"headers.{name}", "a header's name is letters, digits and hyphens")
         if CONTROL.search(text):
             report(f"headers.{name}", "a header holds no line break and no other control character")

@@ -7,7 +7,7 @@ from string import Formatter
 from urllib.parse import quote
 
 _NAME = re.compile(r"[^\s{}\[\]!:]+")
-# RFC 3986, 3.3: what a path may hold as it stands; "%" because authors write paths already encoded.
+# RFC 3986, 3.3: the characters that a path holds unencoded; "%" because authors write encoded paths.
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _HEADER_SAFE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
@@ -28,14 +28,14 @@ class Template:
         return f"Template(inputs={self.inputs})"
 
     def fill(self, values: Mapping[str, str], encode: Callable[[str], str]) -> str:
-        """Return the text with each place holding its encoded value; raise KeyError when one is absent."""
+        """Return the text with each place holding its encoded value; raise KeyError if one is absent."""
         return "".join(
             literal if name is None else literal + encode(values[name]) for literal, name in self.parts
         )
 
 
 def parse_template(text: str) -> Template:
-    """Return ``text`` as a template (``{{`` and ``}}`` are braces); raise ValueError when it is none."""
+    """Return ``text`` as a template (``{{`` and ``}}`` are braces); raise ValueError if it is none."""
     parts: list[tuple[str, str | None]] = []
     for literal, name, spec, conversion in Formatter().parse(text):
         if name is not None and (spec or conversion or not _NAME.fullmatch(name)):
@@ -55,12 +55,12 @@ def encode_segment(value: str) -> str:
 
 
 def encode_header(value: str) -> str:
-    """Percent-encode what a header field may not hold (RFC 9110, 5.5: visible ASCII and space are kept)."""
+    """Percent-encode what no header field may hold (RFC 9110, 5.5); visible ASCII and space are kept."""
     return quote(value, safe=_HEADER_SAFE)
 
 
 def fill_path(template: Template, values: Mapping[str, str]) -> str:
-    """Return the encoded path; raise ValueError when a value would make a segment ``.`` or ``..``.
+    """Return the encoded path; raise ValueError if a value would make a segment ``.`` or ``..``.
 
     Such a segment moves up or stays in the tree even when it is percent-encoded (WHATWG URL, "double-dot
     path segment"), so no encoding makes it safe.

@@ -2,22 +2,26 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.declared.catalog import Catalog
-from gateway.declared.config import Address
+from gateway.declared.values import Address
 from gateway.forgetting.forget import Forgetter
-from gateway.front.alone.direct import Direct
-from gateway.front.alone.keep import Keep
+from gateway.front.alone import direct_askers
+from gateway.front.askers import Asker, FleetAsker
+from gateway.front.dialects import DIALECT
+from gateway.front.dialects.dialect import Dialect
 from gateway.front.edge import admin
-from gateway.front.edge import callbacks as server
+from gateway.front.edge.callbacks import Callbacks
 from gateway.front.edge.port import Port
 from gateway.front.flow import Flow
+from gateway.front.readiness import Readiness
 from gateway.front.session_events import SessionEvents
 from gateway.process.garbage import settle
 from gateway.queue.hand_off import HandOff
+from gateway.queue.refresh import Refreshes
 from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
@@ -26,53 +30,76 @@ from gateway.wire.link import RedisLink
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A running gateway: where it takes callbacks, and where it tells how it is."""
+    """A running gateway: where it takes callbacks, where it says how it is, and the parts worth a look."""
 
     callbacks: Address
     admin: Address
+    readiness: Readiness
+    link: RedisLink
+    memory: RecordMemory
+    refreshes: Refreshes
     flow: Flow
+    askers: Mapping[int, Asker]
 
 
 @asynccontextmanager
-async def gateway(catalog: Catalog, *, shared: bool = False) -> AsyncIterator[Gateway]:
+async def gateway(
+    catalog: Catalog, *, shared: bool = False, dialect: Dialect = DIALECT
+) -> AsyncIterator[Gateway]:
     """Run a gateway for the length of the block; it starts without Redis, too.
+
+    The lines are in the order in which the parts start; they stop in the opposite order. Each part's end is
+    written down before the part begins, so that a start which fails or is cancelled leaves nothing behind.
+
+    ``dialect`` has the words of the platform that calls.
 
     Raise OSError for a port that is taken, ImportError for a Python lookup that it would have to make itself.
     """
-    settings = catalog.settings
-    link = RedisLink(settings.redis.url, settings.redis.timeout)
-    keys = Keys(settings.redis.prefix)
-    sessions = RecordMemory(settings.gateway.local_records, settings.gateway.local_bytes)
-    hand_off = HandOff(link, keys, sessions)
-    forget = Forgetter(link, keys, sessions)
-    direct = None
-    if any(app.redis_lost == "direct" for app in catalog.apps.values()):
-        keep = Keep(link, keys, sessions, forget, settings.gateway.local_records)
-        direct = Direct(catalog, link, keep)
-    flow = Flow(catalog, hand_off, direct)
-    session_events = SessionEvents(flow, hand_off, forget)
-    callbacks = Port(
-        server.Callbacks(flow, session_events),
-        server.error_page,
-        settings.gateway.listen,
-        tls=settings.gateway.tls,
-        grace=settings.gateway.budget + 1,
-        shared=shared,
-    )
-    admin_port = Port(admin.admin_handler(flow), admin.error_page, settings.gateway.admin, shared=shared)
-    await link.start()
-    await hand_off.replies.start(patience=settings.redis.timeout)
-    await forget.start(patience=settings.redis.timeout)
-    try:
-        async with admin_port, callbacks:
-            events.gateway_started(listen=_text(callbacks.address), admin=_text(admin_port.address))
-            yield Gateway(callbacks.address, admin_port.address, flow)
-    finally:
-        await session_events.close(settings.gateway.budget)
-        await flow.close()
-        await forget.close()
-        await hand_off.replies.close()
-        await link.close()
+    settings, patience = catalog.settings, catalog.settings.redis.timeout
+    async with AsyncExitStack() as stack:
+        link = RedisLink(settings.redis.url, settings.redis.timeout)
+        keys = Keys(settings.redis.prefix)
+        stack.push_async_callback(link.close)
+        await link.start()
+
+        memory = RecordMemory(settings.gateway.local_records, settings.gateway.local_bytes)
+        hand_off = HandOff(link, keys, memory)
+        stack.push_async_callback(hand_off.replies.close)
+        await hand_off.replies.start(patience)
+
+        forget = Forgetter(link, keys, memory)
+        stack.push_async_callback(forget.close)
+        await forget.start(patience)
+
+        refreshes = Refreshes(hand_off, settings.gateway.budget)
+        stack.push_async_callback(refreshes.close)
+        fleet = FleetAsker(hand_off, refreshes)
+        askers: dict[int, Asker] = dict.fromkeys(catalog.apps, fleet)
+        askers |= await stack.enter_async_context(direct_askers(catalog, fleet, link, keys, memory, forget))
+
+        flow = Flow(catalog, memory.get, askers)
+        session_events = SessionEvents(catalog, memory.get, fleet, forget)
+        stack.push_async_callback(session_events.close, settings.gateway.budget)
+
+        readiness = Readiness(catalog.lanes, hand_off.unattended)
+        admin_port = Port(
+            admin.admin_handler(readiness), admin.error_page, settings.gateway.admin, shared=shared
+        )
+        await stack.enter_async_context(admin_port)
+        handler = Callbacks(dialect, flow, session_events)
+        callback_port = Port(
+            handler,
+            handler.error_page,
+            settings.gateway.listen,
+            tls=settings.gateway.tls,
+            grace=settings.gateway.budget + 1,
+            shared=shared,
+        )
+        await stack.enter_async_context(callback_port)
+        events.gateway_started(listen=_text(callback_port.address), admin=_text(admin_port.address))
+        yield Gateway(
+            callback_port.address, admin_port.address, readiness, link, memory, refreshes, flow, askers
+        )
 
 
 async def run(catalog: Catalog, *, shared: bool = False) -> None:

@@ -17,8 +17,8 @@ from gateway.core.errors import Code
 from gateway.core.messages import Reply
 from gateway.core.records import Known
 from gateway.core.units import brief_duration
-from gateway.declared.catalog import App, Lookup
-from gateway.declared.config import Markers
+from gateway.declared.app import App, Markers
+from gateway.declared.lookup import Lookup
 
 
 class Source(StrEnum):
@@ -45,6 +45,22 @@ class Outcome(msgspec.Struct, frozen=True):
     code: Code
     variables: Mapping[str, str]
     age: float | None = None
+    took: float = 0.0
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """What an asker heard of a lookup by the deadline. ``took`` is in seconds.
+
+    With code 0, ``answer`` is the answer, and ``source`` says where it came from. Another code says why there
+    is none. ``known`` and ``of_user`` are the records in hand by then: the session's, and the one that the
+    user's sessions share.
+    """
+
+    code: Code
+    source: Source = Source.NONE
+    answer: Known | None = None
+    known: Known | None = None
+    of_user: Known | None = None
     took: float = 0.0
 
 
@@ -80,7 +96,21 @@ def served(lookup: Lookup, known: Known | None, now: float) -> Outcome | None:
     return (fresh if known.age(now) < lookup.fresh else revalidating)(lookup, known, now)
 
 
-def degraded(  # noqa: PLR0913 - as many as there are things to decide by
+def resolve(lookup: Lookup, heard: Heard, now: float) -> Outcome:
+    """Return what a lookup has come to, by what was heard of it.
+
+    An answer that lacks a variable, or has one too many, is none: a worker may run another configuration.
+    """
+    answer = heard.answer
+    if heard.code == Code.OK and answer is not None and whole(lookup, answer.variables):
+        if heard.source is Source.LIVE:
+            return live(lookup, answer.variables, heard.took)
+        return Outcome(lookup.name, heard.source, Code.OK, answer.variables, answer.age(now))
+    code = heard.code or Code.LOOKUP_FAILED
+    return descend(lookup, code, heard.known, now, of_user=heard.of_user, took=heard.took)
+
+
+def descend(  # noqa: PLR0913 - as many as there are things to decide by
     lookup: Lookup,
     code: Code,
     known: Known | None,
@@ -89,7 +119,7 @@ def degraded(  # noqa: PLR0913 - as many as there are things to decide by
     of_user: Known | None = None,
     took: float = 0.0,
 ) -> Outcome:
-    """Return the best outcome of a lookup that has no live answer because of ``code``.
+    """Return the best outcome of a lookup that has no answer because of ``code``.
 
     The session's own record comes first, then that of the user's other sessions where the lookup shares it,
     both within ``stale_if_error``; then the declared fallback. A variable that none gives is left out of the

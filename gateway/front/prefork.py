@@ -11,7 +11,7 @@ from dataclasses import replace
 import msgspec
 
 from gateway.declared.catalog import Catalog
-from gateway.declared.config import Address
+from gateway.declared.values import Address
 from gateway.process.parent import die_with_parent
 from gateway.telemetry import events
 

@@ -1,6 +1,5 @@
 """What happens to a session event, behind its answer: lookups made ahead, or the session forgotten."""
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,11 +10,12 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import SessionEvent
 from gateway.core.records import session_name
-from gateway.declared.catalog import App
+from gateway.declared.app import App
+from gateway.declared.catalog import Catalog
 from gateway.forgetting.forget import Forgetter
-from gateway.front.flow import Flow
-from gateway.queue.hand_off import HandOff
-from gateway.queue.jobs import State
+from gateway.front.askers import FleetAsker
+from gateway.front.plan import Recall, plan
+from gateway.process.background import Background
 from gateway.telemetry import events
 
 MARKS_KEPT = 8192
@@ -28,28 +28,23 @@ FORGET_FOR = 30.0
 class SessionEvents:
     """A gateway process's session events, each in a task of its own."""
 
-    def __init__(self, flow: Flow, hand_off: HandOff, forget: Forgetter) -> None:
-        """Take what plans lookups, the way to the workers, and the way to forget."""
-        self._flow = flow
-        self._settings = flow.catalog.settings.gateway
-        self._hand_off = hand_off
+    def __init__(self, catalog: Catalog, recall: Recall, fleet: FleetAsker, forget: Forgetter) -> None:
+        """Take what is declared, what this process remembers, whom to ask, and the way to forget."""
+        self._catalog = catalog
+        self._settings = catalog.settings.gateway
+        self._recall = recall
+        self._fleet = fleet
         self._forget = forget
         self._marks: OrderedDict[bytes, None] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
 
     def take(self, event: SessionEvent, trace_id: str) -> None:
         """Do what the event's app wants done on it, behind the answer; never raises."""
-        task = asyncio.create_task(self._act(event, trace_id, repeated=self._known(event.marks)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._act(event, trace_id, repeated=self._known(event.marks)))
 
     async def close(self, grace: float) -> None:
         """Wait ``grace`` seconds for what is under way, then let it go."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        for task in (left := list(self._tasks)):
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await self._tasks.close(grace)
 
     def _known(self, marks: Sequence[str]) -> bool:
         """Tell whether an event with one of these marks has been seen; remember them all."""
@@ -62,7 +57,7 @@ class SessionEvents:
         return known
 
     async def _act(self, event: SessionEvent, trace_id: str, *, repeated: bool) -> None:
-        app = self._flow.catalog.apps[event.app]
+        app = self._catalog.apps[event.app]
         prefetched: list[str] = []
         forgotten = 0
         reason = ""
@@ -105,10 +100,6 @@ class SessionEvents:
 
         Raise QueueUnavailable.
         """
-        questions = [self._flow.plan(lookup, event, trace_id) for lookup in app.prefetch]
-        unknown = [question for question in questions if question.complete and question.known is None]
-        if not unknown:
-            return []
-        wanted = [question.want._replace(awaited=False) for question in unknown]
-        asked = await self._hand_off.begin(wanted, time.monotonic() + self._settings.budget)
-        return [one.want.job.lookup for one in asked if one.state is not State.FRESH]
+        planned = [plan(lookup, app, event, trace_id, self._recall) for lookup in app.prefetch]
+        unknown = [one for one in planned if one.complete and one.known is None]
+        return await self._fleet.prefetch(unknown, time.monotonic() + self._settings.budget)

@@ -2,18 +2,18 @@
 
 import base64
 
-from gateway.declared import config
+from gateway.declared.credentials import Auth, BasicAuth, BearerAuth, HeaderAuth, NoAuth
 
 
-def auth_headers(auth: config.Auth) -> dict[str, str]:
+def auth_headers(auth: Auth) -> dict[str, str]:
     """Return the headers of ``auth`` (RFC 6750 for bearer tokens, RFC 7617 for basic)."""
     match auth:
-        case config.BearerAuth(token=token):
+        case BearerAuth(token=token):
             return {"Authorization": f"Bearer {token}"}
-        case config.BasicAuth(username=username, password=password):
+        case BasicAuth(username=username, password=password):
             pair = base64.b64encode(f"{username}:{password}".encode()).decode()
             return {"Authorization": f"Basic {pair}"}
-        case config.HeaderAuth(name=name, value=value):
+        case HeaderAuth(name=name, value=value):
             return {name: str(value)}
-        case config.NoAuth():
+        case NoAuth():
             return {}

@@ -1,9 +1,6 @@
 """HTTP backends: one pooled session each, one attempt per call, nothing trusted that comes back."""
 
-from http import HTTPStatus
-
 import aiohttp
-import msgspec
 from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from yarl import URL
@@ -17,22 +14,24 @@ from gateway.core.errors import (
     NotJson,
 )
 from gateway.core.messages import Ask
-from gateway.declared import config
-from gateway.declared.catalog import Lookup
+from gateway.declared.backend import Backend
+from gateway.declared.credentials import Auth
+from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
+from gateway.lookups.connector import Body, SilentConnector, send_again_if_held_back
 from gateway.lookups.credentials import auth_headers
-from gateway.lookups.reply import map_not_found, map_reply
+from gateway.lookups.reply import decode, judge, map_reply
 
 
 class HttpBackend:
     """A service that answers JSON over HTTP."""
 
-    def __init__(self, declared: config.Backend) -> None:
+    def __init__(self, declared: Backend) -> None:
         """Take its declaration; connections are opened as they are needed. Build it inside a running loop."""
         self._url = declared.url.rstrip("/")
         self._max_reply = declared.max_reply
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30),
+            connector=SilentConnector(limit=0, ttl_dns_cache=30),
             cookie_jar=aiohttp.DummyCookieJar(),  # a session cookie must not carry over to another session
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the attempt timeout is the limit
             headers=_own_headers(declared.auth),
@@ -45,21 +44,19 @@ class HttpBackend:
     async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
         """Return the variables of one attempt; raise NoAnswer. A 404 may be an answer (``not_found``)."""
         request = _fill(lookup, ask)
+        body = None if request.body is None else Body(request.body)
         try:
             async with self._session.request(
                 request.method,
                 URL(self._url + request.target, encoded=True),
                 headers=_headers(request),
-                data=request.body,
+                data=body,
+                middlewares=None if body is None else (send_again_if_held_back,),
                 allow_redirects=False,
             ) as response:
-                if (
-                    response.status == HTTPStatus.NOT_FOUND
-                    and (variables := map_not_found(lookup)) is not None
-                ):
+                if (variables := judge(lookup, response.status)) is not None:
                     return variables
-                _judge(response.status)
-                body = await self._read(response)
+                reply = await self._read(response)
         except aiohttp.ClientResponseError as error:
             msg = "the backend does not speak HTTP"
             raise BadBackendReply(msg) from error
@@ -70,7 +67,7 @@ class HttpBackend:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise _broken(error) from error
-        return map_reply(lookup, _decode(body))
+        return map_reply(lookup, decode(reply))
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
@@ -89,7 +86,7 @@ def _broken(error: Exception) -> NoAnswer:
     return BackendUnavailable(f"no connection, or it broke: {type(error).__name__}")
 
 
-def _own_headers(auth: config.Auth) -> CIMultiDict[str]:
+def _own_headers(auth: Auth) -> CIMultiDict[str]:
     headers = CIMultiDict({"Accept": "application/json", "User-Agent": "deskgate"})
     headers.update(auth_headers(auth))  # credentials may come in any header, Accept included
     return headers
@@ -113,23 +110,3 @@ def _headers(request: FilledRequest) -> CIMultiDict[str]:
     if request.body is not None:
         headers.setdefault("Content-Type", "application/json")
     return headers
-
-
-def _judge(status: int) -> None:
-    """Raise the NoAnswer that a status means; return for success."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-        msg = f"the backend answered {status}"
-        raise BackendUnavailable(msg)
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        followed = "; redirects are not followed" if status < HTTPStatus.BAD_REQUEST else ""
-        msg = f"the backend answered {status}{followed}"
-        raise BackendRejected(msg)
-
-
-def _decode(body: bytes) -> object:
-    try:
-        reply: object = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        msg = "the reply is not JSON"
-        raise NotJson(msg) from None
-    return reply

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from gateway.core.errors import LookupFailed, NoAnswer
 from gateway.core.messages import Ask
-from gateway.declared.catalog import Lookup
+from gateway.declared.lookup import Lookup
 from gateway.lookups.reply import map_reply
 
 Function = Callable[[Ask], Awaitable[Mapping[str, object]]]

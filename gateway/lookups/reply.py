@@ -1,14 +1,48 @@
-"""Mapping: from a backend's reply to the variables of a lookup."""
+"""What a backend's answer means: its status judged, its body decoded and mapped to variables. Pure.
 
+A further format of replies is a function beside :func:`decode`.
+"""
+
+from http import HTTPStatus
+
+import msgspec
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
-from gateway.core.errors import BadBackendReply
+from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, NotJson
+from gateway.core.packing import UNREADABLE
 from gateway.core.variables import as_text
-from gateway.declared.catalog import Lookup
+from gateway.declared.lookup import Lookup
 
 # search() of an expression makes one anew each time, which costs more than what it then does.
 _evaluate = TreeInterpreter().visit
+
+
+def judge(lookup: Lookup, status: int) -> dict[str, str] | None:
+    """Return the variables that an HTTP status alone gives; None if the body has to be read.
+
+    Raise NoAnswer for a status that means a failure.
+    """
+    if status == HTTPStatus.NOT_FOUND and (variables := map_not_found(lookup)) is not None:
+        return variables
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+        msg = f"the backend answered {status}"
+        raise BackendUnavailable(msg)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        followed = "; redirects are not followed" if status < HTTPStatus.BAD_REQUEST else ""
+        msg = f"the backend answered {status}{followed}"
+        raise BackendRejected(msg)
+    return None
+
+
+def decode(body: bytes) -> object:
+    """Return the JSON of a body; raise NotJson."""
+    try:
+        reply: object = msgspec.json.decode(body)
+    except UNREADABLE:
+        msg = "the reply is not JSON"
+        raise NotJson(msg) from None
+    return reply
 
 
 def map_reply(lookup: Lookup, reply: object) -> dict[str, str]:

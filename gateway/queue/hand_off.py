@@ -49,8 +49,7 @@ class Asked:
 
     As soon as it is begun it has a ``state``; the records that answer it for now, the session's (``known``)
     and the user's (``of_user``); and the ``job`` that may bring a better answer, if there is one.
-    ``server_ms`` is when it was begun, on the Redis server's clock. ``direct`` says that this process asks
-    the backend for it, too.
+    ``server_ms`` is when it was begun, on the Redis server's clock.
     """
 
     want: Wanted
@@ -61,7 +60,6 @@ class Asked:
     of_user: Known | None = field(init=False)
     job: Pending | None = field(init=False)
     server_ms: float = field(init=False)
-    direct: bool = False
 
     @property
     def answer(self) -> Answer | None:

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from gateway.core.errors import DeskgateError
-from gateway.declared.config import child_environment
+from gateway.declared.environment import child_environment
 from gateway.process.parent import die_with_parent
 from gateway.tools.processes import Valkey, deskgate
 

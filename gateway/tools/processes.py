@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from gateway.core.errors import DeskgateError
-from gateway.declared.config import child_environment
+from gateway.declared.environment import child_environment
 from gateway.process.parent import die_with_parent
 
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 to 108 bytes, by platform

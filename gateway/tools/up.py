@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from gateway.declared.config import EMBEDDED, REDIS_URL_VARIABLE
+from gateway.declared.redis_server import EMBEDDED, REDIS_URL_VARIABLE
 from gateway.tools.children import Child, ChildEnded, beside, run_until_signal, valkey_ended
 from gateway.tools.processes import CannotStart, Valkey
 

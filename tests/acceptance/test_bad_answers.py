@@ -1,6 +1,7 @@
 """Answers that are none: what one lookup suffers, no callback beside it does, on shared connections."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,9 +15,9 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from gateway.core.errors import Code
+from gateway.core.records import Record
 from gateway.crm.server import Crm
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.front.app import gateway
 from tests.desk import ROOT, Desk, Heard, Place
 from tests.processes import GatewayProcess, WorkerProcess
@@ -169,53 +170,97 @@ async def test_too_large_an_answer_is_a_bad_reply_and_delays_nobody(
 
 
 class Garbage(NamedTuple):
-    """Bytes that are not what they should be."""
+    """Bytes that are not what they should be, and how the fault in them is called."""
 
     kind: str
     data: bytes
+    fault: str
 
 
-def _packed(value: object) -> bytes:
+def packed(value: object) -> bytes:
+    """Return a value as msgpack."""
     return msgspec.msgpack.encode(value)
 
 
-GARBAGE = [
-    Garbage("nothing", b""),
-    Garbage("text", b"this is no answer and no record, but it is long enough for one"),
-    Garbage("no msgpack", b"\xc1" * 40),
-    Garbage("cut off", b"\x94\xa6job-id\x00"),
-    Garbage("no UTF-8", b"\x94\xa2\xff\xfe\x00\xa0\x80"),
-    Garbage("another code", _packed(["job-id", 5, "", {}])),
-    Garbage("other types", _packed([1, 2, 3, 4, 5, 6, 7, 8])),
-    Garbage("nested deeply", b"\x91" * 100_000),
-    Garbage("variables that are none", _packed([1.8e12, {"order_id": 1}])),
-    Garbage("a time to come, and no UTF-8", _packed(1.8e15).join([b"\x93", b"\x81\xa2id\xa2\xff\xfe\xa0"])),
+NOW = packed(1.8e12)
+DEEP = b"\x91" * 100_000
+TRUNCATED, NOT_UTF_8, TOO_DEEP = "truncated", "'utf-8' codec can't decode", "maximum recursion depth exceeded"
+ANYWHERE = [
+    Garbage("nothing", b"", TRUNCATED),
+    Garbage("text", b"this is no answer and no record, but it is long enough for one", "Expected `array`"),
+    Garbage("no msgpack", b"\xc1" * 40, "invalid opcode"),
+    Garbage("arrays in arrays", DEEP, "got 1"),
 ]
-KINDS = [garbage.kind for garbage in GARBAGE]
+PUSHES = {
+    "replies": [
+        Garbage("cut off", b"\x91\x94\xa6job-id\x00", TRUNCATED),
+        Garbage("no UTF-8", b"\x91\x94\xa2\xff\xfe\x00\xa0\x80", NOT_UTF_8),
+        Garbage("another code", packed([["job-id", 5, "", {}]]), "Invalid enum value 5"),
+        Garbage(
+            "other types", packed([[1, 2, 3, 4, 5, 6, 7, 8]]), "Expected `str`, got `int` - at `$[0][0]`"
+        ),
+        Garbage("no variables", packed([["job-id", 0, "", {"order_id": 1}]]), "at `$[0][3][...]`"),
+        Garbage("nested deeply", b"\x91\x96\xa6job-id\x00\xa0\x80\x00" + DEEP, TOO_DEEP),
+    ],
+    "jobs": [
+        Garbage("cut off", b"\x92" + NOW + b"\x91\x93\xa6job-id", TRUNCATED),
+        Garbage("no UTF-8", b"\x92" + NOW + b"\x91\x93\xa2\xff\xfe\x01\xa0", NOT_UTF_8),
+        Garbage("other types", packed([1.8e12, [[1, 2, 3]]]), "Expected `str`, got `int` - at `$[1][0][0]`"),
+        Garbage("no time", packed(["now", []]), "Expected `float`, got `str` - at `$[0]`"),
+        Garbage("no body", packed([1.8e12, [["job-id", 1]]]), "length 3, got 2 - at `$[1][0]`"),
+        Garbage("nested deeply", b"\x92" + NOW + b"\x91\x93\xa6job-id\x01" + DEEP, TOO_DEEP),
+    ],
+    "forget": [
+        Garbage("cut off", b"\x92" + NOW + b"\x91\xa8session", TRUNCATED),
+        Garbage("no UTF-8", b"\x92" + NOW + b"\x91\xa2\xff\xfe", NOT_UTF_8),
+        Garbage("other types", packed([1.8e12, [1]]), "Expected `str`, got `int` - at `$[1][0]`"),
+        Garbage("no time", packed(["now", []]), "Expected `float`, got `str` - at `$[0]`"),
+    ],
+}
+RECORDS = [
+    Garbage("cut off", b"\x93" + NOW + b"\x81\xa8order_id", TRUNCATED),
+    Garbage("no UTF-8", b"\x93" + NOW + b"\x81\xa8order_id\xa2\xff\xfe\xa0", NOT_UTF_8),
+    Garbage("other types", packed([1, 2, 3, 4, 5, 6, 7, 8]), "Expected `object`, got `int` - at `$[1]`"),
+    Garbage("no variables", packed([1.8e12, {"order_id": 1}, ""]), "at `$[1][...]`"),
+    Garbage("nested deeply", b"\x94" + NOW + b"\x80\xa0" + DEEP, TOO_DEEP),
+    Garbage("no time", packed(["now", {"order_id": "1"}]), "Expected `float`, got `str` - at `$[0]`"),
+]
+LOGGED_AS = {"replies": "answer", "jobs": "job", "forget": "forget"}
 
 
-@pytest.mark.parametrize("garbage", GARBAGE, ids=KINDS)
+@pytest.mark.parametrize(
+    ("channel", "garbage"),
+    [
+        pytest.param(channel, garbage, id=f"{channel}, {garbage.kind}")
+        for channel in PUSHES
+        for garbage in (*ANYWHERE, *PUSHES[channel])
+    ],
+)
 async def test_garbage_on_the_channels_is_dropped_and_nothing_else(
-    garbage: Garbage, place: Place, desk: Desk
+    channel: str, garbage: Garbage, place: Place, desk: Desk
 ) -> None:
     """A push that cannot be read must not end the reading: every answer of the process comes by it."""
     async with deployed(place, desk, budget="4s") as here, Redis.from_url(place.redis_url) as redis:
-        channels = await redis.pubsub_channels(f"{place.prefix}:*")
+        channels = await redis.pubsub_channels(f"{place.prefix}:{channel}*")
         with capture_logs() as lines:
-            heard = [await redis.publish(channel, garbage.data) for channel in channels]
+            heard = [await redis.publish(one, garbage.data) for one in channels]
             others = await neighbours(here)
-    assert heard == [1] * len(channels)
     assert heard
+    assert heard == [1] * len(channels)
     assert [h.code for h in others] == [0] * len(others)
     assert max(h.took for h in others) < 3.0  # heard of, not found by looking at the records at last
-    assert [line["event"] for line in lines if line["event"].endswith(".unreadable")]
+    errors = [line["error"] for line in lines if line["event"] == f"{LOGGED_AS[channel]}.unreadable"]
+    assert len(errors) == len(channels)
+    assert all(garbage.fault in error for error in errors), errors
 
 
-@pytest.mark.parametrize("garbage", GARBAGE, ids=KINDS)
+@pytest.mark.parametrize("garbage", [*ANYWHERE, *RECORDS], ids=lambda garbage: garbage.kind)
 async def test_record_that_cannot_be_read_is_asked_for_anew(
     garbage: Garbage, place: Place, crm: Crm, desk: Desk
 ) -> None:
     """Another version may have written it, or another program; it must not be in the way until it lapses."""
+    with pytest.raises((msgspec.MsgspecError, UnicodeError, RecursionError), match=re.escape(garbage.fault)):
+        msgspec.msgpack.decode(garbage.data, type=Record)
     catalog = place.catalog()
     async with workers(catalog, catalog.lanes, grace=1):
         async with gateway(catalog) as running:

@@ -22,11 +22,10 @@ async def test_python_lookup_that_cannot_be_imported_is_named(
     """Whoever starts it at night needs the lookup and the place to look, not a trace of our own code."""
     if module is not None:
         (tmp_path / "mycrm.py").write_text(module)
-    text = place.config().partition("[[routes]]")[0]
-    text = text.replace(f"[apps.{APP}]\n", f'[apps.{APP}]\nredis_lost = "direct"\n')
-    text += '[lookups.churn]\npython = "mycrm:churn"\nvariables = { churn_risk = "risk" }\n'
+    churn = {"python": "mycrm:churn", "variables": {"churn_risk": "risk"}}
+    changes = {f"apps.{APP}.redis_lost": "direct", "routes": None, "lookups": {"churn": churn}}
     config = tmp_path / "deskgate.toml"
-    config.write_text(text)
+    config.write_text(place.config(changes))
     environ = {**place.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     async with Process("-m", "gateway", command, "-c", str(config), environ=environ) as process:
         assert await process.ended() == 1

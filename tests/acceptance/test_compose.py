@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from gateway.core.units import parse_duration
-from gateway.declared.config import read_file
+from gateway.declared.catalog import read_file
 from gateway.tools.processes import Valkey
 from tests.desk import ROOT, Desk
 from tests.processes import Process

@@ -72,9 +72,9 @@ async def test_the_story_is_told_and_nothing_stays(temporary: Path) -> None:
     assert code == 0, text
     assert "\x1b" not in text
     table = lines[max(i for i, line in enumerate(lines) if "the order is" in line) + 1 :]
-    for row, (number, *cells) in zip(table, STORY, strict=False):
-        assert row.startswith(number)
-        assert all(cell in row for cell in cells), row
+    for row, (number, step, source, answered) in zip(table[: len(STORY)], STORY, strict=True):
+        assert row.split()[:3] == [number, step, source]
+        assert answered in row
     each_variable_has_its_source_and_age([line.split() for line in lines])
     assert lines[-1] == "Everything has been stopped."
     assert files_in(temporary) == []

@@ -53,10 +53,10 @@ async def test_gateway_starts_without_redis_and_serves_when_it_comes(
             here = desk.at(running.callbacks)
             heard = await here.call(node="order", orderId="1")
             assert (heard.code, heard.variables) == (Code.QUEUE_UNAVAILABLE, {"order_id": "unknown"})
-            assert await running.flow.degraded() == ["redis"]
+            assert await running.readiness.missing() == ["redis"]
             await asyncio.to_thread(valkey.start)
             assert (await until(here, 0, orderId="1")).variables["order_id"] == "1"
-            assert await running.flow.degraded() == []
+            assert await running.readiness.missing() == []
     assert [line["event"] for line in lines].count("redis.lost") == 1
 
 
@@ -158,7 +158,7 @@ async def test_callback_of_a_killed_worker_is_answered_live_by_another(
     """A worker that is killed costs time, and of that no more than the budget has."""
     config = written(tmp_path, own_place, budget="1.6s")
     roomy = tmp_path / "roomy.toml"  # whoever has the most slots free gets the job
-    roomy.write_text(config.read_text().replace("attempts = 3", "attempts = 3\nconcurrency = 50"))
+    roomy.write_text(own_place.config({"backends.crm.concurrency": 50}, budget="1.6s"))
     crm.put(HANGING)
     async with (
         gateway(own_place.catalog(budget="1.6s")) as running,

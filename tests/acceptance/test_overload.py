@@ -7,8 +7,6 @@ import pytest
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
 from gateway.front.app import gateway
 from tests.desk import Desk, Heard, Place
 from workers.main import workers
@@ -27,8 +25,8 @@ async def test_goodput_stays_near_capacity_when_five_times_as_much_is_asked(
     place: Place, crm: Crm, desk: Desk
 ) -> None:
     """A queue that runs whatever is oldest answers nobody in time; this one sheds, and serves whom it can."""
-    text = place.config(budget=f"{BUDGET}s").replace("attempts = 3", f"attempts = 1\nconcurrency = {SLOTS}")
-    catalog = compile_catalog(*read(text, place.environ))
+    crm_settings = {"backends.crm.attempts": 1, "backends.crm.concurrency": SLOTS}
+    catalog = place.catalog(crm_settings, budget=f"{BUDGET}s")
     crm.put(f'seed = 1\n[[rules]]\nlatency = {{ fixed = "{TAKES * 1000:.0f}ms" }}\nshares = {{ ok = 1 }}\n')
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         here = desk.at(running.callbacks)

@@ -87,7 +87,7 @@ async def test_taken_port_ends_them_all_with_a_reason(config: Path, place: Place
     """Two gateways that share a port by mistake would each get half of the callbacks."""
     async with Gateways(config, place) as front:
         (taken,) = await front.addresses()
-        same = place.config().replace('listen = "127.0.0.1:0"', f'listen = "{taken}"')
+        same = place.config({"gateway.listen": taken})
         async with Gateways(written(config.with_name("other.toml"), same), place) as other:
             await other._process.wait()
             await other._reader

@@ -16,8 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Monitor
 
 from gateway.crm.server import Crm
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.front.app import gateway
 from gateway.queue.begin import BEGIN
 from gateway.queue.finish import FINISH, SWEEP

@@ -70,7 +70,8 @@ async def test_redis_that_comes_back_empty_is_forgotten_within_a_second(
         took = time.monotonic() - returned
         assert took < RETURNED
         record_property("seconds until normal service", round(took, 3))
-        assert [front.events("redis.restored"), worker.events("redis.restored")] != [[], []]
+        for process in (front, worker):
+            assert await process.event("redis.restored")
         assert (await here.call(node="order", orderId="1")).variables == known.variables
 
 

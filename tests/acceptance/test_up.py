@@ -120,7 +120,7 @@ async def test_port_that_is_taken_ends_everything(bare: Place, tmp_path: Path) -
     async with up(bare, tmp_path) as process:
         taken = (await process.event("gateway.started"))["listen"]
         config = tmp_path / "other.toml"
-        config.write_text(bare.config().replace('listen = "127.0.0.1:0"', f'listen = "{taken}"'))
+        config.write_text(bare.config({"gateway.listen": taken}))
         command = ("-m", "gateway", "up", "-c", str(config), "--data", str(tmp_path / "other"))
         async with Process(*command, environ=bare.environ) as other:
             assert await other._process.wait() == 1

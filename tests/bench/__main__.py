@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.tools.processes import CannotStart
-from tests.bench import callbacks, hand_off, idle, installing, machine, report, scaling
+from tests.bench import against, callbacks, hand_off, idle, installing, machine, report, scaling
 from tests.bench.pace import QUICK, WHOLE, Pace, Step
 from tests.bench.section import Section
 from tests.bench.stage import ROOT
@@ -22,7 +22,8 @@ _INTRODUCTION = """\
 # Benchmark
 
 Figures, not promises: they were taken in one run on one machine, whose other tenants nobody knows. Take \
-the ratios, and run `make bench` on yours.
+the ratios, and run `make bench` on yours. `make bench ARGS="--against DIR"` compares the hand-off of this \
+checkout with that of another one, in interleaved turns.
 """
 
 PARTS: Mapping[str, Part] = {
@@ -33,22 +34,47 @@ PARTS: Mapping[str, Part] = {
 }
 
 
+def _has_interpreter(context: click.Context, _: click.Parameter, checkout: Path | None) -> Path | None:
+    if checkout is not None and not against.python_of(checkout).exists():
+        msg = f"{against.python_of(checkout)} is not there: run `make check` in that checkout"
+        raise click.BadParameter(msg, context)
+    return checkout
+
+
 @click.command("python -m tests.bench")
 @click.option("--quick", is_flag=True, help="Two minutes instead of ten; docs are left as they are.")
 @click.option(
     "--part", "parts", multiple=True, type=click.Choice(list(PARTS)), help="Only this; may be repeated."
 )
 @click.option("--peers/--no-peers", default=True, help="Other queues than a raw list.")
-def main(*, quick: bool, parts: tuple[str, ...], peers: bool) -> None:
+@click.option(
+    "--against",
+    "checkout",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    callback=_has_interpreter,
+    help="Only the hand-off, in turns with that of the checkout DIR, run by DIR/.venv/bin/python.",
+    metavar="DIR",
+)
+def main(*, quick: bool, parts: tuple[str, ...], peers: bool, checkout: Path | None) -> None:
     """Measure the hand-off and callbacks, and print the results; a whole run writes docs/bench.md, too."""
+    if checkout is not None and set(parts) - {"hand-off"}:
+        msg = "--against measures the hand-off alone"
+        raise click.UsageError(msg)
     console = Console()
     facts = machine.describe("tests.bench", sys.argv[1:])
     for name, value in facts.items():
         console.print(f"[dim]{name}: {value}", highlight=False)
+    pace = QUICK if quick else WHOLE
+    if checkout is not None:
+        part = (
+            lambda pace, _: against.steps(pace),
+            lambda pace, _, step: against.measure(checkout, pace, step),
+        )
+        _measure(console, "hand-off", part, pace, {})
+        return
     installed = _peers(console) if peers and (not parts or "hand-off" in parts) else {}
     begun = time.monotonic()
-    pace = QUICK if quick else WHOLE
-    sections = [_measure(console, name, pace, installed) for name in parts or PARTS]
+    sections = [_measure(console, name, PARTS[name], pace, installed) for name in parts or PARTS]
     report.show_targets(console, sections)
     console.print(f"[dim]{time.monotonic() - begun:.0f} s", highlight=False)
     if not quick and not parts and peers:
@@ -61,9 +87,9 @@ def _peers(console: Console) -> Installed:
         return installing.install()
 
 
-def _measure(console: Console, name: str, pace: Pace, installed: Installed) -> Section:
+def _measure(console: Console, name: str, part: Part, pace: Pace, installed: Installed) -> Section:
     """Measure one part, with its progress shown, and print its section."""
-    steps, measure = PARTS[name]
+    steps, measure = part
     columns = (TextColumn(name), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=steps(pace, installed))

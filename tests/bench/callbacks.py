@@ -8,25 +8,24 @@ from dataclasses import dataclass
 from gateway.tools.processes import deskgate
 from tests.bench.configuration import configuration
 from tests.bench.contestants import worker_command
-from tests.bench.figures import Ratio, Target, Turn, brief, middle
+from tests.bench.figures import Ratio, Target, brief, middle
+from tests.bench.meter import Heat, run_heat
 from tests.bench.pace import Pace, Step
 from tests.bench.section import Chart, Section, Table
-from tests.bench.stage import Caller, Spent, Stage, free_port, pin, spent, wait_for, wait_for_port
+from tests.bench.stage import Caller, Stage, free_port, wait_for, wait_for_port
 
 CONNECTIONS = 32
 RECORDS = 4_000
 HELD = 256
 """Records that the gateway of the second row holds in memory: too few for its sessions to be among them."""
 
-SERVER_CORE, OTHER_CORE = 0, 1
 _ABOUT = f"""\
 Signed callbacks on {CONNECTIONS} keep-alive connections, one lookup each, from a generator of its own on \
-bare sockets. The server is kept on one core; generator, Redis and worker share the other. The gateway \
-logs as in production, to a file. *Memory*: the same session again and again. *Record*: {RECORDS:,} \
-sessions in turn, whose records the gateway has to get from Redis. *Live*: every callback another session, \
-its lookup a no-op in a worker. The bare handlers read the body and answer fixed bytes; they log nothing. \
-Ratios are to aiohttp's `web.Application`, turn by turn within a round: the median and, in brackets, the \
-quartiles."""
+bare sockets. The gateway logs as in production, to a file. *Memory*: the same session again and again. \
+*Record*: {RECORDS:,} sessions in turn, whose records the gateway has to get from Redis. *Live*: every \
+callback another session, its lookup a no-op in a worker. The bare handlers read the body and answer fixed \
+bytes; they log nothing. Ratios are to aiohttp's `web.Application`, turn by turn within a round: the median \
+and, in brackets, the quartiles."""
 _NOTE = """\
 CPU in µs. The generator is not the limit while it is well under 100 % busy; the bare socket, no HTTP \
 server at all, shows how far it can go."""
@@ -47,14 +46,6 @@ class Server:
         return {"port": self.port, "key": self.key, "sessions": self.sessions}
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
-    """One turn of a server, and what it has spent."""
-
-    turn: Turn
-    spent: Spent
-
-
 APPLICATION, SERVER, SOCKET = "aiohttp Application", "aiohttp Server", "bare socket"
 MEMORY, RECORD, LIVE = "deskgate, memory", "deskgate, record", "deskgate, live"
 ROWS = (APPLICATION, SERVER, MEMORY, RECORD, LIVE, SOCKET)
@@ -71,13 +62,13 @@ def measure(pace: Pace, step: Step) -> Section:
     with Stage() as stage:
         generator = stage.caller([sys.executable, "-m", "tests.bench.http_load"])
         for pid in (generator.pid, stage.valkey.pid):
-            pin(pid, OTHER_CORE)
+            stage.placement.keep_together(pid)
         servers = _start(stage, generator)
         for number in range(pace.callback_rounds):
             for server in servers:
                 heats[server.name][number] = _heat(stage, generator, server, pace.callback_turn)
                 step()
-    return _section(heats)
+    return _section(heats, stage.placement.sentence("the server", "generator, Redis and worker"))
 
 
 def _start(stage: Stage, generator: Caller) -> list[Server]:
@@ -85,7 +76,7 @@ def _start(stage: Stage, generator: Caller) -> list[Server]:
     application, server = _bare(stage, APPLICATION, "application"), _bare(stage, SERVER, "server")
     memory = _gateway(stage, MEMORY, 50_000)
     worker = stage.start(worker_command(stage.directory / f"{memory.port}.toml"))
-    pin(worker.pid, OTHER_CORE)
+    stage.placement.keep_together(worker.pid)
     fill = {"port": memory.port, "key": "kept", "sessions": RECORDS, "only": RECORDS}
     wait_for(lambda: generator.turn(seconds=5, callers=CONNECTIONS, **fill).ended == RECORDS, "the worker")
     record = _gateway(stage, RECORD, HELD, sessions=RECORDS)
@@ -108,20 +99,18 @@ def _gateway(stage: Stage, name: str, local_records: int, sessions: int = 1) -> 
 
 def _server(stage: Stage, name: str, port: int, command: list[str], sessions: int = 1) -> Server:
     process = stage.start(command)
+    stage.placement.keep_apart(process.pid)
     wait_for_port(port)
-    pin(process.pid, SERVER_CORE)
     return Server(name, process.pid, port, sessions=sessions)
 
 
 def _heat(stage: Stage, generator: Caller, server: Server, seconds: float) -> Heat:
-    watched = {"server": server.pid, "generator": generator.pid, "Redis": stage.valkey.pid}
     generator.turn(seconds=0.05, callers=CONNECTIONS, **server.order())
-    before = spent(stage, watched)
-    turn = generator.turn(seconds=seconds, callers=CONNECTIONS, **server.order())
-    return Heat(turn, spent(stage, watched) - before)
+    watched = {"server": server.pid, "generator": generator.pid}
+    return run_heat(stage, generator, watched, seconds=seconds, callers=CONNECTIONS, **server.order())
 
 
-def _section(heats: Mapping[str, Mapping[int, Heat]]) -> Section:
+def _section(heats: Mapping[str, Mapping[int, Heat]], placed: str) -> Section:
     bare = _rates(heats[APPLICATION])
 
     def target(name: str, limit: float) -> Target:
@@ -130,7 +119,7 @@ def _section(heats: Mapping[str, Mapping[int, Heat]]) -> Section:
 
     return Section(
         "Callbacks over HTTP",
-        _ABOUT,
+        f"{_ABOUT}\n\n{placed}",
         [
             Table(
                 (f"{CONNECTIONS} connections", "per s", ": Application", "p50, ms", "p99, ms", "failed"),
@@ -141,7 +130,7 @@ def _section(heats: Mapping[str, Mapping[int, Heat]]) -> Section:
                 [_costs(name, heats[name]) for name in ROWS],
             ),
         ],
-        [target(MEMORY, 0.75), target(RECORD, 0.55), target(LIVE, 0.3)],
+        [target(MEMORY, 0.55), target(RECORD, 0.5), target(LIVE, 0.3)],
         [
             Chart(
                 "Callbacks on one core",
@@ -166,12 +155,12 @@ def _speed(name: str, heats: Mapping[int, Heat], bare: Mapping[int, float]) -> l
 
 
 def _costs(name: str, heats: Mapping[int, Heat]) -> list[str]:
-    answered = [heat for heat in heats.values() if heat.turn.ended]
-    busy = middle(heat.spent.cpu["generator"] / heat.turn.seconds for heat in answered)
+    turns = heats.values()
+    busy = middle(heat.spent.cpu["generator"] / heat.turn.seconds for heat in turns)
     return [
         name,
-        *(brief(middle(h.spent.cpu[p] * 1e6 / h.turn.ended for h in answered)) for p in ("server", "Redis")),
-        brief(middle(heat.spent.commands / heat.turn.ended for heat in answered)),
+        *(brief(middle(heat.cpu(process) for heat in turns)) for process in ("server", "Redis")),
+        brief(middle(heat.per_job(heat.spent.commands) for heat in turns)),
         f"{busy:.0%}",
     ]
 

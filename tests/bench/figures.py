@@ -61,6 +61,18 @@ def middle(values: Iterable[float]) -> float:
     return median(numbers) if numbers else nan
 
 
+def spread(values: Iterable[float]) -> str:
+    """Return the median and the quartiles of those values that are numbers: ``233 (225-241)``.
+
+    One number has no quartiles.
+    """
+    numbers = [value for value in values if not isnan(value)]
+    if len(numbers) < 2:
+        return brief(middle(numbers))
+    low, high = percentile(numbers, 0.25), percentile(numbers, 0.75)
+    return f"{brief(middle(numbers))} ({brief(low)}-{brief(high)})"
+
+
 @dataclass(frozen=True, slots=True)
 class Ratio:
     """The ratios of two contestants, one per round in which both had a turn."""
@@ -80,10 +92,7 @@ class Ratio:
 
     def __str__(self) -> str:
         """Return the median and the quartiles: ``1.21 (1.15-1.30)``."""
-        if isnan(self.middle):
-            return "-"
-        low, high = percentile(self.rounds, 0.25), percentile(self.rounds, 0.75)
-        return f"{brief(self.middle)} ({brief(low)}-{brief(high)})"
+        return spread(self.rounds)
 
 
 @dataclass(frozen=True, slots=True)

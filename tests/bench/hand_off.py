@@ -8,36 +8,42 @@ from pathlib import Path
 
 from gateway.tools.processes import CannotStart
 from tests.bench.contestants import FAST, OURS, PING, RAW, Contestant, slow_contestants
-from tests.bench.figures import Ratio, Target, Turn, brief, middle
+from tests.bench.figures import Ratio, Target, brief, middle, spread
+from tests.bench.meter import Heat, run_heat
 from tests.bench.pace import Pace, Step
 from tests.bench.section import Chart, Section, Table
-from tests.bench.stage import Caller, Spent, Stage, spent
+from tests.bench.stage import Caller, Stage
 
 CROWD = 64
+PROCESSES = ("caller", "worker", "Redis")
 _ABOUT = f"""\
 From the caller that enqueues to the answer in its hands; worker and caller are processes of their own, \
 Redis is reached by TCP on loopback and keeps nothing on disk. The contestants take turns, round by round; \
 a ratio is of two turns of one round, given as its median and, in brackets, its quartiles. *Alone* is one \
 caller, *{CROWD}* are so many closed-loop callers, which fill the machine. A wait of over 2 s is *lost*, \
 where the queue lets its callers say so."""
-_COSTS = """\
-CPU of caller, worker and Redis in µs at 64 callers; Redis commands, those inside scripts and transactions \
-included. A *read* is Redis taking what a client has sent: a network round trip. With many callers one \
-read can bring the commands of several."""
+METHOD = """\
+CPU is µs per job. The CPU clocks of caller, worker and Redis, user and system time, are read at the begin \
+and the end of a turn, and the difference is divided by the jobs that were answered. *All* is the sum of the \
+three: the median of the rounds and, in brackets, its quartiles."""
+_COUNTS = f"""\
+Redis commands at {CROWD} callers, those inside scripts and transactions included. A *read* is Redis taking \
+what a client has sent: a network round trip. With many callers one read can bring the commands of several."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
-    """One contestant's turn of a round: alone and in a crowd, each with what it has spent."""
+class Pair:
+    """One contestant's two turns of a round: alone and in a crowd."""
 
-    alone: Turn
-    alone_spent: Spent
-    crowd: Turn
-    crowd_spent: Spent
+    alone: Heat
+    crowd: Heat
 
 
-Heats = Mapping[str, Mapping[int, Heat]]
-"""By contestant, then by round."""
+Pairs = Mapping[int, Pair]
+"""By round."""
+
+Contest = Mapping[str, Pairs]
+"""By contestant."""
 
 
 def steps(pace: Pace, installed: Mapping[str, Path | str]) -> int:
@@ -50,62 +56,72 @@ def measure(pace: Pace, installed: Mapping[str, Path | str], step: Step) -> Sect
     """Run the rounds; a peer that cannot be installed, or does not work, is absent."""
     slow = list(slow_contestants(installed))
     absent = {name: why for name, why in installed.items() if isinstance(why, str)}
-    heats: dict[str, dict[int, Heat]] = defaultdict(dict)
+    contest: dict[str, dict[int, Pair]] = defaultdict(dict)
     with Stage() as stage, ExitStack() as running:
+        stage.placement.keep_together(stage.valkey.pid)
         fast = [(one, *running.enter_context(one.start(stage))) for one in FAST]
         for number in range(pace.hand_off_rounds):
             for one, caller, pids in fast:
-                heats[one.name][number] = _heat(stage, caller, pids, pace.hand_off_turn)
+                contest[one.name][number] = run_pair(stage, caller, pids, pace.hand_off_turn)
                 step()
             for one in slow if number % pace.slow_every == 0 else ():
                 try:
                     with one.start(stage) as (caller, pids):
-                        heats[one.name][number] = _heat(stage, caller, pids, pace.slow_turn)
+                        contest[one.name][number] = run_pair(stage, caller, pids, pace.slow_turn)
                 except CannotStart as error:
                     absent[one.name] = str(error)
                 step()
-    present = [one for one in (*FAST, *slow) if heats[one.name]]
-    return _section(present, heats, [f"{name} is absent: {why}" for name, why in absent.items()])
+    present = [one for one in (*FAST, *slow) if contest[one.name]]
+    notes = [f"{name} is absent: {why}" for name, why in absent.items()]
+    return section(present, contest, placed(stage), notes)
 
 
-def _heat(stage: Stage, caller: Caller, pids: Mapping[str, int], seconds: float) -> Heat:
-    watched = {**pids, "Redis": stage.valkey.pid}
+def placed(stage: Stage) -> str:
+    """Return the line that says where the processes of every contestant ran."""
+    return stage.placement.sentence("the worker", "caller and Redis") + " The same for every contestant."
+
+
+def run_pair(stage: Stage, caller: Caller, pids: Mapping[str, int], seconds: float) -> Pair:
+    """Have a caller call alone, then in a crowd; raise CannotStart."""
     caller.turn(seconds=0.05, callers=CROWD)  # connections are made, code is warm
-    before = spent(stage, watched)
-    alone = caller.turn(seconds=seconds, callers=1)
-    between = spent(stage, watched)
-    crowd = caller.turn(seconds=seconds, callers=CROWD)
-    after = spent(stage, watched)
-    return Heat(alone, between - before, crowd, after - between)
+    alone = run_heat(stage, caller, pids, seconds=seconds, callers=1)
+    return Pair(alone, run_heat(stage, caller, pids, seconds=seconds, callers=CROWD))
 
 
-def _section(present: Sequence[Contestant], heats: Heats, notes: Sequence[str]) -> Section:
+def section(present: Sequence[Contestant], contest: Contest, where: str, notes: Sequence[str]) -> Section:
+    """Return the section of what was measured, and ``where``."""
     names = [one.name for one in present]
-    ours, raw = heats[OURS.name], heats[RAW.name]
-    own_p99 = middle(heat.alone.p99 / heat.alone.p50 for heat in ours.values())
+    ours, raw = contest[OURS.name], contest[RAW.name]
+    own_p99 = middle(pair.alone.turn.p99 / pair.alone.turn.p50 for pair in ours.values())
     jobs = [name for name in names if name != PING.name]
+    cpu = (*PROCESSES, "all", ": raw list")
     return Section(
         "The hand-off of a no-op job",
-        _ABOUT,
+        f"{_ABOUT}\n\n{where}",
         [
             Table(
                 ("alone", "p50, ms", ": raw list", "p99, ms", "lost"),
-                [_alone(name, heats[name], raw) for name in names],
+                [_alone(name, contest[name], raw) for name in names],
             ),
             Table(
                 (f"{CROWD} callers", "jobs/s", ": raw list", "p50, ms", "p99, ms", "lost"),
-                [_crowded(name, heats[name], raw) for name in names],
+                [_crowded(name, contest[name], raw) for name in names],
+            ),
+            Table(("CPU, alone", *cpu), [_cpu(name, contest[name], raw, alone) for name in names]),
+            Table(
+                (f"CPU, {CROWD} callers", *cpu),
+                [_cpu(name, contest[name], raw, crowd) for name in names],
             ),
             Table(
-                ("per job", "commands", "reads", f"at {CROWD}", "caller", "worker", "Redis", "all"),
-                [_costs(name, heats[name]) for name in names],
+                ("per job", "commands", "reads, alone", f"reads, {CROWD} callers"),
+                [_counts(name, contest[name]) for name in names],
             ),
         ],
         [
-            Target("alone: p50 : raw list's", Ratio.of(_each(ours, _p50), _each(raw, _p50)).middle, 1.25),
+            Target("alone: p50 : raw list's", Ratio.of(each(ours, p50), each(raw, p50)).middle, 1.25),
             Target(
                 "64 callers: jobs/s : raw list's",
-                Ratio.of(_each(ours, _rate), _each(raw, _rate)).middle,
+                Ratio.of(each(ours, rate), each(raw, rate)).middle,
                 2.0,
                 at_most=False,
             ),
@@ -115,71 +131,86 @@ def _section(present: Sequence[Contestant], heats: Heats, notes: Sequence[str]) 
             Chart(
                 "Hand-off of a no-op job, one caller: median",
                 "ms, less is better",
-                [(name, middle(_each(heats[name], _p50).values())) for name in jobs],
+                [(name, middle(each(contest[name], p50).values())) for name in jobs],
                 logarithmic=True,
             ),
             Chart(
                 "Hand-off of no-op jobs, 64 callers",
                 "jobs/s, more is better",
-                [(name, middle(_each(heats[name], _rate).values())) for name in jobs],
+                [(name, middle(each(contest[name], rate).values())) for name in jobs],
                 logarithmic=True,
             ),
         ],
-        [_COSTS, *notes],
+        [METHOD, _COUNTS, *notes],
     )
 
 
-def _alone(name: str, heats: Mapping[int, Heat], raw: Mapping[int, Heat]) -> list[str]:
+def _alone(name: str, pairs: Pairs, raw: Pairs) -> list[str]:
+    turns = [pair.alone.turn for pair in pairs.values()]
     return [
         name,
-        brief(middle(_each(heats, _p50).values())),
-        str(Ratio.of(_each(heats, _p50), _each(raw, _p50))),
-        brief(middle(heat.alone.p99 for heat in heats.values())),
-        str(sum(heat.alone.lost for heat in heats.values())),
+        brief(middle(turn.p50 for turn in turns)),
+        str(Ratio.of(each(pairs, p50), each(raw, p50))),
+        brief(middle(turn.p99 for turn in turns)),
+        str(sum(turn.lost for turn in turns)),
     ]
 
 
-def _crowded(name: str, heats: Mapping[int, Heat], raw: Mapping[int, Heat]) -> list[str]:
+def _crowded(name: str, pairs: Pairs, raw: Pairs) -> list[str]:
+    turns = [pair.crowd.turn for pair in pairs.values()]
     return [
         name,
-        brief(middle(_each(heats, _rate).values())),
-        str(Ratio.of(_each(heats, _rate), _each(raw, _rate))),
-        brief(middle(heat.crowd.p50 for heat in heats.values())),
-        brief(middle(heat.crowd.p99 for heat in heats.values())),
-        str(sum(heat.crowd.lost for heat in heats.values())),
+        brief(middle(turn.rate for turn in turns)),
+        str(Ratio.of(each(pairs, rate), each(raw, rate))),
+        brief(middle(turn.p50 for turn in turns)),
+        brief(middle(turn.p99 for turn in turns)),
+        str(sum(turn.lost for turn in turns)),
     ]
 
 
-def _costs(name: str, heats: Mapping[int, Heat]) -> list[str]:
-    def per_job(part: Callable[[Heat], float], turn: Callable[[Heat], Turn]) -> str:
-        return brief(middle(part(heat) / turn(heat).ended for heat in heats.values() if turn(heat).ended))
+def _cpu(name: str, pairs: Pairs, raw: Pairs, of: Callable[[Pair], Heat]) -> list[str]:
+    heats = [of(pair) for pair in pairs.values()]
 
-    def cpu(*processes: str) -> str:
-        return per_job(lambda heat: sum(heat.crowd_spent.cpu[one] for one in processes) * 1e6, _crowd)
+    def whole(pair: Pair) -> float:
+        return of(pair).cpu()
 
     return [
         name,
-        per_job(lambda heat: heat.crowd_spent.commands, _crowd),
-        per_job(lambda heat: heat.alone_spent.reads, lambda heat: heat.alone),
-        per_job(lambda heat: heat.crowd_spent.reads, _crowd),
-        cpu("caller"),
-        cpu("worker"),
-        cpu("Redis"),
-        cpu("caller", "worker", "Redis"),
+        *(brief(middle(heat.cpu(process) for heat in heats)) for process in PROCESSES),
+        spread(heat.cpu() for heat in heats),
+        str(Ratio.of(each(pairs, whole), each(raw, whole))),
     ]
 
 
-def _each(heats: Mapping[int, Heat], figure: Callable[[Heat], float]) -> dict[int, float]:
-    return {number: figure(heat) for number, heat in heats.items()}
+def _counts(name: str, pairs: Pairs) -> list[str]:
+    return [
+        name,
+        brief(middle(pair.crowd.per_job(pair.crowd.spent.commands) for pair in pairs.values())),
+        brief(middle(pair.alone.per_job(pair.alone.spent.reads) for pair in pairs.values())),
+        brief(middle(pair.crowd.per_job(pair.crowd.spent.reads) for pair in pairs.values())),
+    ]
 
 
-def _crowd(heat: Heat) -> Turn:
-    return heat.crowd
+def each(pairs: Pairs, figure: Callable[[Pair], float]) -> dict[int, float]:
+    """Return a figure of every round."""
+    return {number: figure(pair) for number, pair in pairs.items()}
 
 
-def _p50(heat: Heat) -> float:
-    return heat.alone.p50
+def alone(pair: Pair) -> Heat:
+    """Return the turn of the one caller."""
+    return pair.alone
 
 
-def _rate(heat: Heat) -> float:
-    return heat.crowd.rate
+def crowd(pair: Pair) -> Heat:
+    """Return the turn of the crowd."""
+    return pair.crowd
+
+
+def p50(pair: Pair) -> float:
+    """Return the median of the one caller, in ms."""
+    return pair.alone.turn.p50
+
+
+def rate(pair: Pair) -> float:
+    """Return the jobs per second of the crowd."""
+    return pair.crowd.turn.rate

@@ -5,9 +5,10 @@ import time
 from tests.bench.configuration import configuration
 from tests.bench.contestants import worker_command
 from tests.bench.figures import Target, brief
+from tests.bench.meter import Meter
 from tests.bench.pace import Pace, Step
 from tests.bench.section import Section, Table
-from tests.bench.stage import Stage, spent, wait_for
+from tests.bench.stage import Stage, wait_for
 
 LANES = (1, 4)
 _ABOUT = """\
@@ -53,7 +54,7 @@ def _watch(lanes: int, seconds: float) -> tuple[float, float]:
         worker = stage.start(worker_command(stage.write("idle.toml", text)))
         wait_for(lambda: any(stage.redis.scan_iter("*:health-check")), "the worker")
         time.sleep(1)  # what happens once, at the start, is over
-        before, begun = spent(stage, {"worker": worker.pid}), time.monotonic()
+        meter, begun = Meter(stage, {"worker": worker.pid}), time.monotonic()
         time.sleep(seconds)
-        used, took = spent(stage, {"worker": worker.pid}) - before, time.monotonic() - begun
+        used, took = meter.read(), time.monotonic() - begun
         return used.commands / took, used.cpu["worker"] / took

@@ -28,7 +28,7 @@ def describe(command: str, arguments: Sequence[str]) -> Machine:
         "Command": shlex.join(["python", "-m", command, *arguments]),
         "Machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "Load before the run": ", ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "Code": _commit(),
+        "Code": commit(ROOT),
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "Server": f"Valkey {server.get('v', '?')}",
         "Packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
@@ -43,14 +43,14 @@ def _processor() -> str:
     return platform.processor() or "unknown processor"
 
 
-def _commit() -> str:
-    """Return the commit that is measured, ``-dirty`` with changes that are in none."""
+def commit(root: Path) -> str:
+    """Return the commit of a checkout, ``-dirty`` with changes that are in none."""
     with suppress(OSError, subprocess.CalledProcessError):
-        changes = _git("status", "--porcelain", "--untracked-files=no")
-        return _git("rev-parse", "--short", "HEAD") + ("-dirty" if changes else "")
+        changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+        return _git(root, "rev-parse", "--short", "HEAD") + ("-dirty" if changes else "")
     return "not under git"
 
 
-def _git(*arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> str:
     command = ["git", "--no-optional-locks", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout.strip()

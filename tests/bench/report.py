@@ -21,7 +21,7 @@ def show(console: Console, section: Section) -> None:
     for table in section.tables:
         grid = Grid(box=SIMPLE, padding=(0, 1, 0, 0))
         for number, column in enumerate(table.columns):
-            grid.add_column(column, justify="right" if number else "left", no_wrap=True)
+            grid.add_column(column, justify="right" if number else "left")
         for row in table.rows:
             grid.add_row(*row)
         console.print(grid)

@@ -4,12 +4,10 @@ import json
 import os
 import select
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection, socket
 from typing import IO, Any, Self
@@ -19,10 +17,18 @@ from redis.exceptions import RedisError
 
 from gateway.tools.processes import CannotStart, _binary, spawn, stop
 from tests.bench.figures import Turn
+from tests.bench.placement import Placement
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
-ENVIRON = {"PYTHONPATH": str(ROOT)}
+
+
+def environ(root: Path) -> dict[str, str]:
+    """Return what makes Python import the project's code from this checkout, wherever it is started."""
+    return {"PYTHONPATH": str(root), "PYTHONSAFEPATH": "1"}
+
+
+ENVIRON = environ(ROOT)
 
 
 class Stage:
@@ -31,6 +37,7 @@ class Stage:
     def __enter__(self) -> Self:
         """Start Valkey: TCP on loopback, nothing kept on disk. Raise CannotStart."""
         self._logs: dict[int, IO[bytes]] = {}
+        self.placement = Placement.here()
         with ExitStack() as exits:
             self._exits = exits
             self.directory = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="deskgate-")))
@@ -47,11 +54,11 @@ class Stage:
         """Stop everything."""
         self._exits.close()
 
-    def start(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def start(self, command: Sequence[str], root: Path = ROOT) -> "subprocess.Popen[bytes]":
         """Start a process whose output goes to a file, as in production it goes anywhere but a terminal."""
         log = tempfile.TemporaryFile(dir=self.directory)  # noqa: SIM115 - closed with the stage
         self._exits.enter_context(log)
-        process = spawn(command, ENVIRON, log)
+        process = spawn(command, environ(root), log)
         self._logs[process.pid] = log
         self._exits.callback(stop, process)
         return process
@@ -83,12 +90,12 @@ class Stage:
 class Caller:
     """A process that answers a line of JSON with another (:mod:`tests.bench.calling`)."""
 
-    def __init__(self, command: Sequence[str], directory: Path) -> None:
-        """Start it."""
+    def __init__(self, command: Sequence[str], directory: Path, root: Path = ROOT) -> None:
+        """Start it, with the code of the checkout ``root``."""
         self._log = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the caller
         self._process = subprocess.Popen(
             command,
-            env={**os.environ, **ENVIRON},
+            env={**os.environ, **environ(root)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -143,51 +150,6 @@ class Caller:
     def warm_up(self) -> None:
         """Return once a call has been answered; raise CannotStart when none ever is."""
         wait_for(lambda: self.turn(seconds=0.1, callers=1).ended > 0, "its worker")
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What a turn has cost in all: Redis commands, reads from sockets by Redis, CPU seconds by process."""
-
-    commands: int
-    reads: int
-    cpu: Mapping[str, float]
-
-    def __sub__(self, before: "Spent") -> "Spent":
-        """Return what was spent between two readings, the reading itself left out."""
-        cpu = {name: seconds - before.cpu[name] for name, seconds in self.cpu.items()}
-        return Spent(self.commands - before.commands, self.reads - before.reads - 1, cpu)
-
-
-def spent(stage: Stage, pids: Mapping[str, int]) -> Spent:
-    """Read the server's counters, commands inside scripts and transactions included, and the CPU clocks."""
-    told = stage.redis.info("stats", "commandstats")
-    commands = sum(
-        entry["calls"]
-        for name, entry in told.items()
-        if name.startswith("cmdstat_") and name != "cmdstat_info"
-    )
-    return Spent(
-        commands, told["total_reads_processed"], {name: cpu_seconds(pid) for name, pid in pids.items()}
-    )
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process, all its threads; NaN where the system does not tell it so.
-
-    On Linux a process's CPU clock has an id made of its pid (clock_getcpuclockid(3)), with nanoseconds where
-    ``/proc`` has hundredths of a second.
-    """
-    if sys.platform != "linux":
-        return float("nan")
-    return time.clock_gettime((~pid << 3) | 2)
-
-
-def pin(pid: int, core: int) -> None:
-    """Keep a process on the first, second, … core of those that this one may use; a no-op elsewhere."""
-    if sys.platform == "linux":
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(pid, {cores[core % len(cores)]})
 
 
 def free_port() -> int:

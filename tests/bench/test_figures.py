@@ -5,7 +5,7 @@ from math import isnan, nan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.figures import Ratio, Target, Turn, brief, middle, percentile
+from tests.bench.figures import Ratio, Target, Turn, brief, middle, percentile, spread
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1))
@@ -41,3 +41,14 @@ def test_figure_that_is_missing_reaches_no_target() -> None:
     assert not Target("", nan, 1.0, at_most=False).reached
     assert isnan(middle([nan]))
     assert (brief(nan), str(Ratio([]))) == ("-", "-")
+
+
+def test_spread_leaves_out_rounds_without_a_figure() -> None:
+    """A round without an answer has no CPU per job; it must not move the quartiles of the others."""
+    assert spread([nan, 4.0, 1.0, nan, 2.0, 3.0]) == "2.50 (1.00-3.00)"
+    assert spread([nan]) == "-"
+
+
+def test_one_round_has_no_quartiles() -> None:
+    """Equal quartiles would look like a figure that never changes."""
+    assert spread([nan, 4.0]) == "4.00"

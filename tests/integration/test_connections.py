@@ -1,4 +1,4 @@
-"""A connection to the callback port: whatever a client does with it, its answers come in order."""
+"""A connection to the callback port: its answers come in order, even for a client that misbehaves."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def reply(reader: asyncio.StreamReader) -> tuple[int, Message, Mapping[str
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_answers_come_in_the_order_of_their_requests(seed: int, place: Place, crm: Crm) -> None:
-    """However they are cut up on their way: some are answered from memory, some wait, some are refused."""
+    """Requests are cut at random places. Some are answered from memory, some wait, some are refused."""
     draw = random.Random(seed)
     orders = [str(draw.randrange(8)) for _ in range(24)]
     wire = b"".join(
@@ -67,7 +67,7 @@ async def test_answers_come_in_the_order_of_their_requests(seed: int, place: Pla
 
 
 async def test_request_that_comes_while_another_waits_gets_its_turn(place: Place, crm: Crm) -> None:
-    """What was known at once must not overtake what had to be asked for."""
+    """An answer that is known at once must not overtake one that has to be asked for."""
     crm.put(SLOW)
     catalog = place.catalog()
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
@@ -88,7 +88,7 @@ async def test_request_that_comes_while_another_waits_gets_its_turn(place: Place
 
 
 async def test_gateway_that_stops_answers_what_it_has_in_hand(place: Place, crm: Crm) -> None:
-    """A deployment must not cost the callbacks that came a moment before, nor wait longer than for them."""
+    """A deployment must not lose the callbacks of the last moment, nor wait longer than they take."""
     crm.put(SLOW)
     catalog = place.catalog(budget="1m")
     async with workers(catalog, catalog.lanes, grace=1):
@@ -104,7 +104,7 @@ async def test_gateway_that_stops_answers_what_it_has_in_hand(place: Place, crm:
 
 
 async def test_client_that_hangs_up_takes_nothing_with_it(place: Place, crm: Crm) -> None:
-    """Its callback is answered and logged all the same, and the record serves the next one."""
+    """Its callback is still answered and logged, and the record serves the next one."""
     crm.put(SLOW)
     catalog = place.catalog()
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
@@ -126,7 +126,7 @@ async def test_client_that_hangs_up_takes_nothing_with_it(place: Place, crm: Crm
 
 @pytest.mark.parametrize("at_a_time", [1, 100])
 async def test_client_that_reads_nothing_is_not_read_from_for_ever(at_a_time: int, place: Place) -> None:
-    """Else its answers would fill the gateway's memory."""
+    """Otherwise its answers would fill the gateway's memory."""
     most = 100_000
     async with gateway(place.catalog()) as running:
         with socket.socket() as client, capture_logs() as lines:

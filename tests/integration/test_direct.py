@@ -20,11 +20,12 @@ from gateway.core.errors import Code
 from gateway.core.messages import Answer, Job
 from gateway.core.records import Record, record_name, session_name, user_name, user_record_name
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog
 from gateway.forgetting.forget import Forgetter
-from gateway.front.alone.keep import Keep
+from gateway.front.alone.fleet_else_alone import FleetElseAlone
+from gateway.front.alone.restorer import Restorer
 from gateway.front.app import gateway
+from gateway.front.askers import FleetAsker
 from gateway.records.memory import RecordMemory
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
@@ -46,11 +47,9 @@ def own_place(valkey: Valkey, place: Place) -> Place:
     return Place(valkey.url, place.prefix, place.crm_url)
 
 
-def direct(place: Place, *, app: str = "", backend: str = "", lookup: str = "", **knobs: str) -> Catalog:
-    """Return the test configuration with an app that is direct, and what else is to stand in its tables."""
-    text = place.config(**knobs).replace(f"[apps.{APP}]\n", f'[apps.{APP}]\nredis_lost = "direct"\n{app}\n')
-    text = text.replace("[backends.crm]\n", f"[backends.crm]\n{backend}\n") + lookup
-    return compile_catalog(*read(text, place.environ))
+def direct(place: Place, changes: Mapping[str, object] | None = None, /, **knobs: str) -> Catalog:
+    """Return the test configuration with an app that is direct, and what else is changed."""
+    return place.catalog({f"apps.{APP}.redis_lost": "direct", **(changes or {})}, **knobs)
 
 
 async def ask(desk: Desk, session: str = "s1", number: str = "1") -> Heard:
@@ -137,7 +136,7 @@ async def test_backend_is_asked_until_workers_have_found_redis_again(
         valkey.kill()
         await ask(here, "s2")
         await asyncio.to_thread(valkey.start)
-        await when(lambda: not running.flow._hand_off.link.lost)
+        await when(lambda: not running.link.lost)
         with capture_logs() as lines:
             returned = await asyncio.gather(ask(here, "s3"), ask(here, "s3", "2"), ask(here, "s3"))
     assert (without.code, without.variables) == (Code.NO_WORKERS, {"order_id": "unknown"})
@@ -167,7 +166,7 @@ async def test_equal_callbacks_are_one_call(own_place: Place, valkey: Valkey, de
             here = desk.at(running.callbacks)
             valkey.kill()
             calling = [asyncio.create_task(ask(here)) for _ in range(20)]
-            await when(lambda: running.flow._inflight == 20)
+            await when(lambda: running.flow.asking == 20)
             gate.opened.set()
             heard = await asyncio.gather(*calling)
     assert {(one.code, one.variables["order_id"]) for one in heard} == {(Code.OK, "1")}
@@ -176,7 +175,7 @@ async def test_equal_callbacks_are_one_call(own_place: Place, valkey: Valkey, de
 
 async def test_full_bulkhead_is_told_at_once(own_place: Place, valkey: Valkey, crm: Crm, desk: Desk) -> None:
     """A gateway asks a backend no more at a time than a worker would; what is too much is not waited for."""
-    catalog = direct(own_place, backend="concurrency = 1", **(ROOMY | {"fresh": "0s", "budget": "2s"}))
+    catalog = direct(own_place, {"backends.crm.concurrency": 1}, **(ROOMY | {"fresh": "0s", "budget": "2s"}))
     async with gateway(catalog) as running:
         here = desk.at(running.callbacks)
         valkey.kill()
@@ -247,10 +246,10 @@ async def test_what_is_waited_for_when_redis_is_lost_is_asked_for_directly(  # n
             calling = [asyncio.create_task(ask(here))]
             await when(lambda: crm.stats.report()["in_flight"])
             calling.append(asyncio.create_task(ask(here)))
-            own_way = running.flow._direct
-            assert own_way is not None
-            await when(lambda: len(own_way._watched) == (2 if app == APP else 0))
-            await when(lambda: running.flow._inflight == 2)
+            either = running.askers[APP]
+            assert isinstance(either, FleetElseAlone)
+            await when(lambda: len(either.watches) == (2 if app == APP else 0))
+            await when(lambda: running.flow.asking == 2)
             crm.put(then)
             valkey.kill()
             heard = await asyncio.gather(*calling)
@@ -262,8 +261,8 @@ async def test_what_is_waited_for_when_redis_is_lost_is_asked_for_directly(  # n
 
 async def test_redis_is_told_when_it_is_back(own_place: Place, valkey: Valkey, crm: Crm, desk: Desk) -> None:
     """No other gateway needs to ask again. Ages go on, and what events erase is noted as ever."""
-    own = {"app": 'forget_on = ["Session.Closed"]', "lookup": 'share = "user"\n'}
-    catalog = direct(own_place, **own, **ROOMY)
+    own = {f"apps.{APP}.forget_on": ["Session.Closed"], "lookups.order.share": "user"}
+    catalog = direct(own_place, own, **ROOMY)
     valkey.stop()
     with capture_logs() as lines:
         async with gateway(catalog) as running:
@@ -297,7 +296,7 @@ async def test_what_is_forgotten_is_not_brought_back(own_place: Place, valkey: V
     gate.opened.set()
     async with serving(gate.handle) as url:
         place = Place(own_place.redis_url, own_place.prefix, url)
-        catalog = direct(place, app='forget_on = ["Session.Closed"]', **ROOMY)
+        catalog = direct(place, {f"apps.{APP}.forget_on": ["Session.Closed"]}, **ROOMY)
         with capture_logs() as lines:
             async with gateway(catalog) as running:
                 here = desk.at(running.callbacks)
@@ -323,14 +322,12 @@ async def test_what_is_forgotten_is_not_brought_back(own_place: Place, valkey: V
 
 async def test_backends_are_opened_only_for_apps_that_are_direct(place: Place) -> None:
     """A Python lookup's module need not be where gateways run, unless they shall make the lookup."""
-    text = place.config()
-    text = text[: text.index("[[routes]]")]
-    text += '[lookups.order]\npython = "nowhere_to_be_found:order"\nvariables = { order_id = "id" }\n'
-    async with gateway(compile_catalog(*read(text, place.environ))) as running:
-        assert running.flow._direct is None
-    text = text.replace(f"[apps.{APP}]\n", f'[apps.{APP}]\nredis_lost = "direct"\n')
+    order = {"python": "nowhere_to_be_found:order", "variables": {"order_id": "id"}}
+    changes = {"routes": None, "backends": None, "lookups": {"order": order}}
+    async with gateway(place.catalog(changes)) as running:
+        assert {type(asker) for asker in running.askers.values()} == {FleetAsker}
     with pytest.raises(ImportError):
-        async with gateway(compile_catalog(*read(text, place.environ))):
+        async with gateway(direct(place, changes)):
             pass
 
 
@@ -340,26 +337,26 @@ class Keeping:
 
     link: RedisLink
     sessions: RecordMemory
-    keep: Keep
+    restorer: Restorer
     forget: Forgetter
 
     def answer(self, job: Job, age: float = 0.0, mark: int | None = None, **variables: str) -> None:
         """Keep an answer that is ``age`` seconds old, asked for just now or at ``mark``."""
         answer = Answer(job.trace_id, Code.OK, "", variables)
-        mark = self.keep.mark if mark is None else mark
-        self.keep(job, answer, time.monotonic() - age, mark, kept=100.0, indexed=0.0)
+        mark = self.restorer.mark if mark is None else mark
+        self.restorer.keep(job, answer, time.monotonic() - age, mark, kept=100.0, indexed=0.0)
 
 
 @asynccontextmanager
 async def keeping(place: Place, *, most: int = 1000) -> AsyncIterator[Keeping]:
-    """Yield a Keep with its neighbours."""
+    """Yield a Restorer with its neighbours."""
     link, keys, sessions = RedisLink(place.redis_url, 2.0), Keys(place.prefix), RecordMemory(1000)
     forget = Forgetter(link, keys, sessions)
-    keep = Keep(link, keys, sessions, forget, most)
+    restorer = Restorer(link, keys, sessions, forget, most)
     try:
-        yield Keeping(link, sessions, keep, forget)
+        yield Keeping(link, sessions, restorer, forget)
     finally:
-        await keep.close()
+        await restorer.close()
         await forget.close()
         await link.close()
 
@@ -426,7 +423,7 @@ async def test_what_others_were_told_to_forget_meanwhile_is_not_written(
         assert records == [keys.record(stays.record)]
         assert len(side.sessions) == 1
         side.answer(gone, v="asked for since")
-        await when(lambda: side.keep._restoring is not None and side.keep._restoring.done())
+        await when(lambda: not side.restorer._restoring)
         assert await redis.exists(keys.record(gone.record), keys.record(gone.user_record)) == 2
 
 
@@ -436,7 +433,7 @@ async def test_answer_to_who_was_forgotten_while_it_was_asked_for_is_not_kept(
 ) -> None:
     """Whoever tells us to forget may still be heard when Redis cannot be asked any more."""
     async with keeping(place) as side:
-        mark = side.keep.mark
+        mark = side.restorer.mark
         side.sessions.erase([name])
         side.sessions.erase([f"{APP}:somebody-else"])
         side.answer(job(1, user="user517"), mark=mark)

@@ -4,9 +4,10 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from traceback import extract_tb
 
 import pytest
 import pytest_asyncio
@@ -16,8 +17,6 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
 from gateway.front.app import Gateway, gateway
 from gateway.front.dialects.desk import sign
 from gateway.front.flow import Flow
@@ -64,7 +63,7 @@ MALFORMED = {
 async def test_malformed_callback_gets_its_code_and_leaves_the_connection_usable(
     kind: str, running: Gateway, place: Place, desk: Desk
 ) -> None:
-    """Whatever comes in, Desk gets JSON it can read, and the same connection serves the next callback."""
+    """Desk always gets JSON it can read, and the same connection serves the next callback."""
     data, code, status = MALFORMED[kind]
     here = desk.at(running.callbacks)
     with capture_logs() as lines:
@@ -210,7 +209,7 @@ async def test_one_connection_serves_callback_after_callback(running: Gateway) -
     ],
 )
 async def test_response_keeps_to_http(version: str, header: str, closes: bool, running: Gateway) -> None:  # noqa: FBT001
-    """What is written by hand says what aiohttp would: length, date (RFC 9110, 6.6.1), what comes next."""
+    """Our own head says as much as aiohttp's: length, date (RFC 9110, 6.6.1), whether to go on."""
     reader, writer = await asyncio.open_connection(*running.callbacks)
     request = (
         f"POST /?SdkAppid={APP} HTTP/{version}\r\nHost: x\r\n{header}Content-Length: {len(BODY)}\r\n\r\n"
@@ -227,27 +226,46 @@ async def test_response_keeps_to_http(version: str, header: str, closes: bool, r
         assert await reader.read() == b""
     else:
         writer.write(request.encode() + BODY)
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(f"HTTP/{version} 200 OK\r\n".encode())
     writer.close()
 
 
+async def test_head_gets_a_head_alone(running: Gateway) -> None:
+    """A body behind it would be taken for the next answer on the connection."""
+    reader, writer = await asyncio.open_connection(*running.callbacks)
+    for _ in range(2):
+        writer.write(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 405")
+    writer.close()
+    await writer.wait_closed()
+
+
+def broken_at_once(*_: object) -> None:
+    """Fail before anything is awaited."""
+    msg = "secret detail"
+    raise RuntimeError(msg)
+
+
+async def broken_later(*_: object) -> None:
+    """Fail where a callback has been awaited."""
+    await asyncio.sleep(0)
+    broken_at_once()
+
+
+@pytest.mark.parametrize("broken", [broken_at_once, broken_later], ids=["at once", "later"])
 async def test_bug_is_answered_with_the_envelope_and_logged_with_its_trace(
-    running: Gateway, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    broken: Callable[..., object], running: Gateway, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Desk must be able to read even our bugs. One is put in by hand: there is none that could be had."""
-
-    async def broken(*_: object) -> None:
-        msg = "secret detail"
-        raise RuntimeError(msg)
-
+    """Desk must be able to read even our bugs. One is put in by hand, since none is known."""
     monkeypatch.setattr(Flow, "answer", broken)
     with capture_logs() as lines:
         heard = await desk.at(running.callbacks).send(BODY)
     assert (heard.status, heard.code) == (500, Code.INTERNAL)
     assert "secret" not in repr(heard.envelope)
-    assert [(line["event"], repr(line["exc_info"])) for line in lines] == [
-        ("callback.failed", "RuntimeError('secret detail')")
-    ]
+    (failed,) = lines
+    assert (failed["event"], repr(failed["exc_info"])) == ("callback.failed", "RuntimeError('secret detail')")
+    assert extract_tb(failed["exc_info"].__traceback__)[-1].name == "broken_at_once"
+    assert failed["trace_id"]
 
 
 async def test_client_that_asks_first_is_told_to_continue(running: Gateway) -> None:
@@ -293,8 +311,7 @@ async def test_admin_port_tells_live_and_ready_and_answers_json_everywhere(
 async def test_callbacks_over_tls(place: Place, desk: Desk, tmp_path: Path) -> None:
     """Desk calls HTTPS where no proxy ends it."""
     cert, key = await self_signed(tmp_path)
-    text = place.config().replace("[redis]", f'tls = {{ cert = "{cert}", key = "{key}" }}\n\n[redis]')
-    async with gateway(compile_catalog(*read(text, place.environ))) as running:
+    async with gateway(place.catalog({"gateway.tls": {"cert": str(cert), "key": str(key)}})) as running:
         context = ssl.create_default_context(cafile=str(cert))
         url = f"https://127.0.0.1:{running.callbacks[1]}/?SdkAppid={APP}"
         async with desk.http.post(url, data=BODY, ssl=context) as response:

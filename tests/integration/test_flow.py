@@ -6,10 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
-from gateway.crm.data import order
+from gateway.crm.data import customer, order
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
 from gateway.front.app import gateway
 from tests.desk import DESK_PATIENCE, Desk, Place, when
 from workers.main import workers
@@ -124,12 +122,13 @@ async def test_lookups_of_one_callback_are_awaited_together(place: Place, crm: C
     crm.put(slow("300ms"))
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         heard = await desk.at(running.callbacks).call(node="both", orderId="7")
-    seventh = order(crm.seed, "7")
+    seventh, whose = order(crm.seed, "7"), customer(crm.seed, "user517")
     assert seventh is not None
+    assert whose is not None
     assert heard.code == 0
     assert heard.variables == {
         "customer_id": "user517",
-        "customer_tier": heard.variables["customer_tier"],
+        "customer_tier": whose.tier,
         "order_id": "7",
         "order_total": str(seventh.total.amount),
     }
@@ -212,25 +211,23 @@ async def test_taken_port_is_an_error_at_start(place: Place, kind: str) -> None:
     catalog = place.catalog()
     async with gateway(catalog) as running:
         taken = running.callbacks if kind == "listen" else running.admin
-        text = place.config().replace(f'{kind} = "127.0.0.1:0"', f'{kind} = "127.0.0.1:{taken[1]}"')
-        other = Place(place.redis_url, place.prefix, place.crm_url)
+        other = place.catalog({f"gateway.{kind}": f"127.0.0.1:{taken[1]}"})
         with pytest.raises(OSError, match="in use"):
-            async with gateway(_catalog(text, other)):
+            async with gateway(other):
                 pass
-
-
-def _catalog(text: str, place: Place) -> Catalog:
-    return compile_catalog(*read(text, place.environ))
 
 
 async def test_variables_of_another_configuration_are_no_answer(place: Place, desk: Desk) -> None:
     """While a new mapping is rolled out, an old worker must not set variables that the flow does not know."""
     catalog = place.catalog()
-    renamed = place.config().replace('order_id = "id"', 'order_number = "id"').replace('["order_id"]', "[]")
-    renamed = renamed.replace('not_found = { order_id = "none" }', "").replace(
-        '{ order_id = "unknown" }', "{}"
+    old = place.catalog(
+        {
+            "lookups.order.variables": {"order_number": "id", "order_total": "total.amount"},
+            "lookups.order.required": None,
+            "lookups.order.not_found": None,
+            "lookups.order.fallback": None,
+        }
     )
-    old = _catalog(renamed, place)
     async with workers(old, old.lanes, grace=1), gateway(catalog) as running:
         for _ in ("live", "from its record"):
             heard = await desk.at(running.callbacks).call(node="order", orderId="1")

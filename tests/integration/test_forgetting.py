@@ -14,8 +14,7 @@ from redis.asyncio import Redis
 from gateway.core.errors import QueueUnavailable
 from gateway.core.records import Record, record_name, session_name
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog
 from gateway.forgetting.erase import Whom, erase
 from gateway.forgetting.forget import Forgetter
 from gateway.front.app import Gateway, gateway
@@ -36,7 +35,7 @@ OTHER_APP = 1400000002
 
 def sharing(place: Place, **knobs: str) -> Catalog:
     """Return the test configuration with a lookup of orders that the user's sessions share."""
-    return compile_catalog(*read(place.config(**knobs) + 'share = "user"\n', place.environ))
+    return place.catalog({"lookups.order.share": "user"}, **knobs)
 
 
 async def ask(desk: Desk, session: str, user: str = "user517", number: str = "1") -> Heard:
@@ -59,7 +58,7 @@ async def records(place: Place) -> list[str]:
 
 def in_memory(*running: Gateway) -> list[int]:
     """Return how many records each gateway holds."""
-    return [len(one.flow._hand_off._memory) for one in running]
+    return [len(one.memory) for one in running]
 
 
 async def test_session_is_forgotten_in_redis_and_in_every_gateway(place: Place, crm: Crm, desk: Desk) -> None:

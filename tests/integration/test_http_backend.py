@@ -101,9 +101,10 @@ async def test_a_declared_content_type_wins(declared: str) -> None:
         seen.extend(request.headers.getall("Content-Type"))
         return web.json_response({})
 
-    lookup = POST.replace("json", f'headers = {{ {declared} = "application/vnd.api+json" }}, json')
-    async with serving(handle) as url, backend(url, lookup + 'variables = { v = "v" }') as ask:
-        await ask(id="1")
+    headers = f'request.headers = {{ {declared} = "application/vnd.api+json" }}\n'
+    lookup = 'request.path = "/"\nrequest.method = "POST"\nrequest.json = {}\nvariables = { v = "v" }\n'
+    async with serving(handle) as url, backend(url, lookup + headers) as ask:
+        await ask()
     assert seen == ["application/vnd.api+json"]
 
 

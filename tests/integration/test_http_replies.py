@@ -14,8 +14,10 @@ from aiohttp import web
 
 from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, Code, TimedOut
 from gateway.crm.server import Crm
-from gateway.resilience.retry import RetryPolicy
+from gateway.resilience.policy import Call
+from gateway.resilience.stack import stack
 from tests.asking import ANY, ORDER, answering, backend, failure, only, sending, serving
+from tests.limits import limits
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599, 429])
@@ -235,7 +237,7 @@ async def test_a_backend_that_takes_too_long_is_a_timeout(kind: str, crm: Crm) -
             return await ask(id="1")
 
         with pytest.raises(TimedOut) as caught:
-            await RetryPolicy(2, 0.05).run(attempt, 60.0, lambda *_: None)
+            await stack(limits(2, 0.05))(Call(attempt, began + 60.0))
     assert caught.value.code == Code.TIMEOUT
     assert time.monotonic() - began < 10.0
     assert next(attempts) == 2

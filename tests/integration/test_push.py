@@ -17,14 +17,13 @@ from gateway.core.records import Record, record_name
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
 from gateway.queue.hand_off import Asked, HandOff
-from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted
+from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted, server_ms
 from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from tests.desk import Place
 from workers import push
-from workers.jobs import Lane
-from workers.main import workers
+from workers.main import open_lane, workers
 
 FAR = 60.0
 
@@ -274,8 +273,10 @@ async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(p
             (stale,) = await side.begin([refresh], asyncio.get_running_loop().time() + FAR)
             assert stale.state is State.REVALIDATING
             await begin(side, 3)
-        lane = Lane(catalog, "crm", side.link)
-        await asyncio.sleep(0.02)  # the dead one's deadline is 1 ms away, and told in steps of 10
+        lane = open_lane(catalog, "crm", side.link)
+        dead = server_ms(await redis.time()) + 20.0  # the deadline is 1 ms away, and told in steps of 10
+        while server_ms(await redis.time()) < dead:
+            pass
         taken = await lane.queue.sweep(slots=3, running=0)
         await lane.backend.close()
     assert [one.job_id.split(":")[1] for one in taken] == ["t3", "t2", "t1"]

@@ -9,8 +9,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog
 from gateway.front.app import gateway
 from gateway.queue.jobs import State
 from gateway.tools.processes import Valkey
@@ -26,8 +25,7 @@ HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
 
 def revalidating(place: Place) -> Catalog:
     """Return the test configuration with a lookup of orders whose records are refreshed at each use."""
-    text = place.config(fresh="0s") + 'stale_while_revalidate = "60s"\n'
-    return compile_catalog(*read(text, place.environ))
+    return place.catalog({"lookups.order.stale_while_revalidate": "60s"}, fresh="0s")
 
 
 async def ask(desk: Desk) -> Heard:
@@ -67,7 +65,7 @@ async def test_refreshed_answer_serves_the_next_callback_and_is_not_late(place: 
                 heard = []
                 for _ in range(3):
                     heard.append(await ask(desk.at(running.callbacks)))
-                    await when(lambda: not running.flow._refreshes)
+                    await when(lambda: not running.refreshes)
     assert [one.variables["order_id"] for one in heard] == ["1", "1", "2"]
     assert [told["source"] for told in outcomes(lines)] == ["live", "revalidating", "revalidating"]
     assert not [line for line in lines if line["event"] == "answer.late"]
@@ -85,7 +83,7 @@ async def test_refresh_under_way_elsewhere_is_joined(place: Place, crm: Crm, des
         crm.put('seed = 1\n[[rules]]\nlatency = { fixed = "200ms" }\nshares = { ok = 1 }\n')
         for one in (first, second):
             assert (await ask(desk.at(one.callbacks))).code == Code.OK
-        sessions = [one.flow._hand_off._memory for one in (first, second)]
+        sessions = [one.memory for one in (first, second)]
         (name,) = sessions[0]._held
         old = [one._held[name].born for one in sessions]
         await when(lambda: all(one._held[name].born > born for one, born in zip(sessions, old, strict=True)))
@@ -101,7 +99,7 @@ async def test_one_refresh_of_a_record_at_a_time(place: Place, crm: Crm, desk: D
         crm.put(HANGING)
         heard = await asyncio.gather(*(ask(here) for _ in range(20)))
         await when(lambda: crm.stats.report()["total"] == 2)
-        assert len(running.flow._refreshes) == 1
+        assert len(running.refreshes) == 1
     assert {one.code for one in heard} == {Code.OK}
     assert crm.stats.report()["total"] == 2
 
@@ -116,7 +114,7 @@ async def test_refresh_that_fails_costs_no_callback_anything(place: Place, crm: 
         with capture_logs() as lines:
             for count in (1, 2):
                 assert (await ask(here)).envelope == known.envelope
-                await when(lambda: not running.flow._refreshes)
+                await when(lambda: not running.refreshes)
                 assert [line["attempts"] for line in lines if line["event"] == "lookup.finished"] == [
                     1
                 ] * count
@@ -135,7 +133,7 @@ async def test_without_redis_the_record_is_served_and_nothing_is_refreshed(
         valkey.kill()
         with capture_logs() as lines:
             assert (await ask(here)).envelope == known.envelope
-            await when(lambda: not running.flow._refreshes)
+            await when(lambda: not running.refreshes)
     assert [told["source"] for told in outcomes(lines)] == ["revalidating"]
     assert {line["event"] for line in lines} <= {"callback.answered", "redis.lost"}
 

@@ -11,8 +11,6 @@ from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
 from gateway.front.app import gateway
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
@@ -21,8 +19,8 @@ from tests.desk import APP, Desk, Heard, Place, when
 from workers.main import workers
 
 FAILING = only("error", "status = 500")
-PREFETCH = 'prefetch = ["customer", "profile"]\n'
-FORGET = 'forget_on = ["Session.Closed"]\n'
+PREFETCH = {f"apps.{APP}.prefetch": ["customer", "profile"]}
+FORGET = {f"apps.{APP}.forget_on": ["Session.Closed"]}
 DOCUMENTED = {
     "CallbackCommand": "Desk.SessionEventNotify",
     "Event": "ChatBot.UserSendMsg",
@@ -32,12 +30,6 @@ DOCUMENTED = {
     "ChannelType": "SDK",
     "EventTime": 1731488371000,
 }
-
-
-def events(place: Place, wanted: str, **knobs: str) -> Catalog:
-    """Return the test configuration with what the app wants done on a session's events."""
-    text = place.config(**knobs).replace(f"[apps.{APP}]\n", f"[apps.{APP}]\n{wanted}")
-    return compile_catalog(*read(text, place.environ))
 
 
 async def tell(desk: Desk, request_id: str = "", **changed: object) -> Heard:
@@ -70,12 +62,12 @@ async def test_first_callback_finds_fresh_what_the_event_had_looked_up(
     place: Place, crm: Crm, desk: Desk
 ) -> None:
     """The first node of a conversation waits for nobody."""
-    catalog = events(place, PREFETCH)
+    catalog = place.catalog(PREFETCH)
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         here = desk.at(running.callbacks)
         with capture_logs() as lines:
             await tell(here)
-            await when(lambda: len(running.flow._hand_off._memory) == 2)
+            await when(lambda: len(running.memory) == 2)
             heard = await here.call("s1", node="profile")
             await tell(here, Event="ChatBot.Another")
             await when(lambda: len(said(lines, "session.notified")) == 2)
@@ -89,7 +81,7 @@ async def test_first_callback_finds_fresh_what_the_event_had_looked_up(
 
 async def test_what_is_looked_up_ahead_waits_behind_everything(place: Place, desk: Desk) -> None:
     """It is begun as a refresh, and becomes urgent when somebody waits for it."""
-    catalog = events(place, PREFETCH, budget="60s")
+    catalog = place.catalog(PREFETCH, budget="60s")
     keys = Keys(place.prefix)
     async with gateway(catalog) as running, Redis.from_url(place.redis_url) as redis:
         here = desk.at(running.callbacks)
@@ -107,7 +99,7 @@ async def test_what_is_looked_up_ahead_waits_behind_everything(place: Place, des
 
 async def test_event_without_a_user_prefetches_only_what_needs_none(place: Place, desk: Desk) -> None:
     """The record of a nameless user would be everybody's."""
-    catalog = events(place, PREFETCH)
+    catalog = place.catalog(PREFETCH)
     async with gateway(catalog) as running:
         with capture_logs() as lines:
             for number, nobody in enumerate(("", None)):
@@ -137,7 +129,7 @@ async def test_retry_does_nothing_twice(
     desk: Desk,
 ) -> None:
     """Desk sends an event again when its answer got lost: the same RequestID, or the same event and time."""
-    async with gateway(events(place, FORGET)) as running:
+    async with gateway(place.catalog(FORGET)) as running:
         with capture_logs() as lines:
             for fields in (first, second):
                 assert (await tell(desk.at(running.callbacks), **fields)).code == Code.OK
@@ -147,7 +139,7 @@ async def test_retry_does_nothing_twice(
 
 async def test_event_erases_its_session_everywhere(place: Place, crm: Crm, desk: Desk) -> None:
     """A closed session is forgotten in Redis and in both gateways; others are not."""
-    catalog = events(place, FORGET)
+    catalog = place.catalog(FORGET)
     keys = Keys(place.prefix)
     async with (
         workers(catalog, catalog.lanes, grace=1),
@@ -161,7 +153,7 @@ async def test_event_erases_its_session_everywhere(place: Place, crm: Crm, desk:
                 assert (await here.call(session, node="both", orderId="1")).code == Code.OK
         with capture_logs() as lines:
             await tell(desks[0], Event="Session.Closed")
-            await when(lambda: [len(one.flow._hand_off._memory) for one in (first, second)] == [2, 2])
+            await when(lambda: [len(one.memory) for one in (first, second)] == [2, 2])
             await when(lambda: said(lines, "session.notified"))
         assert [line["forgotten"] for line in said(lines, "session.notified")] == [2]
         left = [key.decode() async for key in redis.scan_iter(f"{keys.record('')}*")]
@@ -215,7 +207,7 @@ async def test_event_has_to_be_signed_and_of_a_known_app(place: Place, desk: Des
 async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place: Place, desk: Desk) -> None:
     """The event is answered at once; Redis is told when it is back."""
     own = Place(valkey.url, place.prefix, place.crm_url)
-    catalog = events(own, FORGET)
+    catalog = own.catalog(FORGET)
     async with gateway(catalog) as running:
         here = desk.at(running.callbacks)
         with capture_logs() as lines:
@@ -223,7 +215,7 @@ async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place:
                 await here.call("s1", node="order", orderId="1")
             valkey.kill()
             assert (await tell(here, Event="Session.Closed")).code == Code.OK
-            await when(lambda: len(running.flow._hand_off._memory) == 0)
+            await when(lambda: len(running.memory) == 0)
             assert not said(lines, "session.notified")
             await asyncio.to_thread(valkey.start)
             await when(lambda: said(lines, "session.notified"))
@@ -232,7 +224,7 @@ async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place:
 
 async def test_gateway_stops_with_events_in_hand(valkey: Valkey, place: Place, desk: Desk) -> None:
     """What cannot be done any more is let go."""
-    catalog = events(Place(valkey.url, place.prefix, place.crm_url), FORGET, budget="100ms")
+    catalog = Place(valkey.url, place.prefix, place.crm_url).catalog(FORGET, budget="100ms")
     async with gateway(catalog) as running:
         valkey.kill()
         for number in range(50):

@@ -7,8 +7,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog
 from gateway.front.app import gateway
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
@@ -23,7 +22,7 @@ UNKNOWN = {"order_id": "unknown"}
 
 def sharing(place: Place, **knobs: str) -> Catalog:
     """Return the test configuration with a lookup of orders that the user's sessions share."""
-    return compile_catalog(*read(place.config(**knobs) + 'share = "user"\n', place.environ))
+    return place.catalog({"lookups.order.share": "user"}, **knobs)
 
 
 async def ask(desk: Desk, session: str, user: str = "user517", number: str = "1") -> Heard:
@@ -120,7 +119,7 @@ async def test_lookup_that_does_not_share_keeps_nothing_for_the_user(
         assert (await ask(here, "s1")).code == Code.OK
         crm.put(FAILING)
         assert (await ask(here, "s2")).variables == UNKNOWN
-        assert len(running.flow._hand_off._memory) == 1
+        assert len(running.memory) == 1
 
 
 async def test_users_record_lapses_with_the_sessions(place: Place, desk: Desk) -> None:
@@ -154,8 +153,7 @@ async def test_users_last_answer_is_there_without_redis(
 
 async def test_users_last_answer_is_there_when_a_callback_is_shed(place: Place, crm: Crm, desk: Desk) -> None:
     """With too many callbacks in hand nobody is asked, and memory is all there is."""
-    text = place.config().replace("[gateway]\n", "[gateway]\nmax_inflight = 1\n") + 'share = "user"\n'
-    catalog = compile_catalog(*read(text, place.environ))
+    catalog = place.catalog({"gateway.max_inflight": 1, "lookups.order.share": "user"})
     async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
         here = desk.at(running.callbacks)
         known = await ask(here, "s1")

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from gateway.core.errors import Refusal
 from gateway.core.messages import Callback, SessionEvent
 from gateway.core.variables import as_text
-from gateway.declared.catalog import App
-from gateway.declared.config import Markers
-from gateway.front.dialects.desk import INTERFACE_INVOCATION, SESSION_EVENT, Verified, decode
+from gateway.declared.app import App, Markers
+from gateway.front.dialects.desk import INTERFACE_INVOCATION, SESSION_EVENT, Verified
 
 OPEN = App(1, (), "off", "error", Markers())
 
@@ -42,7 +41,7 @@ def sound(callback: Callback | SessionEvent) -> Callback | SessionEvent:
 def decoded(body: bytes, command: str | None = None) -> Callback | SessionEvent | Refusal:
     """Return what a body comes to; any other exception is the test's failure."""
     try:
-        callback = decode(body, Verified(OPEN, command), "/")
+        callback = Verified(OPEN, command).decode(body, "/")
     except Refusal as raised:
         refusal = raised
     else:

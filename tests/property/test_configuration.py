@@ -6,8 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.reading import ConfigFaults
 
 NAMES = """

@@ -7,8 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from gateway.declared import config
-from gateway.declared.request import FilledRequest, compile_request
+from gateway.declared.request import FilledRequest, RequestTable, compile_request
 from gateway.declared.template import Template, encode_header, fill_path, parse_template
 
 BASE = "http://crm.example:8080/api"
@@ -86,7 +85,7 @@ def test_no_segment_is_one_or_two_dots(literal: str, one: str, other: str) -> No
 def request(query: dict[str, str], headers: dict[str, str], filled: dict[str, str]) -> FilledRequest:
     """Return a filled request whose declaration has no fault."""
     faults: list[str] = []
-    declared = config.Request(path="/x", query=query, headers=headers)
+    declared = RequestTable(path="/x", query=query, headers=headers)
     template = compile_request(declared, lambda place, message: faults.append(place + message))
     assert faults == []
     return template.fill(filled)

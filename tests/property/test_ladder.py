@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import Code
 from gateway.core.records import Known
-from gateway.declared.catalog import App, Lookup
-from gateway.declared.config import Markers
-from gateway.front.dialects.desk import encode
-from gateway.front.ladder import Outcome, Source, degraded, live, merge, served
+from gateway.declared.app import App, Markers
+from gateway.declared.lookup import Lookup
+from gateway.front.dialects.desk import DESK
+from gateway.front.ladder import Outcome, Source, descend, live, merge, served
 
 NOW = 1e6
 FAILURES = [code for code in Code if Code.OK < code < Code.BAD_REQUEST]
@@ -69,7 +69,7 @@ class Case(NamedTuple):
             return found
         if self.asked == Code.OK:
             return live(self.lookup, dict.fromkeys(self.lookup.variables, TOLD), 0.1)
-        return degraded(self.lookup, self.asked, known, NOW, of_user=of_user)
+        return descend(self.lookup, self.asked, known, NOW, of_user=of_user)
 
     def rungs(self) -> list[tuple[Source, Mapping[str, str], float | None]]:
         """Return what could be served, best first: a plain list of the ladder's rungs."""
@@ -209,7 +209,7 @@ def test_error_info_is_one_line_without_any_variables_value(app: App, route: tup
 def test_every_reply_is_the_documented_envelope(app: App, route: tuple[Outcome, ...]) -> None:
     """Three required fields, and a Body of strings alone."""
     reply = merge(app, route)
-    envelope = json.loads(encode(reply))
+    envelope = json.loads(DESK.encode(reply))
     assert list(envelope) == ["ActionStatus", "ErrorInfo", "ErrorCode", "Body"]
     assert envelope["ActionStatus"] == ("OK" if envelope["ErrorCode"] == 0 else "FAIL")
     assert (envelope["ErrorInfo"], envelope["ErrorCode"]) == (reply.info, reply.code)

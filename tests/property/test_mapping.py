@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import BadBackendReply
 from gateway.core.variables import as_text
-from gateway.declared.catalog import Lookup
+from gateway.declared.lookup import Lookup
 from gateway.lookups.reply import map_reply
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -10,7 +10,7 @@ from gateway.core.records import session_name, user_name
 from gateway.records.memory import RecordMemory, _size
 
 SESSIONS = {"a": "u", "b": "u", "c": "v", "d": ""}
-"""Sessions, each with its user."""
+"""RecordMemory, each with its user."""
 
 KEYS = [f"{session_name(1, session)}:{lookup}:x" for session in SESSIONS for lookup in ("order", "customer")]
 KEYS += [f"{user_name(1, user)}:order:x" for user in "uv"]

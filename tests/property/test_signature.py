@@ -8,10 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadRequest, Refusal, Unauthenticated
-from gateway.declared.catalog import App
-from gateway.declared.config import Markers
+from gateway.declared.app import App, Markers
 from gateway.front.dialects import desk
-from gateway.front.dialects.desk import SIGNATURE_WINDOW, sign, verify
+from gateway.front.dialects.desk import DESK, SIGNATURE_WINDOW, sign
 
 APP = 1400000001
 
@@ -48,11 +47,11 @@ def test_the_right_signature_opens_within_the_window_alone(
     text, now = query(Sign=sign(token, str(time)), RequestTime=time), time + off
     for signature in ("required", "optional"):
         if abs(now - time) <= SIGNATURE_WINDOW:
-            assert verify(text, apps(signature, *held), now).app.tokens == tuple(held)
+            assert DESK.verify(text, apps(signature, *held), now).app.tokens == tuple(held)
         else:
             with pytest.raises(Unauthenticated):
-                verify(text, apps(signature, *held), now)
-    verify(text, apps("off", *held), now)
+                DESK.verify(text, apps(signature, *held), now)
+    DESK.verify(text, apps("off", *held), now)
 
 
 @settings(deadline=None)
@@ -65,7 +64,7 @@ def test_any_other_signature_is_unauthenticated(held: list[str], given: str, tim
     if given in {sign(token, time) for token in held}:
         return
     with pytest.raises(Unauthenticated):
-        verify(query(Sign=given, RequestTime=time), apps("required", *held), now)
+        DESK.verify(query(Sign=given, RequestTime=time), apps("required", *held), now)
 
 
 names = st.sampled_from(
@@ -87,7 +86,7 @@ def test_any_query_is_verified_or_refused(pairs: list[tuple[str, str, str]], sig
     """The query is the first thing that a stranger can choose."""
     text = "&".join(map("".join, pairs))
     try:
-        verified = verify(text, apps(signature, "token"), 1.0)
+        verified = DESK.verify(text, apps(signature, "token"), 1.0)
     except Refusal as raised:
         refusal = raised
     else:
@@ -126,7 +125,7 @@ def test_a_name_given_twice_is_refused_in_whatever_case(name: str, capitals: int
     other = "".join(a.upper() if capitals >> n & 1 else a.lower() for n, a in enumerate(name))
     text = urlencode([("SdkAppid", APP), (name, value), (other, value)])
     with pytest.raises(BadRequest):
-        verify(text, apps("off"), 1.0)
+        DESK.verify(text, apps("off"), 1.0)
 
 
 @settings(deadline=None)
@@ -135,4 +134,4 @@ def test_a_name_given_twice_is_refused_in_whatever_case(name: str, capitals: int
 def test_raw_bytes_in_the_query_are_a_refusal(raw: str) -> None:
     """The parser of aiohttp that is written in Python hands bytes on as lone surrogates."""
     with pytest.raises(Refusal):
-        verify(f"SdkAppid={APP}&RequestTime=1&Sign={raw}", apps("required", "token"), 1.0)
+        DESK.verify(f"SdkAppid={APP}&RequestTime=1&Sign={raw}", apps("required", "token"), 1.0)

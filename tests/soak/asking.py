@@ -98,7 +98,7 @@ def _wanted(side: HandOff, catalog: Catalog, number: int, fresh: float) -> Wante
     lookup, inputs, session = catalog.lookups["echo"], {"number": str(number)}, f"s{number}"
     record = record_name(APP, session, lookup.name, lookup.version, inputs)
     trace = f"{side.replies.channel.rpartition(':')[2]}-{next(_traces)}"
-    return Wanted(Job(lookup.name, inputs, APP, session, record, trace), lookup.lane, fresh, lookup.late)
+    return Wanted(Job(lookup.name, inputs, APP, session, record, trace), lookup.lane, fresh, lookup.overrun)
 
 
 def _code(asked: Asked, expected: str) -> str:

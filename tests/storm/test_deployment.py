@@ -5,9 +5,8 @@ import pytest
 from gateway.core.messages import Callback
 from gateway.crm.reading import read_script
 from gateway.crm.script import decide
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
-from gateway.front.dialects import desk
+from gateway.declared.catalog import Catalog, compile_catalog, read
+from gateway.front.dialects.desk import DESK
 from tests.storm.contestants import CONFIG
 from tests.storm.generator import APP, TOKEN, request, warm_up
 from tests.storm.judging import PATIENCE, STALE_IF_ERROR, expected
@@ -55,8 +54,8 @@ def test_generator_speaks_as_desk_does(catalog: Catalog) -> None:
     callback = warm_up()[0]
     head, _, body = request(callback).partition(b"\r\n\r\n")
     target = head.split(b" ")[1].decode()
-    verified = desk.verify(target.partition("?")[2], catalog.apps, now_of(target))
-    found = desk.decode(body, verified, "/desk")
+    verified = DESK.verify(target.partition("?")[2], catalog.apps, now_of(target))
+    found = verified.decode(body, "/desk")
     assert isinstance(found, Callback)
     assert (found.app, found.user) == (APP, callback.user)
     assert [lookup.name for lookup in catalog.route(found).lookups] == list(LOOKUPS)

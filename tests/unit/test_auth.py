@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from gateway.declared.config import Auth, BasicAuth, BearerAuth, HeaderAuth, NoAuth
+from gateway.declared.credentials import Auth, BasicAuth, BearerAuth, HeaderAuth, NoAuth
 from gateway.declared.reading import Secret
 from gateway.lookups.credentials import auth_headers
 

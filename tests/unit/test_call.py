@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Code
-from gateway.declared.catalog import App
-from gateway.declared.config import Markers
-from gateway.front.dialects import desk
+from gateway.declared.app import App, Markers
+from gateway.front.dialects.desk import DESK
 from gateway.tools.call import Call, CallFailed, Envelope, Heard, print_reply
 from gateway.tools.presentation import MEANINGS, meaning
 
@@ -85,8 +84,8 @@ def test_gateway_reads_what_call_sends(
     """Any session, variables and token arrive whole, and the signature holds."""
     call = Call("http://127.0.0.1/x", 7, token, session, user, {**variables, "last": "1"})
     app = App(7, (token,), "required", "error", Markers())
-    verified = desk.verify(call.address(NOW).raw_query_string, {7: app}, NOW)
-    callback = desk.decode(call.body(NOW), verified, "/x")
+    verified = DESK.verify(call.address(NOW).raw_query_string, {7: app}, NOW)
+    callback = verified.decode(call.body(NOW), "/x")
     sent = {"SystemSessionID": session, "SystemClientUserID": user, **variables, "last": "1"}
     assert callback.variables == sent
     assert (callback.session, callback.user) == (sent["SystemSessionID"], sent["SystemClientUserID"])

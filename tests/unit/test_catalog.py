@@ -1,5 +1,6 @@
 """Which lookups a callback makes, and what makes one answer an answer to another callback's question."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -7,12 +8,13 @@ import pytest
 
 from gateway.core.errors import Code, NoRoute
 from gateway.core.messages import Callback
-from gateway.declared.catalog import PYTHON_LANE, PYTHON_LATE, Catalog, compile_catalog, load
-from gateway.declared.config import read
+from gateway.declared.backend import PYTHON_LANE, PYTHON_TIMEOUT
+from gateway.declared.catalog import Catalog, compile_catalog, load, read
 from gateway.declared.reading import ConfigFaults
-from gateway.front.dialects.desk import encode
-from gateway.front.ladder import degraded, merge
+from gateway.front.dialects.desk import DESK
+from gateway.front.ladder import descend, merge
 from gateway.lookups.reply import map_not_found
+from tests.variants import varied
 
 LOOKUPS = """
 [apps.1]
@@ -51,13 +53,9 @@ variables = { risk = "risk" }
 """
 
 
-def catalog(routes: str = "", **replaced: str) -> Catalog:
-    """Return the catalog of the lookups above with these routes, the ``old`` text replaced by ``new``."""
-    text = LOOKUPS + routes
-    if replaced:
-        assert replaced["old"] in text
-        text = text.replace(replaced["old"], replaced["new"])
-    return compile_catalog(*read(text, {}))
+def catalog(more: str = "", changes: Mapping[str, object] | None = None) -> Catalog:
+    """Return the catalog of the lookups above with more tables, and with settings changed by their places."""
+    return compile_catalog(*read(varied(LOOKUPS + more, changes or {}), {}))
 
 
 def callback(app: int = 1, path: str = "/", **variables: str) -> Callback:
@@ -147,14 +145,14 @@ def test_lanes_are_the_backends_that_lookups_use() -> None:
 def test_a_running_attempt_may_end_one_attempt_timeout_after_the_deadline() -> None:
     """Its answer is late, and still worth keeping."""
     lookups = catalog().lookups
-    assert (lookups["order"].late, lookups["stock"].late, lookups["churn"].late) == (0.3, 0.8, PYTHON_LATE)
+    assert [lookups[name].overrun for name in ("order", "stock", "churn")] == [0.3, 0.8, PYTHON_TIMEOUT]
 
 
 def test_a_record_is_kept_while_it_is_served_and_refreshed_behind() -> None:
     """``stale_if_error = "0s"`` forbids last known answers, not those that are served with code 0."""
-    durations = "fresh = '1h'\nstale_while_revalidate = '2h'\nstale_if_error = '0s'\nshare = 'session'"
-    stock = "variables = { stock = 'stock' }\n"
-    changed = catalog(old='variables = { stock = "stock" }', new=stock + durations).lookups["stock"]
+    settings = {"fresh": "1h", "stale_while_revalidate": "2h", "stale_if_error": "0s", "share": "session"}
+    changes = {f"lookups.stock.{name}": value for name, value in settings.items()}
+    changed = catalog(changes=changes).lookups["stock"]
     assert (changed.kept, changed.stale_while_revalidate, changed.share) == (10800.0, 7200.0, "session")
 
 
@@ -163,46 +161,48 @@ def test_a_record_is_kept_while_it_is_served_and_refreshed_behind() -> None:
 )
 def test_a_record_is_kept_as_long_as_it_can_serve(fresh: str, stale: str, kept: float) -> None:
     """Longer is a user's data without a purpose, shorter a last known answer lost."""
-    durations = f"variables = {{ stock = 'stock' }}\nfresh = '{fresh}'\nstale_if_error = '{stale}'"
-    changed = catalog(old='variables = { stock = "stock" }', new=durations)
+    changed = catalog(changes={"lookups.stock.fresh": fresh, "lookups.stock.stale_if_error": stale})
     assert changed.lookups["stock"].kept == kept
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    "changes",
     [
-        ("/orders/{orderId}", "/v2/orders/{orderId}"),
-        ('by = "{user}"', 'by = "{language}"'),
-        ('status = "status"', 'status = "state"'),
-        ('status = "status"', 'state = "status"'),
-        ('status = "status" }', 'status = "status" }\nnot_found = { status = "none" }'),
-        ('backend = "crm"\nrequest = { path = "/orders', 'backend = "erp"\nrequest = { path = "/orders'),
-        ('request = { path = "/orders', 'request = { method = "POST", json = [1], path = "/orders'),
+        {"request.path": "/v2/orders/{orderId}"},
+        {"request.query": {"by": "{language}"}},
+        {"variables": {"status": "state"}},
+        {"variables": {"state": "status"}},
+        {"not_found": {"status": "none"}},
+        {"backend": "erp"},
+        {"request.method": "POST", "request.json": [1]},
     ],
+    ids=str,
 )
-def test_another_question_or_another_meaning_is_another_version(old: str, new: str) -> None:
+def test_another_question_or_another_meaning_is_another_version(changes: dict[str, object]) -> None:
     """An answer that was kept under the old configuration does not answer the new one's question."""
-    before, after = catalog(), catalog(old=old, new=new)
+    changed = {f"lookups.order.{place}": value for place, value in changes.items()}
+    before, after = catalog(), catalog(changes=changed)
     assert before.lookups["order"].version != after.lookups["order"].version
     assert before.lookups["stock"].version == after.lookups["stock"].version
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    "changes",
     [
-        ('status = "status" }', 'status = "status" }\nfresh = "1s"\nstale_if_error = "1h"'),
-        ('status = "status" }', 'status = "status" }\nfallback = { status = "x" }'),
-        ('attempt_timeout = "300ms"', 'attempt_timeout = "1s"\nattempts = 1\nconcurrency = 1'),
+        {"lookups.order.fresh": "1s", "lookups.order.stale_if_error": "1h"},
+        {"lookups.order.fallback": {"status": "x"}},
+        {"backends.crm.attempt_timeout": "1s", "backends.crm.attempts": 1, "backends.crm.concurrency": 1},
     ],
+    ids=str,
 )
-def test_how_long_and_how_gently_is_no_other_version(old: str, new: str) -> None:
+def test_how_long_and_how_gently_is_no_other_version(changes: dict[str, object]) -> None:
     """Turning a knob in an outage must not throw away the last known answers."""
-    assert catalog().lookups["order"].version == catalog(old=old, new=new).lookups["order"].version
+    assert catalog().lookups["order"].version == catalog(changes=changes).lookups["order"].version
 
 
 def test_what_the_environment_gives_is_a_part_of_the_question() -> None:
     """Another path, tenant or language asks something else, wherever the text of it stands."""
-    text = LOOKUPS.replace("/stock", "${STOCK_PATH}")
+    text = varied(LOOKUPS, {"lookups.stock.request.path": "${STOCK_PATH}"})
     versions = {
         compile_catalog(*read(text, {"STOCK_PATH": path})).lookups["stock"].version for path in ("/a", "/b")
     }
@@ -215,6 +215,7 @@ def test_what_the_environment_gives_can_be_sent() -> None:
 [apps.1]
 signature = "off"
 markers = { status = "${X}" }
+forget_on = ["${X}"]
 [backends.crm]
 url = "http://crm"
 [lookups.order]
@@ -223,19 +224,21 @@ request.path = "/${X}"
 request.method = "POST"
 request.query = { q = "${X}" }
 request.headers = { H = "${X}" }
-request.json = ["${X}"]
+request.json = { a = ["${X}"] }
+inputs = ["${X}"]
 variables = { status = "${X}" }
 not_found = { status = "${X}" }
 fallback = { status = "${X}" }
 """
     given = compile_catalog(*read(text, {"X": "x"}))
     lookup = given.lookups["order"]
-    reply = merge(given.apps[1], [degraded(lookup, Code.TIMEOUT, None, 0.0)])
-    assert b'"Body":{"status":"x","x":"fallback"}' in encode(reply)
+    reply = merge(given.apps[1], [descend(lookup, Code.TIMEOUT, None, 0.0)])
+    assert b'"Body":{"status":"x","x":"fallback"}' in DESK.encode(reply)
     assert msgspec.msgpack.encode(map_not_found(lookup)) == msgspec.msgpack.encode({"status": "x"})
+    assert [type(name) for name in (*lookup.inputs, *given.apps[1].forget_on)] == [str, str]
     assert lookup.request is not None
     filled = lookup.request.fill({})
-    assert (filled.target, filled.headers, filled.body) == ("/x?q=x", {"H": "x"}, b'["x"]')
+    assert (filled.target, filled.headers, filled.body) == ("/x?q=x", {"H": "x"}, b'{"a":["x"]}')
 
 
 def test_apps_have_their_tokens_and_markers() -> None:
@@ -249,6 +252,17 @@ def test_apps_have_their_tokens_and_markers() -> None:
         "ok",
     )
     assert (app.markers.status, app.markers.age, app.markers.reason) == (None, "Age", None)
+
+
+def test_a_catalogs_parts_show_their_names_alone() -> None:
+    """They stand in tracebacks, and a token, a path or a condition may come from the environment."""
+    secret = "token = '${X}'\nsignature = 'required'"
+    text = LOOKUPS.replace('signature = "off"', secret, 1).replace("/stock", "/${X}")
+    given = compile_catalog(*read(text + "[[routes]]\nwhen = { a = '${X}' }\nlookups = []", {"X": "s3cret"}))
+    assert repr([given.apps[1], given.routes[0], given.lookups["stock"]]) == (
+        "[App(1), Route(routes[0]), Lookup(stock)]"
+    )
+    assert "s3cret" not in repr(given)
 
 
 def test_load_reads_a_file(tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 import pytest
 
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.reading import ConfigFaults, Fault
-from gateway.front.dialects.desk import EVENT_VARIABLES
+from gateway.front.dialects.desk import DESK
+from tests.variants import varied
 
 BACKEND = '[backends.crm]\nurl = "http://crm"\n'
 LOOKUP = '[lookups.order]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "status" }\n'
-OTHER = '[lookups.other]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "s" }\n'
 PYTHON = '[lookups.churn]\npython = "mycrm.lookups:churn"\nvariables = { risk = "risk" }\n'
 WHOLE = BACKEND + LOOKUP
 APP = "[apps.1]\ntoken = 't'\n"
@@ -18,10 +17,20 @@ APP = "[apps.1]\ntoken = 't'\n"
 def found(text: str) -> list[Fault]:
     """Return the faults of a configuration."""
     try:
-        compile_catalog(*read(text, {}), event_variables=EVENT_VARIABLES)
+        compile_catalog(*read(text, {}), event_variables=DESK.event_variables)
     except ConfigFaults as error:
         return error.faults
     return []
+
+
+def changed(place: str, value: object) -> str:
+    """Return the whole configuration with one setting changed."""
+    return varied(WHOLE, {place: value})
+
+
+def other(name: str) -> str:
+    """Return another lookup, which sets the variable that the first one sets."""
+    return f'[lookups.{name}]\nbackend = "crm"\nrequest = {{ path = "/o" }}\nvariables = {{ status = "s" }}\n'
 
 
 def route(names: str, more: str = "") -> str:
@@ -41,10 +50,14 @@ CONTRADICTIONS = [
     ("[apps.desk]\ntoken = 't'", "apps.desk", "a SdkAppid is a number"),
     ("[apps.0]\ntoken = 't'", "apps.0", "a SdkAppid is a number"),
     ("[apps.014]\ntoken = 't'", "apps.014", "a SdkAppid is a number"),
-    ("[apps.'1\n']\ntoken = 't'".replace("'1\n'", '"1\\n"'), "apps.1\n", "a SdkAppid is a number"),
+    ('[apps."1\\n"]\ntoken = "t"', "apps.1\n", "a SdkAppid is a number"),
     ("[apps.1]", "apps.1.token", "missing; without a token set signature = 'off'"),
     (APP + "prefetch = ['ordr']\n" + WHOLE, "apps.1.prefetch[0]", "did you mean 'order'?"),
-    (APP + "prefetch = ['order']\n" + WHOLE.replace("/o", "/{id}"), "apps.1.prefetch[0]", "reads 'id'"),
+    (
+        APP + "prefetch = ['order']\n" + changed("lookups.order.request.path", "/{id}"),
+        "apps.1.prefetch[0]",
+        "reads 'id'",
+    ),
     (APP + "forget_on = ['']", "apps.1.forget_on[0]", "must not be empty"),
     ("[gateway]\nlocal_bytes = '0B'", "gateway.local_bytes", "more than zero"),
     (APP + "redis_lost = 'never'", "apps.1.redis_lost", "never"),
@@ -59,30 +72,46 @@ CONTRADICTIONS = [
     ("[backends.crm]\nurl = 'http://crm#a'", "backends.crm.url", "no query"),
     ("[backends.python]\nurl = 'http://crm'", "backends.python", "taken"),
     (LOOKUP, "lookups.order.backend", "'crm' is not a backend"),
-    (WHOLE.replace("crm]", "crn]"), "lookups.order.backend", "did you mean 'crn'?"),
-    (WHOLE.replace('backend = "crm"\n', ""), "lookups.order.backend", "missing; known: crm"),
-    (WHOLE.replace('request = { path = "/o" }\n', ""), "lookups.order", "`request`"),
+    (changed("backends", {"crn": {"url": "http://crm"}}), "lookups.order.backend", "did you mean 'crn'?"),
+    (changed("lookups.order.backend", None), "lookups.order.backend", "missing; known: crm"),
+    (changed("lookups.order.request", None), "lookups.order", "`request`"),
     (PYTHON + "backend = 'crm'\n" + BACKEND, "lookups.churn.backend", "has no backend"),
-    (PYTHON.replace(":churn", ".churn"), "lookups.churn.python", "mycrm.lookups:churn"),
-    (PYTHON.replace("mycrm.lookups:churn", "os:system; x"), "lookups.churn.python", "must name a function"),
+    (
+        varied(PYTHON, {"lookups.churn.python": "mycrm.lookups.churn"}),
+        "lookups.churn.python",
+        "mycrm.lookups:churn",
+    ),
+    (
+        varied(PYTHON, {"lookups.churn.python": "os:system; x"}),
+        "lookups.churn.python",
+        "must name a function",
+    ),
     (WHOLE + "required = ['statsu']", "lookups.order.required", "did you mean 'status'?"),
     (WHOLE + "not_found = { gone = 'x' }", "lookups.order.not_found.gone", "'gone' is not in `variables`"),
     (WHOLE + "fallback = { gone = 'x' }", "lookups.order.fallback.gone", "'gone' is not in `variables`"),
     (WHOLE + "inputs = ['']", "lookups.order.inputs", "must not be empty"),
-    (WHOLE.replace('{ status = "status" }', "{}"), "lookups.order.variables", "at least one"),
+    (changed("lookups.order.variables", {}), "lookups.order.variables", "at least one"),
     (WHOLE + "fresh = '2h'\nstale_if_error = '1h'", "lookups.order.stale_if_error", "shorter than fresh"),
     (WHOLE + "stale_while_revalidate = '25h'", "lookups.order.stale_if_error", "shorter than fresh"),
     (WHOLE + "share = 'user'\nstale_if_error = '0s'", "lookups.order.share", "there are none"),
     (
-        WHOLE.replace('"status" }', '"status[" }'),
+        changed("lookups.order.variables.status", "status["),
         "lookups.order.variables.status",
         "is not a JMESPath expression",
     ),
-    (WHOLE.replace('"status" }', '"" }'), "lookups.order.variables.status", "is not a JMESPath expression"),
-    (WHOLE.replace("/o", "/{"), "lookups.order.request.path", "is not a template"),
+    (
+        changed("lookups.order.variables.status", ""),
+        "lookups.order.variables.status",
+        "is not a JMESPath expression",
+    ),
+    (changed("lookups.order.request.path", "/{"), "lookups.order.request.path", "is not a template"),
     (WHOLE + route("['oder']"), "routes[0].lookups[0]", "did you mean 'order'?"),
     (WHOLE + route("['order', 'order']"), "routes[0].lookups[1]", "stands here twice"),
-    (WHOLE + OTHER + route("['order', 'other']"), "routes[0].lookups[1]", "both set the variable 'status'"),
+    (
+        WHOLE + other("other") + route("['order', 'other']"),
+        "routes[0].lookups[1]",
+        "both set the variable 'status'",
+    ),
     (WHOLE + route("[]") + route("['x']"), "routes[1].lookups[0]", "'x' is not a lookup"),
     (WHOLE + route("[]", "path = 'order'"), "routes[0].path", "must begin with '/'"),
     (WHOLE + route("[]", "app = 7"), "routes[0].app", "7 is not an app"),
@@ -107,10 +136,13 @@ def test_a_contradiction_is_a_fault_with_its_place(text: str, place: str, messag
     [
         "",
         WHOLE + PYTHON + route("['order', 'churn']", "path = '/'"),
-        WHOLE + OTHER + route("['order']") + route("['other']"),
+        WHOLE + other("other") + route("['order']") + route("['other']"),
         "[gateway]\nlisten = '127.0.0.1:0'\nadmin = '127.0.0.1:0'",
         "[apps.1]\nsignature = 'off'",
+        WHOLE + route("['order']") + APP + "markers = { status = 'from', age = 'age' }",
         "[redis]\nurl = 'embedded'",
+        APP + "prefetch = ['order']\n" + WHOLE.replace("/o", f"/{{{DESK.event_variables[1]}}}"),
+        WHOLE.replace('"status" }', '"length(parcels[0:2])" }'),
         "[redis]\nurl = 'unix:///run/valkey.sock'",
         "[redis]\nurl = 'redis+sentinel://a:1,b:2/service/0'",
         WHOLE + "fresh = '0s'\nstale_if_error = '0s'",
@@ -128,14 +160,27 @@ def test_what_does_not_contradict_itself_is_ok(text: str) -> None:
 
 def test_two_lookups_that_set_one_variable_may_serve_different_routes() -> None:
     """Only one of them answers any one callback; within a route every clash is named."""
-    text = WHOLE + OTHER + OTHER.replace("other", "third") + route("['order', 'other', 'third']")
+    text = WHOLE + other("other") + other("third") + route("['order', 'other', 'third']")
     assert [fault.path for fault in found(text)] == ["routes[0].lookups[1]", "routes[0].lookups[2]"]
 
 
-def test_an_expression_with_an_unknown_function_is_a_fault() -> None:
+@pytest.mark.parametrize(
+    "expression", ["lenght(@)", "items[0].lenght(@)", "to_string(lenght(@))", "max_by(@, &lenght(@))"]
+)
+def test_an_expression_with_an_unknown_function_is_a_fault(expression: str) -> None:
     """It compiles, and then every reply of the backend counts as bad."""
-    assert [fault.path for fault in found(WHOLE.replace('"status" }', '"lenght(@)" }'))] == [
-        "lookups.order.variables.status"
+    (only,) = found(changed("lookups.order.variables.status", expression))
+    assert only.path == "lookups.order.variables.status"
+    assert "did you mean 'length'?" in only.message
+
+
+def test_every_unknown_function_of_an_expression_is_named() -> None:
+    """Whoever mends the first one must not find the second one a run later."""
+    faults = found(changed("lookups.order.variables.status", "lenght(frist(@))"))
+    assert {fault.path for fault in faults} == {"lookups.order.variables.status"}
+    assert [fault.message for fault in faults] == [
+        "lenght() is not a function of JMESPath; did you mean 'length'?",
+        "frist() is not a function of JMESPath",
     ]
 
 
@@ -144,7 +189,9 @@ SPURIOUS = {
     "a token of another type": "[apps.1]\ntoken = 3",
     "a request without a path": BACKEND
     + '[lookups.o]\nbackend = "crm"\nrequest = {}\nvariables = { s = "s" }',
-    "an expression that is no text": WHOLE.replace('"status" }', "3 }") + "required = ['status']",
+    "an expression that is no text": varied(
+        WHOLE, {"lookups.order.variables.status": 3, "lookups.order.required": ["status"]}
+    ),
     "an admin address that is none": "[gateway]\nlisten = '127.0.0.1:8081'\nadmin = 'x'",
     "a duration that is none": WHOLE + "fresh = '48h'\nstale_if_error = 'x'",
     "both of two ways to ask": PYTHON + 'request = { path = "/o" }',
@@ -154,7 +201,7 @@ SPURIOUS = {
     "a freshness that is none": WHOLE + "fresh = 'x'\nstale_if_error = '30s'",
     "a request that is no table": BACKEND
     + '[lookups.o]\nbackend = "crm"\nrequest = 3\nvariables = { s = "s" }',
-    "a function that is no text": PYTHON.replace('"mycrm.lookups:churn"', "3"),
+    "a function that is no text": varied(PYTHON, {"lookups.churn.python": 3}),
 }
 
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.declared.catalog import Catalog, compile_catalog, load
-from gateway.declared.config import Address, Tokens, environment, read, read_file
+from gateway.declared.catalog import Catalog, compile_catalog, load, read, read_file
+from gateway.declared.environment import child_environment, environment
 from gateway.declared.reading import ConfigFaults, Secret
+from gateway.declared.redis_server import REDIS_URL_VARIABLE
+from gateway.declared.values import Address, Tokens
+from tests.variants import varied
 
 SAMPLE = Path(__file__).parents[2] / "ops" / "deskgate.toml"
 SAMPLE_ENVIRON = {
@@ -176,7 +179,7 @@ def test_every_fault_of_a_file_is_reported_at_once_each_with_its_place() -> None
         (BACKEND + "auth = { type = 'bearer' }", "backends.crm.auth.token: missing"),
         (BACKEND + "auth = {}", "backends.crm.auth.type: must be one of none, bearer,"),
         (
-            WHOLE.replace('"/o"', '"/o", method = "DELETE"'),
+            varied(WHOLE, {"lookups.order.request.method": "DELETE"}),
             "lookups.order.request.method: invalid enum value 'DELETE'",
         ),
     ],
@@ -228,6 +231,41 @@ def test_the_environment_of_the_process_is_read_with_a_file(
     assert environment("DESKGATE_TEST_NOTHING") is None
 
 
+def test_a_child_process_has_our_environment_and_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The children of ``deskgate up`` read the same configuration, and are told where the server is."""
+    monkeypatch.setenv("DESKGATE_TEST_A", "ours")
+    monkeypatch.setenv("DESKGATE_TEST_B", "ours")
+    child = child_environment({"DESKGATE_TEST_B": "the child's", "DESKGATE_TEST_C": "the child's"})
+    assert [child[f"DESKGATE_TEST_{name}"] for name in "ABC"] == ["ours", "the child's", "the child's"]
+    assert environment("DESKGATE_TEST_B") == "ours"
+
+
+def test_an_embedded_server_is_needed_only_by_a_process_that_asks_it(tmp_path: Path) -> None:
+    """Alone, a gateway would find no Redis; ``deskgate check`` and ``up`` are right about the same file."""
+    path = tmp_path / "deskgate.toml"
+    path.write_text('[redis]\nurl = "embedded"\n')
+    assert [fault.path for fault in read_file(path)[1]] == ["redis.url"]
+    assert read_file(path, embedded=True)[1] == []
+
+
+def test_a_child_of_up_is_told_the_address_of_the_embedded_server() -> None:
+    """The address of a server of one's own stays as it is written."""
+    told = {REDIS_URL_VARIABLE: "unix:///run/valkey.sock"}
+    assert compiled("[redis]\nurl = 'embedded'", **told).settings.redis.url == "unix:///run/valkey.sock"
+    assert compiled("[redis]\nurl = 'redis://mine'", **told).settings.redis.url == "redis://mine"
+
+
+def test_an_element_of_a_list_that_does_not_fit_has_its_place() -> None:
+    """In a list of twenty names the number says which one it is."""
+    assert places(WHOLE + "inputs = ['a', 3]") == ["lookups.order.inputs[1]"]
+
+
+def test_a_value_of_the_environment_that_does_not_fit_is_not_shown() -> None:
+    """The fault goes into a build's log, and the value may be a secret in the wrong place."""
+    (only,) = faults("[apps.1]\nsignature = '${MODE}'", MODE="s3cret")
+    assert only == "apps.1.signature: the value taken from the environment does not fit here"
+
+
 @pytest.mark.parametrize("text", ["$HOME", "{HOME}", "${}", "${1A}", "${A B}", "$${", "${A"])
 def test_what_is_no_reference_to_the_environment_stays_as_it_is(text: str) -> None:
     """A token may hold a dollar sign."""
@@ -272,3 +310,11 @@ def test_a_secret_is_text_that_does_not_print_itself() -> None:
     """In a list, in a dataclass, in a format with ``!r``; plain ``str`` still has it, to be sent."""
     secret = Secret("s3cret")
     assert (secret, str(secret), f"{secret!r}", repr([secret])) == ("s3cret", "s3cret", "'***'", "['***']")
+
+
+def test_embedded_server_is_the_one_that_the_environment_names() -> None:
+    """``deskgate up`` starts it, and tells gateway and worker where; a server of one's own stays."""
+    environ = {REDIS_URL_VARIABLE: "unix:///run/embedded.sock"}
+    redis = compiled("[redis]\nurl = 'embedded'\nprefix = 'p'", **environ).settings.redis
+    assert (redis.url, redis.prefix) == ("unix:///run/embedded.sock", "p")
+    assert compiled("[redis]\nurl = 'redis://own'", **environ).settings.redis.url == "redis://own"

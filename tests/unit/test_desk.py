@@ -6,9 +6,8 @@ import pytest
 
 from gateway.core.errors import BadRequest, Code, Refusal, Unauthenticated, UnknownApp, UnknownCommand
 from gateway.core.messages import Callback, Reply
-from gateway.declared.catalog import App
-from gateway.declared.config import Markers
-from gateway.front.dialects.desk import Verified, decode, encode, encode_refusal, sign, verify
+from gateway.declared.app import App, Markers
+from gateway.front.dialects.desk import DESK, Verified, sign
 
 NOW = 1_669_872_112.0
 SIGN = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061"
@@ -47,29 +46,29 @@ def body(variables: object = None, **fields: object) -> bytes:
 def test_the_documented_signature() -> None:
     """The platform's own vector: SHA-256 of token and time, in lower-case hex."""
     assert sign("xxxxyyyy", "1669872112") == SIGN
-    assert verify(signed(), app(), NOW).app.id == APP
+    assert DESK.verify(signed(), app(), NOW).app.id == APP
 
 
 @pytest.mark.parametrize("off", [0.0, 59.0, 60.0, -60.0, -59.999])
 def test_a_signature_holds_for_sixty_seconds_either_way(off: float) -> None:
     """Clocks differ; the platform's documentation allows a minute."""
-    verify(signed(), app(), NOW + off)
+    DESK.verify(signed(), app(), NOW + off)
 
 
 @pytest.mark.parametrize("off", [60.001, 61.0, -60.001, -61.0, 1e9, -1e9])
 def test_a_signature_is_refused_beyond_the_window(off: float) -> None:
     """A captured pair of Sign and RequestTime opens the door until then, and no longer."""
     with pytest.raises(Unauthenticated, match="60 s"):
-        verify(signed(), app(), NOW + off)
+        DESK.verify(signed(), app(), NOW + off)
 
 
 @pytest.mark.parametrize("token", ["newest", "xxxxyyyy", "oldest"])
 def test_any_token_of_the_app_signs(token: str) -> None:
     """While a token is rotated, Desk and deskgate change at different moments."""
     apps = app("required", "newest", "xxxxyyyy", "oldest")
-    verify(signed(sign(token, "1669872112")), apps, NOW)
+    DESK.verify(signed(sign(token, "1669872112")), apps, NOW)
     with pytest.raises(Unauthenticated):
-        verify(signed(sign("another", "1669872112")), apps, NOW)
+        DESK.verify(signed(sign("another", "1669872112")), apps, NOW)
 
 
 WRONG = {
@@ -92,7 +91,7 @@ WRONG = {
 def test_a_wrong_signature_is_unauthenticated(kind: str, signature: str) -> None:
     """Whatever it looks like: a 500 would tell an attacker where to dig."""
     with pytest.raises(Unauthenticated):
-        verify(signed(WRONG[kind]), app(signature), NOW)
+        DESK.verify(signed(WRONG[kind]), app(signature), NOW)
 
 
 @pytest.mark.parametrize(
@@ -116,36 +115,36 @@ def test_a_wrong_signature_is_unauthenticated(kind: str, signature: str) -> None
 def test_a_time_that_is_no_unix_time_is_unauthenticated(request_time: str) -> None:
     """Even when it is signed: Python reads more as a number than the platform writes."""
     with pytest.raises(Unauthenticated):
-        verify(signed(sign("xxxxyyyy", request_time), request_time), app(), NOW)
+        DESK.verify(signed(sign("xxxxyyyy", request_time), request_time), app(), NOW)
 
 
 @pytest.mark.parametrize("query", ["", "&Sign=", "&RequestTime=", "&Sign=&RequestTime=", f"&Sign={SIGN}"])
 def test_required_means_that_both_are_there(query: str) -> None:
     """An unsigned callback to an app with a token is not from Desk."""
     with pytest.raises(Unauthenticated):
-        verify(f"SdkAppid={APP}{query}", app("required"), NOW)
+        DESK.verify(f"SdkAppid={APP}{query}", app("required"), NOW)
 
 
 def test_optional_checks_what_is_there_and_takes_what_is_not() -> None:
     """Nobody documents whether the node signs: this setting finds out without an outage."""
-    verify(f"SdkAppid={APP}", app("optional"), NOW)
-    verify(signed(), app("optional"), NOW)
+    DESK.verify(f"SdkAppid={APP}", app("optional"), NOW)
+    DESK.verify(signed(), app("optional"), NOW)
     for half in (f"&Sign={SIGN}", "&RequestTime=1669872112", "&Sign=x&RequestTime=1669872112"):
         with pytest.raises(Unauthenticated):
-            verify(f"SdkAppid={APP}{half}", app("optional"), NOW)
+            DESK.verify(f"SdkAppid={APP}{half}", app("optional"), NOW)
 
 
 @pytest.mark.parametrize("query", ["", "&Sign=x&RequestTime=y", f"&Sign={SIGN}&RequestTime=1"])
 def test_off_looks_at_no_signature(query: str) -> None:
     """A proxy in front may have checked it."""
-    assert verify(f"SdkAppid={APP}{query}", app("off"), NOW).app.id == APP
+    assert DESK.verify(f"SdkAppid={APP}{query}", app("off"), NOW).app.id == APP
 
 
 def test_the_documented_sample() -> None:
     """Query and body as the platform prints them."""
-    verified = verify(SAMPLE_QUERY, {APP: OPEN}, NOW)
+    verified = DESK.verify(SAMPLE_QUERY, {APP: OPEN}, NOW)
     assert verified == Verified(OPEN, "Chatbot.InterfaceInvocation")
-    assert decode(SAMPLE, verified, "/order") == Callback(
+    assert verified.decode(SAMPLE, "/order") == Callback(
         APP,
         "207cac25-f49e-4ada-9c9f-301cea31dcf2",
         "user517",
@@ -162,7 +161,7 @@ def test_the_documented_sample() -> None:
 @pytest.mark.parametrize("name", ["SdkAppid", "SdkAppId", "sdkappid", "SDKAPPID", "%53dkAppid"])
 def test_the_name_of_the_app_is_spelled_in_any_case(name: str) -> None:
     """The platform's own pages differ."""
-    assert verify(f"{name}={APP}", {APP: OPEN}, NOW).app is OPEN
+    assert DESK.verify(f"{name}={APP}", {APP: OPEN}, NOW).app is OPEN
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,7 @@ def test_the_name_of_the_app_is_spelled_in_any_case(name: str) -> None:
 def test_any_other_app_is_unknown(query: str) -> None:
     """The server must check that SdkAppid is its own."""
     with pytest.raises(UnknownApp):
-        verify(query, {APP: OPEN}, NOW)
+        DESK.verify(query, {APP: OPEN}, NOW)
 
 
 @pytest.mark.parametrize(
@@ -193,20 +192,20 @@ def test_any_other_app_is_unknown(query: str) -> None:
 def test_a_query_that_can_be_read_in_two_ways_is_a_bad_request(query: str) -> None:
     """A proxy may have looked at the other one of the two."""
     with pytest.raises(BadRequest):
-        verify(f"SdkAppid={APP}{query}", {APP: OPEN}, NOW)
+        DESK.verify(f"SdkAppid={APP}{query}", {APP: OPEN}, NOW)
 
 
 def test_unknown_names_in_query_and_body_are_accepted() -> None:
     """The platform adds fields without notice."""
-    verify(f"&&SdkAppid={APP}&new=1&another&=&OptPlatform=Toaster", {APP: OPEN}, NOW)
-    assert decode(body(New={"deep": [1]}, EventTime=None), VERIFIED, "/").session == "s1"
-    assert decode(body(EventTime=1.5), VERIFIED, "/").user == ""
+    DESK.verify(f"&&SdkAppid={APP}&new=1&another&=&OptPlatform=Toaster", {APP: OPEN}, NOW)
+    assert VERIFIED.decode(body(New={"deep": [1]}, EventTime=None), "/").session == "s1"
+    assert VERIFIED.decode(body(EventTime=1.5), "/").user == ""
 
 
 def test_values_that_are_no_strings_are_read_as_variables() -> None:
     """A flow may hold numbers; conditions and inputs compare strings."""
     values = {"SystemSessionID": 7, "n": 10, "t": True, "z": None, "l": [1, "a"], "o": {"a": 1.5}}
-    callback = decode(body(values), VERIFIED, "/")
+    callback = VERIFIED.decode(body(values), "/")
     assert callback.session == "7"
     assert callback.variables == {
         "SystemSessionID": "7",
@@ -223,7 +222,7 @@ def test_a_callback_without_a_session_says_what_to_do(session: object) -> None:
     """The flow's author has to add it to the node; the message is for him."""
     for variables in ({"SystemSessionID": session}, {"staticKey": "x"}, {"systemsessionid": "s"}):
         with pytest.raises(BadRequest, match="input parameters"):
-            decode(body(variables), VERIFIED, "/")
+            VERIFIED.decode(body(variables), "/")
 
 
 @pytest.mark.parametrize(
@@ -232,14 +231,14 @@ def test_a_callback_without_a_session_says_what_to_do(session: object) -> None:
 def test_another_command_is_unknown(command: str) -> None:
     """Other callbacks reach the same URL; none of them may be taken for this one."""
     with pytest.raises(UnknownCommand):
-        decode(body(CallbackCommand=command), VERIFIED, "/")
+        VERIFIED.decode(body(CallbackCommand=command), "/")
 
 
 @pytest.mark.parametrize("command", ["Desk.SessionEventNotify", "", "chatbot.interfaceinvocation"])
 def test_a_command_that_differs_from_the_querys_is_a_bad_request(command: str) -> None:
     """The body is not signed; the query was what a proxy routed by."""
     with pytest.raises(BadRequest, match="differs"):
-        decode(body(), Verified(OPEN, command), "/")
+        Verified(OPEN, command).decode(body(), "/")
 
 
 @pytest.mark.parametrize(
@@ -248,14 +247,14 @@ def test_a_command_that_differs_from_the_querys_is_a_bad_request(command: str) -
 def test_a_refusal_repeats_nothing_of_the_body(data: bytes) -> None:
     """ErrorInfo is stored in logs; the body is a user's."""
     with pytest.raises(Refusal) as caught:
-        decode(data, VERIFIED, "/")
+        VERIFIED.decode(data, "/")
     assert "5550123" not in str(caught.value)
 
 
 def test_the_documented_reply() -> None:
     """Field by field, in the order of the documentation; ten is ``"10"``."""
     reply = Reply(Code.OK, "", {"testKey1": "value1", "testKey3": "10"})
-    assert encode(reply) == (
+    assert DESK.encode(reply) == (
         b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0,"Body":{"testKey1":"value1","testKey3":"10"}}'
     )
 
@@ -263,7 +262,7 @@ def test_the_documented_reply() -> None:
 def test_a_reply_with_a_code_fails_and_still_has_its_variables() -> None:
     """Whether the platform applies them is unknown; that they are there is our part."""
     reply = Reply(Code.TIMEOUT, "order: TIMEOUT, fallback", {"order_status": "unknown"})
-    assert json.loads(encode(reply)) == {
+    assert json.loads(DESK.encode(reply)) == {
         "ActionStatus": "FAIL",
         "ErrorInfo": "order: TIMEOUT, fallback",
         "ErrorCode": 120001,
@@ -273,7 +272,7 @@ def test_a_reply_with_a_code_fails_and_still_has_its_variables() -> None:
 
 def test_a_refusal_has_no_body() -> None:
     """No variable of a session may change because of a bad callback."""
-    assert json.loads(encode_refusal(Code.UNAUTHENTICATED, "no")) == {
+    assert json.loads(DESK.refuse(Code.UNAUTHENTICATED, "no")) == {
         "ActionStatus": "FAIL",
         "ErrorInfo": "no",
         "ErrorCode": 120101,

@@ -4,7 +4,8 @@ import ast
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -15,9 +16,8 @@ import pytest
 
 from gateway.cli import main
 from gateway.core.errors import Code, DeskgateError, Refusal
-from gateway.declared.catalog import compile_catalog
-from gateway.declared.config import Config, read
-from gateway.declared.reading import _parse
+from gateway.declared.catalog import Config, compile_catalog, read
+from gateway.declared.reading import parse
 from gateway.front.ladder import Source
 from gateway.lookup import Ask
 from gateway.wire.keys import Keys
@@ -88,7 +88,7 @@ def test_documented_default_is_the_default(row: list[str]) -> None:
     else:
         value = tomllib.loads(f"value = {default}")["value"]
         made = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-        assert msgspec.convert(value, hint, dec_hook=_parse) == made
+        assert msgspec.convert(value, hint, dec_hook=parse) == made
 
 
 def test_every_code_is_documented_with_its_number_and_status() -> None:
@@ -100,12 +100,33 @@ def test_every_code_is_documented_with_its_number_and_status() -> None:
 
 def test_codes_that_nothing_gives_are_marked_so() -> None:
     """Nobody should wait for a code that never comes, nor be told that one does not that does."""
-    given = {error.code for error in descendants(DeskgateError) if hasattr(error, "code")}
+    codes = {error.__name__: error.code for error in descendants(DeskgateError) if hasattr(error, "code")}
+    given: set[Code] = set()
     for path in SOURCES:
-        if path.name not in {"errors.py", "presentation.py"}:  # where they are named, given or not
-            given |= {Code[name] for name in re.findall(r"\bCode\.([A-Z_]+)", path.read_text())}
+        if path.name not in {
+            "errors.py",
+            "presentation.py",
+            "story.py",
+        }:  # where they are named, given or not
+            given |= set(given_in(ast.parse(path.read_text(encoding="utf-8")), codes))
     rows = table(README, "ErrorCode")
     assert {int(row[0]) for row in rows if "not given yet" in row[3]} == set(Code) - given
+
+
+def given_in(node: ast.AST, codes: Mapping[str, Code]) -> Iterator[Code]:
+    """Yield the codes that a source gives, by name or by making an error; not those that it looks for.
+
+    ``codes`` are those of the errors, by the names of their classes.
+    """
+    match node:
+        case ast.Compare() | ast.Set():
+            return
+        case ast.Attribute(value=ast.Name(id="Code"), attr=name):
+            yield Code[name]
+        case ast.Call(func=ast.Name(id=name)) | ast.Raise(exc=ast.Name(id=name)) if name in codes:
+            yield codes[name]
+    for child in ast.iter_child_nodes(node):
+        yield from given_in(child, codes)
 
 
 def descendants(error: type[DeskgateError]) -> Iterator[type[DeskgateError]]:
@@ -130,7 +151,13 @@ def events() -> Iterator[tuple[str, str, str]]:
 def emitters(function: str) -> set[str]:
     """Return the packages that emit an event."""
     call = re.compile(rf"\bevents\.{function}\(")
-    return {path.relative_to(ROOT).parts[0] for path in SOURCES if call.search(path.read_text("utf-8"))}
+    return {path.relative_to(ROOT).parts[0] for path, text in source_texts().items() if call.search(text)}
+
+
+@cache
+def source_texts() -> dict[Path, str]:
+    """Return the text of each of our files."""
+    return {path: path.read_text("utf-8") for path in SOURCES}
 
 
 def test_every_event_is_documented_with_its_level() -> None:
@@ -245,6 +272,20 @@ def test_map_shows_every_file() -> None:
         if p.name[:2] != "__"
     }
     assert shown == there
+
+
+@pytest.mark.parametrize("row", table(ARCHITECTURE, "a change"), ids=lambda row: row[0])
+def test_change_has_one_room_that_is_there(row: list[str]) -> None:
+    """A newcomer opens the file that the table names."""
+    _, room, elsewhere = row
+    named = re.findall(r"`(gateway/[\w/.]+)`", room)
+    assert len(named) == 1
+    assert len(re.findall(r"`(gateway/[\w/.]+)`", elsewhere)) <= 1
+    for path in re.findall(r"`(gateway/[\w/.]+)`", room + elsewhere):
+        assert (ROOT / path).exists(), path
+    (folder,) = named
+    for name in re.findall(r"`(\w+\.py)`", room):
+        assert (ROOT / folder.rpartition("/")[0] / name).exists(), name
 
 
 @pytest.mark.parametrize("row", table(ARCHITECTURE, "name"), ids=lambda row: row[0].strip("`"))

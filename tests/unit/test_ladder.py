@@ -8,9 +8,21 @@ import pytest
 from gateway.core.errors import Code
 from gateway.core.messages import Reply
 from gateway.core.records import Known
-from gateway.declared.catalog import App, Lookup
-from gateway.declared.config import Markers
-from gateway.front.ladder import Outcome, Source, degraded, fresh, live, merge, revalidating, served, usable
+from gateway.declared.app import App, Markers
+from gateway.declared.lookup import Lookup
+from gateway.front.ladder import (
+    Heard,
+    Outcome,
+    Source,
+    descend,
+    fresh,
+    live,
+    merge,
+    resolve,
+    revalidating,
+    served,
+    usable,
+)
 
 NOW = 1000.0
 STRICT = App(1, (), "off", "error", Markers())
@@ -82,19 +94,19 @@ def test_a_record_is_usable_until_the_limit(age: float, limit: float, is_usable:
 def test_a_record_with_other_variables_than_the_lookups_is_not_usable(variables: dict[str, str]) -> None:
     """Half an answer would mix with the other half of an earlier one in the session."""
     assert not usable(lookup(), Known(variables, NOW), NOW, 10.0)
-    assert degraded(lookup(), Code.TIMEOUT, Known(variables, NOW), NOW).source is Source.NONE
+    assert descend(lookup(), Code.TIMEOUT, Known(variables, NOW), NOW).source is Source.NONE
 
 
 def test_a_last_known_answer_comes_before_the_fallback() -> None:
     """What was true a minute ago is better than what somebody wrote into a file."""
-    outcome = degraded(lookup(status="unknown"), Code.TIMEOUT, known(99.0), NOW)
+    outcome = descend(lookup(status="unknown"), Code.TIMEOUT, known(99.0), NOW)
     assert (outcome.source, outcome.code, outcome.age) == (Source.STALE, Code.TIMEOUT, 99.0)
     assert outcome.variables == {"status": "shipped", "total": "5"}
 
 
 def test_past_stale_if_error_the_fallback_takes_over() -> None:
     """An answer that is too old is worse than none: the owner of the lookup has said how old that is."""
-    outcome = degraded(lookup(status="unknown"), Code.TIMEOUT, known(100.0), NOW)
+    outcome = descend(lookup(status="unknown"), Code.TIMEOUT, known(100.0), NOW)
     assert (outcome.source, outcome.age, outcome.variables) == (Source.FALLBACK, None, {"status": "unknown"})
 
 
@@ -102,40 +114,40 @@ def test_the_users_last_answer_comes_between_the_sessions_own_and_the_fallback()
     """It is about the right user and the right question; only the session is another."""
     shared = replace(lookup(status="unknown"), share="user")
     of_user = known(42.0, status="packed")
-    outcome = degraded(shared, Code.TIMEOUT, known(100.0), NOW, of_user=of_user)
+    outcome = descend(shared, Code.TIMEOUT, known(100.0), NOW, of_user=of_user)
     assert outcome == Outcome("order", Source.USER, Code.TIMEOUT, of_user.variables, 42.0)
-    outcome = degraded(shared, Code.TIMEOUT, known(99.0), NOW, of_user=of_user)
+    outcome = descend(shared, Code.TIMEOUT, known(99.0), NOW, of_user=of_user)
     assert (outcome.source, outcome.age) == (Source.STALE, 99.0)
-    outcome = degraded(shared, Code.TIMEOUT, None, NOW, of_user=known(100.0))
+    outcome = descend(shared, Code.TIMEOUT, None, NOW, of_user=known(100.0))
     assert (outcome.source, outcome.variables) == (Source.FALLBACK, {"status": "unknown"})
 
 
 def test_the_users_last_answer_is_nothing_to_a_lookup_that_does_not_share_it() -> None:
     """``share = "session"`` is the default."""
-    outcome = degraded(lookup(), Code.TIMEOUT, None, NOW, of_user=known(0.0))
+    outcome = descend(lookup(), Code.TIMEOUT, None, NOW, of_user=known(0.0))
     assert (outcome.source, outcome.variables) == (Source.NONE, {})
 
 
 def test_below_the_last_rung_the_variables_are_absent() -> None:
     """An empty text would overwrite what the session has."""
-    outcome = degraded(lookup(), Code.BACKEND_REJECTED, None, NOW)
+    outcome = descend(lookup(), Code.BACKEND_REJECTED, None, NOW)
     assert (outcome.source, outcome.variables) == (Source.NONE, {})
 
 
 def test_no_stale_answer_at_all_when_the_lookup_forbids_it() -> None:
     """``stale_if_error = "0s"``: a balance must be right or absent."""
-    assert degraded(lookup(stale_if_error=0.0), Code.TIMEOUT, known(0.0), NOW).source is Source.NONE
+    assert descend(lookup(stale_if_error=0.0), Code.TIMEOUT, known(0.0), NOW).source is Source.NONE
 
 
 def test_the_documented_error_info() -> None:
     """The line that an operator reads in Desk's logs, as documented."""
     outcomes = [
-        degraded(lookup("order"), Code.TIMEOUT, known(42.0), NOW),
-        degraded(lookup("customer", customer_tier="standard"), Code.CIRCUIT_OPEN, None, NOW),
-        degraded(lookup("churn"), Code.LOOKUP_FAILED, None, NOW),
+        descend(lookup("order"), Code.TIMEOUT, known(42.0), NOW),
+        descend(lookup("customer", customer_tier="standard"), Code.CIRCUIT_OPEN, None, NOW),
+        descend(lookup("churn"), Code.LOOKUP_FAILED, None, NOW),
         live(lookup("profile"), {}, 0.1),
         revalidating(lookup("offers"), known(11.0), NOW),
-        degraded(replace(lookup("basket"), share="user"), Code.TIMEOUT, None, NOW, of_user=known(42.0)),
+        descend(replace(lookup("basket"), share="user"), Code.TIMEOUT, None, NOW, of_user=known(42.0)),
     ]
     reply = merge(STRICT, outcomes)
     assert reply.info == (
@@ -148,8 +160,8 @@ def test_the_documented_error_info() -> None:
 def test_the_first_failure_in_route_order_gives_the_code() -> None:
     """The author of the route puts what matters most first."""
     ok = live(lookup("a"), {}, 0.1)
-    one = degraded(lookup("b"), Code.BACKEND_REJECTED, None, NOW)
-    other = degraded(lookup("c"), Code.TIMEOUT, None, NOW)
+    one = descend(lookup("b"), Code.BACKEND_REJECTED, None, NOW)
+    other = descend(lookup("c"), Code.TIMEOUT, None, NOW)
     assert merge(STRICT, [ok, one, other]).code == Code.BACKEND_REJECTED
     assert merge(STRICT, [other, ok, one]).code == Code.TIMEOUT
 
@@ -163,7 +175,7 @@ def test_on_degraded_ok_turns_the_code_into_zero_and_keeps_the_marker() -> None:
     """A flow without an exception branch reads the marker instead."""
     markers = Markers(status="DeskgateStatus", age="DeskgateAge", reason="DeskgateReason")
     app = App(1, (), "off", "ok", markers)
-    failed = degraded(lookup(), Code.TIMEOUT, known(42.9), NOW)
+    failed = descend(lookup(), Code.TIMEOUT, known(42.9), NOW)
     assert merge(app, [failed]) == Reply(
         Code.OK,
         "",
@@ -178,8 +190,8 @@ def test_markers_tell_the_worst_source_and_the_greatest_age() -> None:
     app = App(1, (), "off", "error", markers)
     outcomes = [
         fresh(lookup("a"), known(7.0), NOW),
-        degraded(lookup("b"), Code.TIMEOUT, known(61.0), NOW),
-        degraded(lookup("c", x="y"), Code.OVERLOADED, None, NOW),
+        descend(lookup("b"), Code.TIMEOUT, known(61.0), NOW),
+        descend(lookup("c", x="y"), Code.OVERLOADED, None, NOW),
         live(lookup("d"), {}, 0.1),
     ]
     marks = {name: value for name, value in merge(app, outcomes).variables.items() if name in "SAR"}
@@ -194,8 +206,8 @@ def test_the_marker_knows_revalidating_and_user() -> None:
     app = App(1, (), "off", "error", Markers(status="S", age="A"))
     own = fresh(lookup("a"), known(7.0), NOW)
     behind = revalidating(lookup("b"), known(12.0), NOW)
-    stale = degraded(lookup("c"), Code.TIMEOUT, known(61.0), NOW)
-    shared = degraded(replace(lookup("d"), share="user"), Code.TIMEOUT, None, NOW, of_user=known(80.0))
+    stale = descend(lookup("c"), Code.TIMEOUT, known(61.0), NOW)
+    shared = descend(replace(lookup("d"), share="user"), Code.TIMEOUT, None, NOW, of_user=known(80.0))
     for outcomes, marks in (
         ([own, behind], {"S": "revalidating", "A": "12"}),
         ([stale, own, behind], {"S": "stale", "A": "61"}),
@@ -213,4 +225,44 @@ def test_the_sources_are_spelled_as_documented() -> None:
 
 def test_an_app_without_markers_gets_none() -> None:
     """Variables that nobody asked for do not appear in a session."""
-    assert merge(STRICT, [degraded(lookup(), Code.TIMEOUT, None, NOW)]).variables == {}
+    assert merge(STRICT, [descend(lookup(), Code.TIMEOUT, None, NOW)]).variables == {}
+
+
+def test_answer_that_was_heard_is_the_outcome() -> None:
+    """A live one is as old as it is: not at all."""
+    heard = Heard(Code.OK, Source.LIVE, known(0.0), known(50.0), took=0.2)
+    variables = {"status": "shipped", "total": "5"}
+    assert resolve(lookup(), heard, NOW) == Outcome("order", Source.LIVE, Code.OK, variables, 0.0, 0.2)
+
+
+@pytest.mark.parametrize("source", [Source.FRESH, Source.REVALIDATING])
+def test_record_that_was_heard_of_has_its_age(source: Source) -> None:
+    """Redis held it, and it needed no asking."""
+    outcome = resolve(lookup(), Heard(Code.OK, source, known(4.0), known(4.0)), NOW)
+    assert (outcome.source, outcome.code, outcome.age) == (source, Code.OK, 4.0)
+
+
+@pytest.mark.parametrize("answer", [None, Known({"status": "x"}, NOW), Known({}, NOW)])
+def test_answer_that_is_not_whole_is_none(answer: Known | None) -> None:
+    """A worker with another configuration gave it: the last known answer is better."""
+    outcome = resolve(lookup(), Heard(Code.OK, Source.LIVE, answer, known(50.0), took=0.2), NOW)
+    assert (outcome.source, outcome.code, outcome.took) == (Source.STALE, Code.LOOKUP_FAILED, 0.2)
+
+
+def test_failure_that_was_heard_of_stands_on_the_best_record_in_hand() -> None:
+    """The session's own comes before that of the user's other sessions."""
+    shared = replace(lookup(), share="user")
+    own, of_user = known(50.0, status="own"), known(1.0, status="of the user")
+    for heard, source in (
+        (Heard(Code.TIMEOUT, known=own, of_user=of_user), Source.STALE),
+        (Heard(Code.TIMEOUT, of_user=of_user), Source.USER),
+        (Heard(Code.TIMEOUT), Source.NONE),
+    ):
+        outcome = resolve(shared, heard, NOW)
+        assert (outcome.source, outcome.code) == (source, Code.TIMEOUT)
+
+
+def test_variables_under_a_failures_code_are_no_answer() -> None:
+    """The code decides, whatever came with it."""
+    outcome = resolve(lookup(), Heard(Code.BAD_BACKEND_REPLY, Source.LIVE, known(0.0)), NOW)
+    assert (outcome.source, outcome.code) == (Source.NONE, Code.BAD_BACKEND_REPLY)

@@ -4,7 +4,7 @@ import jmespath
 import pytest
 
 from gateway.core.errors import BadBackendReply
-from gateway.declared.catalog import Lookup
+from gateway.declared.lookup import Lookup
 from gateway.lookups.reply import map_not_found, map_reply
 
 ORDER = {

@@ -5,15 +5,14 @@ import json
 import msgspec
 import pytest
 
-from gateway.declared import config
-from gateway.declared.request import RequestTemplate, compile_request
+from gateway.declared.request import RequestTable, RequestTemplate, compile_request
 
 
 def compiled(**declared: object) -> RequestTemplate:
     """Return the template of a declared request without faults."""
     faults: list[str] = []
     template = compile_request(
-        msgspec.convert(declared, config.Request), lambda place, message: faults.append(f"{place}: {message}")
+        msgspec.convert(declared, RequestTable), lambda place, message: faults.append(f"{place}: {message}")
     )
     assert faults == []
     return template
@@ -22,7 +21,7 @@ def compiled(**declared: object) -> RequestTemplate:
 def faults_of(**declared: object) -> list[str]:
     """Return the places of the faults of a declared request."""
     places: list[str] = []
-    compile_request(msgspec.convert(declared, config.Request), lambda place, _: places.append(place))
+    compile_request(msgspec.convert(declared, RequestTable), lambda place, _: places.append(place))
     return sorted(places)
 
 

@@ -21,6 +21,11 @@ def test_a_template_reads_the_variables_in_its_braces(text: str, inputs: tuple[s
     assert parse_template(text).inputs == inputs
 
 
+def test_a_template_shows_its_places_alone() -> None:
+    """Its literals may come from the environment, and it may stand in a traceback."""
+    assert repr(parse_template("/s3cret/{a}")) == "Template(inputs=('a',))"
+
+
 @pytest.mark.parametrize(
     "text",
     [

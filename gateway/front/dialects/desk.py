@@ -1,4 +1,4 @@
-"""The Desk dialect: verify -> decode -> encode. The only place that knows Tencent's field names.
+"""The Desk dialect. The only place that knows Tencent's field names.
 
 Facts from Tencent Cloud's public documentation: the "API Call" node (tencentcloud.com 1229/68990, field names
 and reply), the webhook overview (trtc.io 34354) and callback configuration (cloud.tencent.com 269/32431:
@@ -18,12 +18,11 @@ import msgspec
 from gateway.core.errors import BadRequest, Code, Unauthenticated, UnknownApp, UnknownCommand
 from gateway.core.messages import Callback, Reply, SessionEvent
 from gateway.core.variables import as_text
-from gateway.declared.catalog import App
+from gateway.declared.app import App
 
 INTERFACE_INVOCATION = "Chatbot.InterfaceInvocation"
 SESSION_EVENT = "Desk.SessionEventNotify"
-EVENT_VARIABLES = ("SystemSessionID", "SystemClientUserID")
-"""The variables that a session event gives: its session and its user."""
+SESSION, USER = "SystemSessionID", "SystemClientUserID"
 
 SIGNATURE_WINDOW = 60.0
 """Seconds by which ``RequestTime`` may differ from now, either way."""
@@ -62,97 +61,100 @@ class _Envelope(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Wire)
 _events = msgspec.json.Decoder(_EventWire)
 _encoder = msgspec.json.Encoder()
-
-NOTED = _encoder.encode(_Envelope("OK", "", 0))
-"""The reply to a session event."""
+_ACKNOWLEDGED = _encoder.encode(_Envelope("OK", "", 0))
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """A query whose app is known and whose signature holds; only :func:`verify` makes one."""
+    """A query whose app is known and whose signature holds. Only :meth:`Desk.verify` makes one."""
 
     app: App
     command: str | None
     request_id: str = ""
 
+    def decode(self, body: bytes, path: str) -> Callback | SessionEvent:
+        """Return the callback or session event that ``body`` holds; raise BadRequest or UnknownCommand."""
+        try:
+            wire = _decoder.decode(body)
+            command = wire.CallbackCommand
+            if self.command is not None and self.command != command:
+                msg = "CallbackCommand differs between query and body"
+                raise BadRequest(msg)
+            if command == SESSION_EVENT:
+                return _event(_events.decode(body), self.app.id, self.request_id)
+            if command != INTERFACE_INVOCATION:
+                msg = f"this CallbackCommand is not handled; {INTERFACE_INVOCATION} and {SESSION_EVENT} are"
+                raise UnknownCommand(msg)
+            if not isinstance(wire.Body, dict):
+                msg = "Body is missing or not an object"
+                raise BadRequest(msg)
+            variables = {name: as_text(value) for name, value in wire.Body.items()}
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError) as error:
+            msg = f"the body is not a callback: {_reason(error)}"
+            raise BadRequest(msg) from None
+        session = variables.get(SESSION)
+        if not session:
+            msg = f"Body has no {SESSION}; add it to the node's input parameters"
+            raise BadRequest(msg)
+        return Callback(self.app.id, session, variables.get(USER, ""), path, variables)
 
-def verify(query: str, apps: Mapping[int, App], now: float) -> Verified:
-    """Return who calls; raise BadRequest, UnknownApp or Unauthenticated.
 
-    ``query`` is the raw query string, ``now`` Unix time in seconds.
-    """
-    names = _parse_query(query)
-    number = names.get("sdkappid", "")
-    plain = number.isascii() and number.isdecimal() and number[0] != "0" and len(number) <= _MOST_DIGITS
-    app = apps.get(int(number)) if plain else None
-    if app is None:
-        msg = "SdkAppid is not one of [apps]" if number else "the query has no SdkAppid"
-        raise UnknownApp(msg)
-    sign, request_time = names.get("sign"), names.get("requesttime")
-    if app.signature == "required" or (app.signature == "optional" and (sign or request_time)):
-        _check_signature(app.tokens, sign or "", request_time or "", now)
-    return Verified(app, names.get("callbackcommand"), names.get("requestid", ""))
+class Desk:
+    """The dialect of Tencent Cloud Desk; its methods do as :class:`.dialect.Dialect` says."""
+
+    event_variables = (SESSION, USER)
+
+    def verify(self, query: str, apps: Mapping[int, App], now: float) -> Verified:
+        """Return who calls; raise BadRequest, UnknownApp or Unauthenticated."""
+        names = _parse_query(query)
+        number = names.get("sdkappid", "")
+        plain = number.isascii() and number.isdecimal() and number[0] != "0" and len(number) <= _MOST_DIGITS
+        app = apps.get(int(number)) if plain else None
+        if app is None:
+            msg = "SdkAppid is not one of [apps]" if number else "the query has no SdkAppid"
+            raise UnknownApp(msg)
+        given, request_time = names.get("sign"), names.get("requesttime")
+        if app.signature == "required" or (app.signature == "optional" and (given or request_time)):
+            _check_signature(app.tokens, given or "", request_time or "", now)
+        return Verified(app, names.get("callbackcommand"), names.get("requestid", ""))
+
+    def encode(self, reply: Reply) -> bytes:
+        """Return the JSON of a reply with variables."""
+        status = "OK" if reply.code == 0 else "FAIL"
+        return _encoder.encode(_Envelope(status, reply.info, int(reply.code), reply.variables))
+
+    def acknowledge(self) -> bytes:
+        """Return the JSON of the reply to a session event."""
+        return _ACKNOWLEDGED
+
+    def refuse(self, code: Code, info: str) -> bytes:
+        """Return the JSON of a reply without variables."""
+        return _encoder.encode(_Envelope("FAIL", info, int(code)))
 
 
-@lru_cache(maxsize=1024)  # it changes once a second: callbacks share it
+DESK = Desk()
+
+
+@lru_cache(maxsize=1024)  # the time changes once a second, so callbacks share the digest
 def sign(token: str, request_time: str) -> str:
-    """Return ``Sign`` for a token and ``RequestTime`` (Unix seconds as text): SHA-256 of the two, in hex."""
+    """Return ``Sign`` for a token and a ``RequestTime`` (Unix seconds as text): SHA-256 of both, in hex."""
     return hashlib.sha256((token + request_time).encode()).hexdigest()
 
 
-def decode(body: bytes, verified: Verified, path: str) -> Callback | SessionEvent:
-    """Return the callback or the session event that ``body`` holds; raise BadRequest or UnknownCommand."""
-    try:
-        wire = _decoder.decode(body)
-        command = wire.CallbackCommand
-        if verified.command is not None and verified.command != command:
-            msg = "CallbackCommand differs between query and body"
-            raise BadRequest(msg)
-        if command == SESSION_EVENT:
-            return _event(_events.decode(body), verified)
-        if command != INTERFACE_INVOCATION:
-            msg = f"this CallbackCommand is not handled; {INTERFACE_INVOCATION} and {SESSION_EVENT} are"
-            raise UnknownCommand(msg)
-        if not isinstance(wire.Body, dict):
-            msg = "Body is missing or not an object"
-            raise BadRequest(msg)
-        variables = {name: as_text(value) for name, value in wire.Body.items()}
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError) as error:
-        msg = f"the body is not a callback: {_reason(error)}"
-        raise BadRequest(msg) from None
-    session = variables.get("SystemSessionID")
-    if not session:
-        msg = "Body has no SystemSessionID; add it to the node's input parameters"
-        raise BadRequest(msg)
-    user = variables.get("SystemClientUserID", "")
-    return Callback(verified.app.id, session, user, path, variables)
+def _event(wire: _EventWire, app: int, request_id: str) -> SessionEvent:
+    """Return a session event (1229/68989); raise BadRequest.
 
-
-def _event(wire: _EventWire, verified: Verified) -> SessionEvent:
-    """Return a session event (1229/68989): its variables are those that a callback of the session would have.
-
-    Its retries have its ``RequestID``, or at least the same session, name and time; raise BadRequest.
+    Its variables have the names that they have in a callback of the same session. A retry of the event has
+    the same ``RequestID``, or at least the same session, name and time.
     """
     if not wire.Event or not wire.SessionId:
         msg = "Event or SessionId is empty"
         raise BadRequest(msg)
-    app = verified.app.id
-    marks = [f"{app}/{verified.request_id}"] if verified.request_id else []
+    marks = [f"{app}/{request_id}"] if request_id else []
     if wire.EventTime is not None:
         marks.append(f"{app}/{wire.SessionId}/{wire.Event}/{wire.EventTime}")
     user = wire.ClientUserId or ""
-    variables = dict(zip(EVENT_VARIABLES, (wire.SessionId, user), strict=True))
+    variables = {SESSION: wire.SessionId, USER: user}
     return SessionEvent(app, wire.SessionId, user, wire.Event, variables, tuple(marks))
-
-
-def encode(reply: Reply) -> bytes:
-    """Return the JSON of a reply with variables."""
-    status = "OK" if reply.code == 0 else "FAIL"
-    return _encoder.encode(_Envelope(status, reply.info, int(reply.code), reply.variables))
-
-
-def encode_refusal(code: Code, info: str) -> bytes:
-    """Return the JSON of a reply without variables."""
-    return _encoder.encode(_Envelope("FAIL", info, int(code)))
 
 
 def _parse_query(query: str) -> dict[str, str]:
@@ -172,7 +174,7 @@ def _parse_query(query: str) -> dict[str, str]:
 
 
 def _unquote(text: str) -> str:
-    """Decode one name or value of a query (WHATWG URL, 5.1); the most of them have nothing to decode."""
+    """Decode one name or value of a query (WHATWG URL, 5.1). Most of them have nothing to decode."""
     if "%" not in text and "+" not in text:
         return text
     try:
@@ -190,7 +192,7 @@ def _check_signature(tokens: tuple[str, ...], given: str, request_time: str, now
         msg = "RequestTime is more than 60 s from now, or not a time"
         raise Unauthenticated(msg)
     presented = given.encode(errors="surrogatepass")
-    # Every token is tried, whatever the others gave: the time tells nothing about which one is right.
+    # Every token is tried, even after a match: the time taken does not betray which one is right.
     matches = [hmac.compare_digest(sign(t, request_time).encode(), presented) for t in tokens]
     if not any(matches):
         msg = "Sign does not match any token of this app"

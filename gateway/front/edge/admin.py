@@ -1,4 +1,4 @@
-"""The admin port: what a supervisor asks. Never on the callback port."""
+"""The admin port: it tells supervisors how the process is. The callback port serves none of it."""
 
 from typing import Any
 
@@ -6,27 +6,27 @@ import msgspec
 from aiohttp import web
 
 from gateway.front.edge.response import Handler, JsonResponse
-from gateway.front.flow import Flow
+from gateway.front.readiness import Readiness
 
 
-def error_page(status: int, message: str) -> JsonResponse:
-    """Return an error of the admin port as JSON."""
+def error_page(status: int, message: str) -> web.Response:
+    """Return an error of the admin port, as JSON."""
     return JsonResponse(msgspec.json.encode({"error": message}), status)
 
 
-def admin_handler(flow: Flow) -> Handler:
+def admin_handler(readiness: Readiness) -> Handler:
     """Return the handler of the admin port: ``/live`` and ``/ready``."""
 
-    async def handle(request: web.BaseRequest) -> JsonResponse:
+    async def handle(request: web.BaseRequest) -> web.Response:
         if request.path == "/live":
             return _status(200, {"status": "live"})
         if request.path == "/ready":
-            degraded = await flow.degraded()
-            return _status(200, {"status": "degraded" if degraded else "ready", "degraded": degraded})
+            missing = await readiness.missing()
+            return _status(200, {"status": "degraded" if missing else "ready", "degraded": missing})
         return error_page(404, "known paths: /live /ready")
 
     return handle
 
 
-def _status(status: int, body: dict[str, Any]) -> JsonResponse:
+def _status(status: int, body: dict[str, Any]) -> web.Response:
     return JsonResponse(msgspec.json.encode(body), status)

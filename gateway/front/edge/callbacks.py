@@ -3,15 +3,12 @@
 import asyncio
 import os
 import time
-from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
 
 from aiohttp import web
 
 from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
-from gateway.core.messages import Callback, SessionEvent
-from gateway.declared.catalog import App
-from gateway.front.dialects import desk
+from gateway.core.messages import SessionEvent
+from gateway.front.dialects.dialect import Dialect, Verified
 from gateway.front.edge.response import JsonResponse
 from gateway.front.flow import Answered, Flow
 from gateway.front.session_events import SessionEvents
@@ -19,149 +16,108 @@ from gateway.process.later import Later
 from gateway.telemetry import events
 from gateway.telemetry.events import LookupAnswered
 
-B = TypeVar("B", bytes, bytearray)
-
-_CODES = {404: Code.BAD_REQUEST, 405: Code.WRONG_METHOD, 413: Code.TOO_LARGE}
-
-
-def error_page(status: int, message: str) -> JsonResponse:
-    """Return the envelope for what never became a callback."""
-    code = (
-        Code.INTERNAL
-        if status >= web.HTTPInternalServerError.status_code
-        else _CODES.get(status, Code.BAD_REQUEST)
-    )
-    events.callback_refused(code=code, reason=message)
-    return JsonResponse(desk.encode_refusal(code, message), status)
-
 
 class Callbacks:
-    """The handler of the callback port: bytes in, the envelope out, whatever happens."""
+    """The handler of the callback port: bytes in, the dialect's envelope out, even for a bug of ours."""
 
-    def __init__(self, flow: Flow, events: SessionEvents) -> None:
-        """Take what answers callbacks, and what notes session events."""
-        self._flow, self._events = flow, events
+    def __init__(self, dialect: Dialect, flow: Flow, events: SessionEvents) -> None:
+        """Take the dialect of the platform, the flow for callbacks, and the keeper of session events."""
+        self._dialect, self._flow, self._events = dialect, flow, events
         self._settings = flow.catalog.settings.gateway
-        self._tell_later = Later(_tell)
+        self._log_later = Later(_log)
 
-    def __call__(self, request: web.BaseRequest) -> JsonResponse | Coroutine[Any, Any, JsonResponse]:
-        """Return the response, or what to await for it. Neither raises.
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        """Return the response to a request; never raises.
 
-        Nothing of a body is read before its query is verified.
+        The query is verified before a byte of the body is read.
         """
         arrival, trace_id = time.monotonic(), os.urandom(8).hex()
+        deadline = arrival + self._settings.budget
         try:
-            verified, path = _verify(request, self._flow.catalog.apps)
-            if (
-                request.content.is_eof() and "Expect" not in request.headers
-            ):  # it came whole, as nearly all do
-                body = _within(request.content.read_nowait(), self._settings.max_body)
-                answered = self._take(desk.decode(body, verified, path), arrival, trace_id)
-            else:
-                answered = self._receive(request, verified, path, arrival, trace_id)
-            if answered is None or isinstance(answered, Answered):
-                return self._respond(answered, arrival, trace_id)
+            verified, path = self._verify(request)
+            body = await _read(request, self._settings.max_body, deadline)
+            message = verified.decode(body, path)
+            if isinstance(message, SessionEvent):
+                self._events.take(message, trace_id)
+                return JsonResponse(self._dialect.acknowledge())
+            answered = await self._flow.answer(message, deadline, trace_id)
+            encoded = self._dialect.encode(answered.reply)
+            await asyncio.sleep(0)  # the callbacks of one turn are all answered, then all sent: see Later
         except Exception as error:  # noqa: BLE001 - logged
-            return _failed(error, request, trace_id)
-        return self._respond_later(answered, request, arrival, trace_id)
+            return self._refuse(error, request, trace_id)
+        self._log_later(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
+        return JsonResponse(encoded)
 
-    def _take(
-        self, callback: Callback | SessionEvent, arrival: float, trace_id: str
-    ) -> "Answered | Coroutine[Any, Any, Answered | None] | None":
-        """Return how a callback is answered, or what to await for that; None for an event, which is noted."""
-        if isinstance(callback, SessionEvent):
-            self._events.take(callback, trace_id)
-            return None
-        return self._flow.answer(callback, arrival + self._settings.budget, trace_id)
+    def error_page(self, status: int, message: str) -> JsonResponse:
+        """Return the response to a request that never became a callback."""
+        ours = status >= web.HTTPInternalServerError.status_code
+        code = Code.INTERNAL if ours else Code.BAD_REQUEST
+        events.callback_refused(code=code, reason=message)
+        return JsonResponse(self._dialect.refuse(code, message), status)
 
-    async def _receive(
-        self, request: web.BaseRequest, verified: desk.Verified, path: str, arrival: float, trace_id: str
-    ) -> Answered | None:
-        """Read a body that is still on its way, and return how it is answered."""
-        body = await _read(request, self._settings.max_body, arrival + self._settings.budget)
-        answered = self._take(desk.decode(body, verified, path), arrival, trace_id)
-        return answered if answered is None or isinstance(answered, Answered) else await answered
+    def _verify(self, request: web.BaseRequest) -> tuple[Verified, str]:
+        """Return who calls, on which path; raise WrongMethod, or a refusal of the dialect's."""
+        if request.method != "POST":
+            msg = "callbacks are POSTed"
+            raise WrongMethod(msg)
+        path, _, query = request.raw_path.partition("?")
+        if "%" in path or path[:1] != "/":  # encoded, or in absolute form: seldom, and yarl's business
+            path, query = request.path, request.rel_url.raw_query_string
+        return self._dialect.verify(query, self._flow.catalog.apps, time.time()), path
 
-    async def _respond_later(
-        self,
-        answering: Coroutine[Any, Any, Answered | None],
-        request: web.BaseRequest,
-        arrival: float,
-        trace_id: str,
-    ) -> JsonResponse:
-        try:
-            return self._respond(await answering, arrival, trace_id)
-        except Exception as error:  # noqa: BLE001 - logged
-            return _failed(error, request, trace_id)
-
-    def _respond(self, answered: Answered | None, arrival: float, trace_id: str) -> JsonResponse:
-        if answered is None:
-            return JsonResponse(desk.NOTED)
-        response = JsonResponse(desk.encode(answered.reply))
-        self._tell_later(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
-        return response
-
-
-def _failed(error: Exception, request: web.BaseRequest, trace_id: str) -> JsonResponse:
-    """Return the envelope for what a request must not be, or for a fault of ours; log either."""
-    if not isinstance(error, Refusal):
-        events.callback_failed(code=Code.INTERNAL, trace_id=trace_id, error=error)
-        return JsonResponse(desk.encode_refusal(Code.INTERNAL, "internal error"), 500)
-    events.callback_refused(
-        code=error.code,
-        reason=str(error),
-        path=request.path,
-        remote=request.remote,
-        trace_id=trace_id,
-    )
-    return JsonResponse(desk.encode_refusal(error.code, str(error)), error.status)
-
-
-def _verify(request: web.BaseRequest, apps: Mapping[int, App]) -> tuple[desk.Verified, str]:
-    """Return who calls, on which path; raise WrongMethod, or what :func:`desk.verify` does."""
-    if request.method != "POST":
-        msg = "callbacks are POSTed"
-        raise WrongMethod(msg)
-    path, _, query = request.raw_path.partition("?")
-    if "%" in path or path[:1] != "/":  # encoded, or in absolute form: seldom, and yarl's business
-        path, query = request.path, request.rel_url.raw_query_string
-    return desk.verify(query, apps, time.time()), path
+    def _refuse(self, error: Exception, request: web.BaseRequest, trace_id: str) -> JsonResponse:
+        """Log a refusal or a fault of ours, and return the response to it."""
+        if not isinstance(error, Refusal):
+            events.callback_failed(code=Code.INTERNAL, trace_id=trace_id, error=error)
+            return JsonResponse(self._dialect.refuse(Code.INTERNAL, "internal error"), 500)
+        events.callback_refused(
+            code=error.code,
+            reason=str(error),
+            path=request.path,
+            remote=request.remote,
+            trace_id=trace_id,
+        )
+        return JsonResponse(self._dialect.refuse(error.code, str(error)), error.status)
 
 
 async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
-    """Return the body; raise TooLarge as soon as it is, BadRequest when it does not come in time."""
-    if (request.content_length or 0) > limit:
+    """Return the body. Raise TooLarge when it is over ``limit``, BadRequest when it is not there in time."""
+    came_whole = request.content.is_eof()  # with its head, as nearly all do
+    if not came_whole and (request.content_length or 0) > limit:
         raise _too_large(limit)
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) is not the response
     body = bytearray()
     try:
-        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-            while chunk := await request.content.readany():
-                body += chunk
-                _within(body, limit)
+        if came_whole:
+            body += request.content.read_nowait()
+        else:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                await _let_it_come(request)
+                while len(body) <= limit and (chunk := await request.content.readany()):
+                    body += chunk
     except TimeoutError:
         msg = "the body did not arrive within the budget"
         raise BadRequest(msg) from None
     except (web.RequestPayloadError, ConnectionError) as error:
         msg = f"the body broke off: {type(error).__name__}"
         raise BadRequest(msg) from None
+    if len(body) > limit:
+        raise _too_large(limit)
     return bytes(body)
 
 
-def _within(body: B, limit: int) -> B:
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
+async def _let_it_come(request: web.BaseRequest) -> None:
+    """Tell a client to send its body, if it waits to be told."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) does not count as the response
 
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body is over max_body ({limit} bytes)")
 
 
-def _tell(answered: Answered, budget: float, took: float, trace_id: str) -> None:
-    """Tell that a callback has been answered."""
+def _log(answered: Answered, budget: float, took: float, trace_id: str) -> None:
+    """Write the canonical line of a callback."""
     callback = answered.callback
     events.callback_answered(
         app=callback.app,

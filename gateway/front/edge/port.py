@@ -1,11 +1,13 @@
 """A listening port: where it is, who may share it, TLS, and how it closes."""
 
+import asyncio
 import ssl
 from typing import Self
 
 from aiohttp import web
 
-from gateway.declared.config import Address, Tls
+from gateway.declared.gateway import Tls
+from gateway.declared.values import Address
 from gateway.front.edge.connections import Server
 from gateway.front.edge.response import ErrorPage, Handler
 
@@ -23,7 +25,7 @@ class Port:
         grace: float = 5.0,
         shared: bool = False,
     ) -> None:
-        """Take what answers; ``grace`` is the most seconds that requests in hand get when the port closes.
+        """Take the handler of requests; they get at most ``grace`` seconds when the port closes.
 
         ``shared`` lets several processes listen on one address (SO_REUSEPORT).
         """
@@ -33,25 +35,37 @@ class Port:
         self.address = address
 
     async def __aenter__(self) -> Self:
-        """Listen; raise OSError when the address cannot be had or a certificate cannot be read."""
+        """Listen; raise OSError when the address is taken or a certificate cannot be read."""
         server = Server(self._handler, self._error_page)
         self._runner = web.ServerRunner(server, shutdown_timeout=self._grace)
-        await self._runner.setup()
+        try:
+            await self._listen(self._runner)
+        except BaseException:  # a start that fails or is cancelled leaves no socket behind
+            await self._runner.cleanup()
+            raise
+        return self
+
+    async def _listen(self, runner: web.ServerRunner) -> None:
+        await runner.setup()
         host, port = self._wanted
         site = web.TCPSite(
-            self._runner,
+            runner,
             host,
             port,
             ssl_context=_tls_context(self._tls),
             backlog=1024,
             reuse_port=self._shared or None,
         )
-        await site.start()
-        self.address = Address(self._runner.addresses[0][:2])
-        return self
+        # A create_server() of asyncio's that is cancelled loses its socket: it is let finish first.
+        starting = asyncio.ensure_future(site.start())
+        try:
+            await asyncio.shield(starting)
+        finally:
+            await asyncio.wait([starting])
+        self.address = Address(runner.addresses[0][:2])
 
     async def __aexit__(self, *_: object) -> None:
-        """Take nothing new and finish what is in hand."""
+        """Accept nothing new, and finish the requests in hand."""
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -1,75 +1,69 @@
-"""A JSON response that leaves in one write, and what a handler returns one by."""
+"""The types of a port's parts, and the JSON response that each of them answers with."""
 
-from collections.abc import Callable, Coroutine
-from http import HTTPStatus
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from functools import lru_cache
 
 from aiohttp import HttpVersion11, web
-from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.abc import AbstractStreamWriter
 
-Handler = Callable[[web.BaseRequest], "JsonResponse | Coroutine[Any, Any, JsonResponse]"]
-"""What answers a request: at once where it can, by a coroutine where it has to wait."""
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Answers a request."""
 
-ErrorPage = Callable[[int, str], "JsonResponse"]
-"""What makes the response to a status and a message."""
+ErrorPage = Callable[[int, str], web.StreamResponse]
+"""Makes the response from a status and a message."""
 
-_HEADERS = {"Content-Type": "application/json", "Server": "deskgate"}
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_HEADERS = web.Response(headers={"Content-Type": "application/json", "Server": "deskgate"}).headers
+"""In aiohttp's own type of headers, which is copied fast."""
+
 _HEAD = (
     "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nServer: deskgate\r\nDate: %s\r\n"
     "Content-Length: %d\r\n\r\n"
 )
 
 
-class JsonResponse:
-    """A JSON response that leaves in one write.
+class JsonResponse(web.Response):
+    """A response whose body is JSON, written by itself in the usual case: HTTP/1.1, and more to come.
 
-    The response of aiohttp is built of headers that are parsed, checked and written anew each time. It is
-    used, too, but only where HTTP asks for more: an old client, one that wants the connection closed, a HEAD.
+    aiohttp writes the others: for an old client, for one that wants the connection closed, and for a HEAD.
+    The short way saves a callback a tenth of its CPU. It uses what aiohttp documents of a response, a request
+    and its writer. No name here begins with an underscore: it could be one of aiohttp's.
     """
 
     def __init__(self, body: bytes, status: int = 200) -> None:
         """Take the body, encoded already."""
-        self.body, self.status = body, status
-        self.last = False
-        self._whole: web.Response | None = None
+        super().__init__(body=body, status=status, headers=_HEADERS)
+        self.encoded = body
+        self.written = False
 
-    def encode(self) -> bytes:
-        """Return the response as HTTP/1.1 has it on a connection that stays open."""
-        head = _HEAD % (self.status, _PHRASES[self.status], rfc822_formatted_time(), len(self.body))
-        return head.encode() + self.body
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection can take another request."""
-        return self._whole is None or bool(self._whole.keep_alive)
-
-    @property
-    def prepared(self) -> bool:
-        """Whether the response has been begun."""
-        return self._whole is None or self._whole.prepared
-
-    def force_close(self) -> None:
-        """Close the connection behind the response."""
-        self.last = True
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Write the response; raise ConnectionError when nobody is there to take it."""
-        plain = request.keep_alive and request.version == HttpVersion11 and request.method != "HEAD"
-        if self.last or not plain:
-            self._whole = web.Response(body=self.body, status=self.status, headers=_HEADERS)
-            if self.last:
-                self._whole.force_close()
-            await self._whole.prepare(request)
-            return
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Write the response; raise ConnectionError when the client has gone."""
+        stays_open = request.keep_alive and super().keep_alive is not False
+        if not stays_open or request.version != HttpVersion11 or request.method == "HEAD":
+            return await super().prepare(request)
         if request.transport is None:
             msg = "the client has gone"
             raise ConnectionError(msg)
-        request.transport.write(self.encode())
-        request.writer.output_size += len(self.body)
+        self.written = True
+        head = _HEAD % (self.status, self.reason, _date(int(time.time())), len(self.encoded))
+        request.transport.write(head.encode() + self.encoded)
+        request.writer.output_size += len(self.encoded)
         await request.writer.drain()  # a client that reads no answers gets no more of them
+        return request.writer
 
-    async def write_eof(self) -> None:
+    async def write_eof(self, data: bytes = b"") -> None:
         """Write what is left."""
-        if self._whole is not None:
-            await self._whole.write_eof()
+        if not self.written:
+            await super().write_eof(data)
+
+    @property
+    def keep_alive(self) -> bool | None:
+        """Whether the connection takes another request; None until that is known."""
+        return True if self.written else super().keep_alive
+
+
+@lru_cache(maxsize=1)
+def _date(now: int) -> str:
+    """Return a time in Unix seconds as HTTP writes it."""
+    return formatdate(now, usegmt=True)

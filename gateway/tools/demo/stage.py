@@ -13,8 +13,7 @@ import aiohttp
 from rich.console import Console
 from rich.text import Text
 
-from gateway.declared.catalog import Catalog, compile_catalog
-from gateway.declared.config import read
+from gateway.declared.catalog import Catalog, compile_catalog, read
 from gateway.tools.children import Child, ChildEnded, Line, event, valkey_ended
 from gateway.tools.processes import CannotStart, Valkey
 

@@ -45,7 +45,7 @@ async def caller(config: Path, name: str) -> None:
         job = Job(name, inputs, APP, session, record, os.urandom(8).hex())
         deadline = time.monotonic() + PATIENCE
         try:
-            asked = await hand_off.begin([Wanted(job, lookup.lane, 0.0, lookup.late)], deadline)
+            asked = await hand_off.begin([Wanted(job, lookup.lane, 0.0, lookup.overrun)], deadline)
         except QueueUnavailable:
             raise LostError from None
         await hand_off.wait(asked, deadline)

@@ -1,6 +1,5 @@
-"""Keeping what came without Redis: in memory at once, and in Redis as soon as that is back."""
+"""Answers that came without Redis: kept in memory at once, and brought to Redis when it is back."""
 
-import asyncio
 import time
 from itertools import islice
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from gateway.core.messages import Answer, Job
 from gateway.core.packing import pack
 from gateway.core.records import session_name, session_of, user_name
 from gateway.forgetting.forget import Forgetter
+from gateway.process.background import Background
 from gateway.process.backoff import Backoff
 from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
@@ -17,7 +17,7 @@ from gateway.wire.keys import Keys
 from gateway.wire.link import MSGPACK, RedisLink, Script
 
 _MOST = 100
-_KEEP = Script("gateway.front.alone", "keep", MSGPACK)
+_RESTORE = Script("gateway.front.alone", "keep", MSGPACK)
 
 
 class _Noted(NamedTuple):
@@ -28,7 +28,7 @@ class _Noted(NamedTuple):
     indexed: float
 
 
-class Keep:
+class Restorer:
     """The records that a gateway process has made by itself, and that Redis has yet to get.
 
     Their names alone are noted: what memory has forgotten or pushed out by then, Redis does not get either.
@@ -40,42 +40,46 @@ class Keep:
         """Take the records in memory, and the most names to note; the oldest are dropped first."""
         self._link = link
         self._keys = keys
-        self._sessions = memory
+        self._memory = memory
         self._forget = forget
         self._most = most
         self._noted: dict[str, _Noted] = {}
-        self._restoring: asyncio.Task[None] | None = None
+        self._restoring = Background()
 
     @property
     def mark(self) -> int:
-        """What an answer is asked for at: by it is told whether its session was forgotten since."""
-        return self._sessions.erasures
+        """Number of erasures seen until now.
 
-    def __call__(  # noqa: PLR0913 - what a record is made of
+        Note it when a question is asked. A higher number later means: somebody was forgotten since.
+        """
+        return self._memory.erasures
+
+    def keep(  # noqa: PLR0913 - what a record is made of
         self, job: Job, answer: Answer, born: float, mark: int, *, kept: float, indexed: float
     ) -> None:
-        """Keep an answer that was given at ``born``, on the monotonic clock, and asked for at ``mark``."""
+        """Keep an answer that was given at ``born``, on the monotonic clock, and asked for at ``mark``.
+
+        Redis keeps it for ``kept`` seconds, and its name in the session's index for ``indexed``.
+        """
         whose = [session_name(job.app, job.session), user_name(job.app, job.user)]
-        if self._sessions.erased_since(whose, mark):
+        if self._memory.erased_since(whose, mark):
             return
         for name, seconds in ((job.record, indexed), (job.user_record, 0.0)):
             if name:
-                self._sessions.put(name, answer.variables, born, user=job.user)
+                self._memory.put(name, answer.variables, born, user=job.user)
                 self._noted[name] = _Noted(job.user, kept, seconds)
         while len(self._noted) > self._most:
             del self._noted[next(iter(self._noted))]
-        if self._restoring is None or self._restoring.done():
-            self._restoring = asyncio.create_task(self._restore())
+        if not self._restoring:
+            self._restoring.start(self._restore())
 
     async def close(self) -> None:
         """Let go of what Redis has not got yet."""
-        if self._restoring is not None:
-            self._restoring.cancel()
-            await asyncio.gather(self._restoring, return_exceptions=True)
+        await self._restoring.close()
 
     async def _restore(self) -> None:
         """Write all that is noted, as soon as Redis is there."""
-        written, backoff = 0, Backoff()
+        backoff, written = Backoff(), 0
         while self._noted:
             await self._link.present.wait()
             try:
@@ -93,7 +97,7 @@ class Keep:
         names = [self._keys.forgotten()]
         arguments: list[bytes | str | float] = [f"({since}"]
         for name, noted in batch:
-            known = self._sessions.get(name)
+            known = self._memory.get(name)
             left = 0.0 if known is None else noted.kept - known.age(now)
             if known is not None and left > 0:
                 index = self._keys.session(session_of(name)) if noted.indexed else ""
@@ -106,7 +110,7 @@ class Keep:
                     index,
                     int(noted.indexed * 1000),
                 )
-        written = int(await self._link.run(_KEEP, names, arguments)) if len(names) > 1 else 0
+        written = int(await self._link.run(_RESTORE, names, arguments)) if len(names) > 1 else 0
         if written >= 0:  # else somebody was forgotten this very moment: the next try knows
             for name, noted in batch:
                 if self._noted.get(name) is noted:  # no younger answer has come meanwhile

@@ -1,0 +1,57 @@
+"""The table ``[backends.NAME]`` and its contradictions; the table is also its meaning."""
+
+from collections.abc import Iterator
+from urllib.parse import SplitResult
+
+from gateway.declared.credentials import Auth, NoAuth, check_auth
+from gateway.declared.reading import Fault
+from gateway.declared.values import Duration, Size, Table, check_positive, split_url
+
+PYTHON_LANE = "python"
+"""The lane of Python lookups: every other lane has the name of its backend."""
+
+PYTHON_TIMEOUT = 10.0
+"""Seconds that a Python lookup may take."""
+
+PYTHON_CONCURRENCY = 100
+"""Python lookups that a process runs at a time."""
+
+
+class Backend(Table, frozen=True, kw_only=True):
+    """The service behind lookups, and how gently it is asked."""
+
+    url: str
+    auth: Auth = NoAuth()
+    attempt_timeout: Duration = Duration(0.8)
+    attempts: int = 3
+    concurrency: int = 20
+    max_reply: Size = Size(1024 * 1024)
+
+
+PYTHON = Backend(url="", attempts=1, attempt_timeout=Duration(PYTHON_TIMEOUT), concurrency=PYTHON_CONCURRENCY)
+"""How Python lookups are asked: they have no table of their own."""
+
+
+def check_backend(name: str, backend: Backend) -> Iterator[Fault]:
+    """Yield the contradictions of the table."""
+    path = f"backends.{name}"
+    yield from check_positive(path, backend, ("attempt_timeout", "attempts", "concurrency", "max_reply"))
+    url = split_url(backend.url)
+    if url is None or not _can_be_called(url):
+        yield Fault(f"{path}.url", "must be an http:// or https:// address with a host")
+    elif url.query or url.fragment:
+        yield Fault(f"{path}.url", "must have no query and no fragment: a lookup's path is added to it")
+    elif url.username is not None and not isinstance(backend.auth, NoAuth):
+        yield Fault(f"{path}.url", "credentials belong either in the url or in `auth`, not in both")
+    yield from check_auth(f"{path}.auth", backend.auth)
+    if name == PYTHON_LANE:
+        yield Fault(path, "the name is taken by the lane of Python lookups")
+
+
+def _can_be_called(url: SplitResult) -> bool:
+    """True if ``url`` names a host that HTTP can reach, on a port that exists."""
+    try:
+        port = url.port  # it is judged as late as here
+    except ValueError:
+        return False
+    return port != 0 and url.scheme in {"http", "https"} and bool(url.hostname)

@@ -1,0 +1,39 @@
+"""The table ``[gateway]`` and its contradictions."""
+
+from collections.abc import Iterator
+
+from gateway.declared.reading import Fault
+from gateway.declared.values import Address, Duration, Size, Table, check_positive
+
+
+class Tls(Table, frozen=True, kw_only=True):
+    """Certificate and key of the callback port, as PEM files."""
+
+    cert: str
+    key: str
+
+
+class Gateway(Table, frozen=True, kw_only=True):
+    """How callbacks are received."""
+
+    listen: Address = Address(("127.0.0.1", 8080))
+    admin: Address = Address(("127.0.0.1", 8081))
+    budget: Duration = Duration(1.6)
+    max_body: Size = Size(64 * 1024)
+    max_inflight: int = 1000
+    local_records: int = 50_000
+    local_bytes: Size = Size(64 * 1024 * 1024)
+    tls: Tls | None = None
+
+
+def check_gateway(gateway: Gateway) -> Iterator[Fault]:
+    """Yield the contradictions of the table."""
+    yield from check_positive(
+        "gateway", gateway, ("budget", "max_body", "max_inflight", "local_records", "local_bytes")
+    )
+    if gateway.listen == gateway.admin and gateway.listen[1] != 0:
+        yield Fault(
+            "gateway.admin",
+            "must differ from gateway.listen: callbacks and admin have a port each",
+            ("gateway.listen",),
+        )

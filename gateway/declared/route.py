@@ -1,0 +1,97 @@
+"""The table ``[[routes]]``, its contradictions, and the :class:`Route` that it means."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gateway.core.messages import Callback
+from gateway.declared.app import AppTable
+from gateway.declared.lookup import Lookup, LookupTable
+from gateway.declared.reading import Fault, known, unknown
+from gateway.declared.values import Table
+
+
+class RouteTable(Table, frozen=True, kw_only=True):
+    """Which callbacks make which lookups."""
+
+    lookups: tuple[str, ...]
+    app: int | None = None
+    path: str | None = None
+    when: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Route:
+    """Which callbacks make which lookups, compiled; ``name`` is its place in the file, ``routes[0]``."""
+
+    name: str
+    app: int | None
+    path: str | None
+    when: Mapping[str, str]
+    lookups: tuple[Lookup, ...]
+
+    def __repr__(self) -> str:
+        """Return the place alone: the conditions may come from the environment."""
+        return f"Route({self.name})"
+
+    def matches(self, callback: Callback) -> bool:
+        """True if every condition holds: a value, ``*`` (not empty), or ``""`` (absent or empty)."""
+        if self.app is not None and self.app != callback.app:
+            return False
+        if self.path is not None and self.path != callback.path:
+            return False
+        for name, wanted in self.when.items():
+            value = callback.variables.get(name, "")
+            if value != wanted and not (wanted == "*" and value):
+                return False
+        return True
+
+
+def check_route(
+    number: int,
+    route: RouteTable,
+    apps: Mapping[str, AppTable | None],
+    lookups: Mapping[str, LookupTable | None],
+) -> Iterator[Fault]:
+    """Yield the contradictions of the table; an app or a lookup that could not be read is None."""
+    path = f"routes[{number}]"
+    if route.app is not None and str(route.app) not in apps:
+        yield Fault(f"{path}.app", f"{route.app} is not an app{known(apps)}")
+    if route.path is not None and not route.path.startswith("/"):
+        yield Fault(f"{path}.path", "must begin with '/'")
+    setters: dict[str, str] = {}
+    for i, name in enumerate(route.lookups):
+        place = f"{path}.lookups[{i}]"
+        if name not in lookups:
+            yield Fault(place, unknown(name, "a lookup", lookups))
+        if name in route.lookups[:i]:
+            yield Fault(place, f"{name!r} stands here twice")
+            continue
+        lookup = lookups.get(name)
+        for variable in lookup.variables if lookup else ():
+            other = setters.setdefault(variable, name)
+            if other != name:
+                yield Fault(place, f"{name!r} and {other!r} both set the variable {variable!r}")
+    concerned = apps if route.app is None else {str(route.app): apps.get(str(route.app))}
+    yield from _check_markers(path, concerned, setters)
+
+
+def _check_markers(
+    path: str, apps: Mapping[str, AppTable | None], setters: Mapping[str, str]
+) -> Iterator[Fault]:
+    """Yield a fault for each marker that a lookup of the route sets, too."""
+    for name, app in apps.items():
+        for marker in (app.markers.status, app.markers.age, app.markers.reason) if app else ():
+            if marker is not None and marker in setters:
+                message = f"{marker!r} is also set by {setters[marker]!r} in {path}"
+                yield Fault(f"apps.{name}.markers", message)
+
+
+def compile_route(number: int, table: RouteTable, lookups: Mapping[str, Lookup]) -> Route:
+    """Return what ``table`` means; nothing contradicts it."""
+    return Route(
+        name=f"routes[{number}]",
+        app=table.app,
+        path=table.path,
+        when=table.when,
+        lookups=tuple(lookups[name] for name in table.lookups),
+    )

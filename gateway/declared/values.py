@@ -1,0 +1,89 @@
+"""Values that tables hold: texts with a meaning, the base class of tables, and checks that tables share."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Self
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from gateway.core.units import parse_duration, parse_size
+from gateway.declared.reading import Fault, Secret
+
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""A character that no header field may hold."""
+
+_HIGHEST_PORT = 65_535
+_NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """One table of the file."""
+
+
+class Duration(float):
+    """Seconds, written with a unit: ``"800ms"``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the duration that ``text`` says; raise ValueError if it says none."""
+        return cls(parse_duration(text))
+
+
+class Size(int):
+    """Bytes, written with a unit: ``"64KiB"``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the size that ``text`` says; raise ValueError if it says none."""
+        return cls(parse_size(text))
+
+
+class Tokens(tuple[Secret, ...]):
+    """The tokens of an app, newest first; written as one text or as a list of texts."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Return one token or several; raise ValueError for another type and for an empty token."""
+        texts = value if isinstance(value, list) else [value]
+        if not texts or not all(isinstance(text, str) and text for text in texts):
+            msg = "expected a token, or a list of tokens, that are not empty"
+            raise ValueError(msg)
+        return cls(map(Secret, texts))
+
+
+class Address(tuple[str, int]):
+    """Host and port to listen on; port 0 lets the kernel choose."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the address that ``text`` says; raise ValueError if it says none."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _HIGHEST_PORT:
+            msg = f"{text!r} is not host:port; write for example '127.0.0.1:8080'"
+            raise ValueError(msg)
+        return cls((host.strip("[]") or "0.0.0.0", int(port)))  # noqa: S104 - ":8080" asks for every interface
+
+
+def split_url(text: str) -> SplitResult | None:
+    """Return the parts of a URL, None if ``text`` is no URL."""
+    try:
+        return None if _NOT_IN_URL.search(text) else urlsplit(text)
+    except ValueError:
+        return None
+
+
+def check_positive(path: str, table: Table, names: Iterable[str]) -> Iterator[Fault]:
+    """Yield a fault for each named setting of ``table`` that is not more than zero."""
+    for name in names:
+        if getattr(table, name) <= 0:
+            yield Fault(f"{path}.{name}", "must be more than zero")

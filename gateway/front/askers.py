@@ -1,0 +1,116 @@
+"""Askers: who is asked for the lookups that a process cannot answer from memory.
+
+The flow knows an :class:`Asker` and no more. :class:`FleetAsker` asks the workers of the fleet, through the
+queue. ``alone/`` has the others.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.core.errors import Code, QueueUnavailable
+from gateway.core.records import Known
+from gateway.front.ladder import Heard, Source
+from gateway.front.plan import Planned
+from gateway.queue.hand_off import NOT_AWAITED, Asked, HandOff
+from gateway.queue.jobs import State, Wanted
+from gateway.queue.refresh import Refreshes
+
+_SERVED = {State.FRESH: Source.FRESH, State.REVALIDATING: Source.REVALIDATING}
+_REFUSED = {State.REFUSED, State.SHED}
+
+
+class Asker(Protocol):
+    """Whoever answers planned lookups. Points in time are on the monotonic clock."""
+
+    async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:
+        """Ask for lookups side by side; return what was heard of each by ``deadline``, in order.
+
+        It never raises what goes wrong with asking: that is the code of what was heard.
+        """
+        ...
+
+    def refresh(self, planned: Planned) -> None:
+        """Renew a record behind the callback that it has answered; return at once."""
+        ...
+
+
+class FleetAsker:
+    """Asks the workers of the fleet. Equal lookups are one job for all gateways."""
+
+    def __init__(self, hand_off: HandOff, refreshes: Refreshes) -> None:
+        """Take the way to the workers, and the refreshes that are under way."""
+        self._hand_off, self._refreshes = hand_off, refreshes
+
+    async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:
+        """Hand the lookups to workers, and return what was heard of each by ``deadline``."""
+        try:
+            asked = await self.begin(planned, deadline)
+        except QueueUnavailable as error:
+            return [unasked(one, error.code) for one in planned]
+        await self.wait([one for one in asked if one.state not in NOT_AWAITED], deadline)
+        return self.heard(asked)
+
+    def refresh(self, planned: Planned) -> None:
+        """Have a worker renew a record, unless this process has begun that already."""
+        self._refreshes.start(wanted(planned))
+
+    async def prefetch(self, planned: Sequence[Planned], deadline: float) -> list[str]:
+        """Begin lookups that nobody waits for; return the names of those that were begun or under way.
+
+        Raise QueueUnavailable.
+        """
+        unawaited = [wanted(one)._replace(awaited=False) for one in planned]
+        asked = await self._hand_off.begin(unawaited, deadline) if unawaited else []
+        return [one.want.job.lookup for one in asked if one.state is not State.FRESH]
+
+    async def begin(self, planned: Sequence[Planned], deadline: float) -> list[Asked]:
+        """Hand lookups over in one round trip; raise QueueUnavailable."""
+        return await self._hand_off.begin([wanted(one) for one in planned], deadline)
+
+    async def wait(self, asked: Sequence[Asked], deadline: float) -> None:
+        """Return when each of these is answered, or at ``deadline``."""
+        if asked:
+            await self._hand_off.wait(asked, deadline)
+
+    def heard(self, asked: Sequence[Asked]) -> list[Heard]:
+        """Return what was heard of each lookup until now."""
+        now, lost = time.monotonic(), self._hand_off.link.lost
+        return [_heard(one, now, lost=lost) for one in asked]
+
+
+def wanted(planned: Planned) -> Wanted:
+    """Return a planned lookup as the queue takes it."""
+    lookup = planned.lookup
+    return Wanted(
+        planned.job,
+        lookup.lane,
+        lookup.fresh,
+        lookup.overrun,
+        lookup.stale_while_revalidate,
+        indexed=planned.app.indexed,
+    )
+
+
+def unasked(planned: Planned, code: Code, took: float = 0.0) -> Heard:
+    """Return what is heard of a lookup that gave no answer: the code, and what this process remembers."""
+    return Heard(code, known=planned.known, of_user=planned.of_user, took=took)
+
+
+def _heard(one: Asked, now: float, *, lost: bool) -> Heard:
+    """Return what was heard of a lookup that was handed over; ``lost`` says that Redis is."""
+    known, of_user, answer, took = one.known, one.of_user, one.answer, now - one.since
+    if (served := _SERVED.get(one.state)) is not None:
+        return Heard(Code.OK, served, known, known, of_user, took)
+    if one.state in _REFUSED:
+        return Heard(Code.OVERLOADED, known=known, of_user=of_user, took=took)
+    if answer is not None and answer.code == Code.OK and one.job is not None:
+        live = Known(answer.variables, one.job.heard)
+        return Heard(Code.OK, Source.LIVE, live, known, of_user, one.job.heard - one.since)
+    if answer is not None:
+        code = answer.code
+    elif one.state is State.UNATTENDED:
+        code = Code.NO_WORKERS
+    else:
+        code = Code.QUEUE_UNAVAILABLE if lost else Code.TIMEOUT
+    return Heard(code, known=known, of_user=of_user, took=took)

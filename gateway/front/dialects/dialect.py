@@ -1,0 +1,47 @@
+"""A dialect: the words in which one platform calls, and is answered.
+
+The callback port is built with one dialect, and asks it four questions. Who calls (``verify``)? What does the
+body say (``Verified.decode``)? How is the reply written (``encode``, ``acknowledge``)? How is a refusal
+written (``refuse``)? The package chooses the dialect that a gateway speaks.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from gateway.core.errors import Code
+from gateway.core.messages import Callback, Reply, SessionEvent
+from gateway.declared.app import App
+
+
+class Verified(Protocol):
+    """A query whose app is known and whose signature holds. Only :meth:`Dialect.verify` makes one."""
+
+    def decode(self, body: bytes, path: str) -> Callback | SessionEvent:
+        """Return the callback or the session event that ``body`` holds; ``path`` is the URL's.
+
+        Raise BadRequest or UnknownCommand.
+        """
+
+
+class Dialect(Protocol):
+    """One platform's words. A dialect keeps no state, and its methods are pure."""
+
+    @property
+    def event_variables(self) -> Sequence[str]:
+        """The names of the variables that every session event gives."""
+
+    def verify(self, query: str, apps: Mapping[int, App], now: float) -> Verified:
+        """Check who calls, before a byte of the body is read.
+
+        ``query`` is the raw query string, ``apps`` are the configured apps by number, ``now`` is Unix time in
+        seconds. Raise BadRequest, UnknownApp or Unauthenticated.
+        """
+
+    def encode(self, reply: Reply) -> bytes:
+        """Return the JSON of the reply to a callback."""
+
+    def acknowledge(self) -> bytes:
+        """Return the JSON of the reply to a session event."""
+
+    def refuse(self, code: Code, info: str) -> bytes:
+        """Return the JSON of a reply without variables; ``info`` is one line for people."""

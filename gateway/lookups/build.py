@@ -1,0 +1,25 @@
+"""Building the backend of a lane: which kind it is, and under which policies it is asked.
+
+A further kind of backend is a file beside this one, and a line in :func:`open_backend`.
+"""
+
+from gateway.declared.backend import PYTHON_LANE
+from gateway.declared.catalog import Catalog
+from gateway.lookups.ask import GuardedBackend
+from gateway.lookups.http import HttpBackend
+from gateway.lookups.python import PythonBackend
+from gateway.resilience.bulkhead import Bulkhead
+from gateway.resilience.stack import stack
+
+
+def open_backend(catalog: Catalog, lane: str, *, bulkhead: bool) -> GuardedBackend:
+    """Return the backend of a lane under its policies; build it inside a running loop, and close it.
+
+    A process that takes its jobs from the lane needs no ``bulkhead``: it takes no more than it has slots for.
+    Raise ImportError for a Python lookup that is not there.
+    """
+    settings = catalog.backend(lane)
+    lookups = {name: lookup for name, lookup in catalog.lookups.items() if lookup.lane == lane}
+    policies = stack(settings, bulkhead=Bulkhead(settings.concurrency) if bulkhead else None)
+    backend = PythonBackend(lookups) if lane == PYTHON_LANE else HttpBackend(settings)
+    return GuardedBackend(lane, settings, lookups, backend, policies)

@@ -1,0 +1,20 @@
+"""Attempt timeout: the limit of one attempt, however much time the call has left."""
+
+import asyncio
+from typing import Any
+
+from gateway.core.errors import TimedOut
+from gateway.resilience.policy import Call
+
+
+async def attempt(call: Call, limit: float) -> Any:  # noqa: ANN401 - whatever the backend's answer is
+    """Make one attempt of at most ``limit`` seconds; raise TimedOut, or what the attempt raises.
+
+    A TimeoutError of the attempt's own, such as the kernel's ETIMEDOUT, is a TimedOut as well.
+    """
+    try:
+        async with asyncio.timeout(limit):
+            return await call.make()
+    except TimeoutError:
+        msg = f"no answer within {limit * 1000:.0f} ms"
+        raise TimedOut(msg) from None
