@@ -27,8 +27,6 @@ OUTAGE = (RedisError, OSError, TimeoutError, RuntimeError)
 ``RuntimeError`` is uvloop's word for writing to a connection that has broken, before its reader knows.
 """
 
-_LONGEST_PAUSE = 1.0
-
 
 def open_redis(url: str, timeout: float, retries: int = 0) -> Redis:
     """Return a client for ``url`` whose socket operations take at most ``timeout`` seconds.
