@@ -295,6 +295,27 @@ def test_documented_limit_is_the_limit(row: list[str]) -> None:
     assert getattr(import_module(module), name) == float(row[1])
 
 
+def limits() -> Iterator[str]:
+    """Yield each number to which a module of a gateway or a worker gives a public name."""
+    for path, text in source_texts().items():
+        place = path.relative_to(ROOT)
+        if place.parts[:2] in {("gateway", "tools"), ("gateway", "crm")}:
+            continue
+        module = ".".join(place.with_suffix("").parts)
+        for node in ast.parse(text).body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant() | ast.BinOp()) if (
+                    name.isupper() and not name.startswith("_")
+                ):
+                    if isinstance(getattr(import_module(module), name), int | float):
+                        yield f"{module}.{name}"
+
+
+def test_every_limit_is_documented() -> None:
+    """A number that decides, and stands in no table, is found only by a reader of all the code."""
+    assert {row[0].strip("`") for row in table(ARCHITECTURE, "name")} == set(limits())
+
+
 def test_every_redis_key_is_documented() -> None:
     """Whoever looks into Redis at night wants to know what belongs to whom."""
     keys = Keys("PREFIX")
