@@ -21,9 +21,9 @@ Part = tuple[Callable[[Pace, Installed], int], Callable[[Pace, Installed, Step],
 _INTRODUCTION = """\
 # Benchmark
 
-Figures, not promises: they were taken in one run on one machine, whose other tenants nobody knows. Take \
-the ratios, and run `make bench` on yours. `make bench ARGS="--against DIR"` compares the hand-off of this \
-checkout with that of another one, in interleaved turns.
+These are figures, not promises. They were taken in one run on one machine, which others may have used, \
+too. Take the ratios, and run `make bench` on your machine. `make bench ARGS="--against DIR"` compares the \
+hand-off of this checkout with that of another one, in interleaved turns.
 """
 
 PARTS: Mapping[str, Part] = {

@@ -15,11 +15,11 @@ from tests.bench.section import Section, Table
 from tests.bench.stage import ROOT, Stage
 
 _ABOUT = """\
-*This* is {this}; *other* is {other} in {place}, run by {python}. Both share one Redis. In every round both \
-have a turn, one right after the other, first this one, in the next round first the other one. Each figure \
-is the median of the rounds and, in brackets, the quartiles; so is the ratio of two turns of one round. \
-The raw list has the same code in both: the distance of its ratios from 1 is the noise of this run, or what \
-the packages of the two checkouts make of it."""
+*This* is {this}; *other* is {other} in {place}, run by {python}. Both share one Redis. In every round \
+each of them has a turn, one right after the other; each round changes who is first. A figure is the \
+median of the rounds and, in brackets, the quartiles; so is the ratio of two turns of one round. The raw \
+list has the same code in both. So the distance of its ratios from 1 is the noise of this run, or the \
+difference between the packages of the two checkouts."""
 
 _DATABASES = 8
 """From here on, the databases of the other checkout's contestants: they share no key with these."""

@@ -20,15 +20,17 @@ HELD = 256
 """Records that the gateway of the second row holds in memory: too few for its sessions to be among them."""
 
 _ABOUT = f"""\
-Signed callbacks on {CONNECTIONS} keep-alive connections, one lookup each, from a generator of its own on \
-bare sockets. The gateway logs as in production, to a file. *Memory*: the same session again and again. \
-*Record*: {RECORDS:,} sessions in turn, whose records the gateway has to get from Redis. *Live*: every \
-callback another session, its lookup a no-op in a worker. The bare handlers read the body and answer fixed \
-bytes; they log nothing. Ratios are to aiohttp's `web.Application`, turn by turn within a round: the median \
-and, in brackets, the quartiles."""
+Signed callbacks on {CONNECTIONS} keep-alive connections, one lookup each. A generator of its own sends them \
+on bare sockets. The gateway logs as in production, to a file. The bare handlers read the body and answer \
+fixed bytes; they log nothing. Ratios are to aiohttp's `web.Application`, turn by turn within a round: the \
+median and, in brackets, the quartiles.
+
+- *Memory*: the same session again and again.
+- *Record*: {RECORDS:,} sessions in turn. The gateway has to get their records from Redis.
+- *Live*: each callback has a session of its own, and its lookup is a no-op in a worker."""
 _NOTE = """\
-CPU in µs. The generator is not the limit while it is well under 100 % busy; the bare socket, no HTTP \
-server at all, shows how far it can go."""
+CPU in µs. The generator is not the limit while it is well under 100 % busy. The bare socket is no HTTP \
+server at all, and shows the most that the generator can do."""
 
 
 @dataclass(frozen=True, slots=True)

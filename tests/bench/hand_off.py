@@ -17,18 +17,19 @@ from tests.bench.stage import Caller, Stage
 CROWD = 64
 PROCESSES = ("caller", "worker", "Redis")
 _ABOUT = f"""\
-From the caller that enqueues to the answer in its hands; worker and caller are processes of their own, \
-Redis is reached by TCP on loopback and keeps nothing on disk. The contestants take turns, round by round; \
-a ratio is of two turns of one round, given as its median and, in brackets, its quartiles. *Alone* is one \
-caller, *{CROWD}* are so many closed-loop callers, which fill the machine. A wait of over 2 s is *lost*, \
-where the queue lets its callers say so."""
+A hand-off lasts from the caller that enqueues a job to the answer in its hands. Worker and caller are \
+processes of their own. Redis is reached by TCP on loopback and keeps nothing on disk. The contestants \
+take turns, round by round. A ratio is of two turns of one round: the median of the rounds and, in \
+brackets, the quartiles. *Alone* is one caller. *{CROWD}* are as many callers, each of which asks again \
+when it is answered; they fill the machine. A wait of over 2 s is *lost*, if the queue lets its callers \
+say so."""
 METHOD = """\
 CPU is µs per job. The CPU clocks of caller, worker and Redis, user and system time, are read at the begin \
-and the end of a turn, and the difference is divided by the jobs that were answered. *All* is the sum of the \
+and the end of a turn. The difference is divided by the jobs that were answered. *All* is the sum of the \
 three: the median of the rounds and, in brackets, its quartiles."""
 _COUNTS = f"""\
-Redis commands at {CROWD} callers, those inside scripts and transactions included. A *read* is Redis taking \
-what a client has sent: a network round trip. With many callers one read can bring the commands of several."""
+Redis commands at {CROWD} callers, with those inside scripts and transactions. A *read* is a network round \
+trip: Redis takes the bytes that a client has sent. With many callers one read can bring several commands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from tests.bench.stage import Stage, wait_for
 
 LANES = (1, 4)
 _ABOUT = """\
-A worker process without jobs: the Redis commands that it sends, those inside its scripts included, and \
-its share of one core."""
+A worker process without jobs: the Redis commands that it sends, with those inside its scripts, and its \
+share of one core."""
 
 
 def steps(_: Pace) -> int:

@@ -13,9 +13,9 @@ from tests.bench.stage import Caller, Stage
 CALLERS = (1, 4, 16, 64)
 WORKERS = (1, 2)
 _ABOUT = """\
-Jobs whose lookup waits 20 ms, from closed-loop callers. A worker process makes 20 of them at a \
-time, which is 1,000 jobs/s. All processes share the machine's cores. Jobs per second, with one \
-worker and with two."""
+Each job's lookup waits 20 ms. Each caller asks again when it is answered. A worker process makes 20 \
+lookups at a time, which is 1,000 jobs/s. All processes share the machine's cores. The table has the jobs \
+per second, with one worker and with two."""
 
 Key = tuple[int, int]
 """Worker processes and callers."""

@@ -10,36 +10,46 @@ def introduction(pace: Pace) -> str:
     return f"""\
 # Storm
 
-What callbacks are worth when the CRM, the workers or Redis fail: deskgate beside what people would build \
-instead. Figures of one run on one machine; `make storm` plays it on yours.
+This document shows the worth of callbacks when the CRM, the workers or Redis fail. It compares deskgate \
+with two simpler ways to build it. The figures are of one run on one machine; `make storm` plays it on \
+yours.
 
-**The workload** is made from a seed: {pace.sessions:,} sessions of {FEWEST} to {MOST} callbacks, each with \
-two or three lookups, of which about 70 % repeat inputs that the session has asked for already. A session's \
-callbacks are {pace.think_least:g} s and more apart (on top of it an exponential of mean \
-{pace.think_more:g} s); sessions begin at any time of the {pace.length:g} s that a scenario takes, which \
-makes about 110 callbacks a second. Each callback is sent at its time, whatever became of the others, and \
-its reply time counts from then. Troubles of the CRM last from {pace.trouble_from:g} s to \
-{pace.trouble_until:g} s; a worker is killed every {pace.kill_every:g} s; Redis is away for \
-{pace.redis_away:g} s, from {pace.trouble_from:g} s on.
+**The workload** is made from a seed: {pace.sessions:,} sessions of {FEWEST} to {MOST} callbacks each. A \
+callback has two or three lookups. About 70 % of these repeat inputs that the session has already asked \
+for. Between two callbacks of a session lie {pace.think_least:g} s, and an exponential time of mean \
+{pace.think_more:g} s on top. Sessions begin at random times of a scenario, which takes {pace.length:g} s: \
+about 110 callbacks a second. Each callback is sent at its time, even if others still wait. Its reply time \
+counts from then.
 
-**The contestants** get the same callbacks one after the other, each with a CRM and a Redis of its own; the \
-CRM draws the fate of the n-th call of a path from the same seed. Whatever ends is started again at once.
+**The troubles.** Those of the CRM last from {pace.trouble_from:g} s to {pace.trouble_until:g} s. A worker \
+is killed every {pace.kill_every:g} s. Redis is away for {pace.redis_away:g} s, from {pace.trouble_from:g} \
+s on. A process that ends is started again at once.
+
+**The contestants** get the same callbacks, one contestant after the other. Each has a CRM and a Redis of \
+its own. The CRM draws the fault of the n-th call of a path from the same seed.
 
 - *deskgate*: a gateway and two workers, on `tests/storm/deskgate.toml`.
-- *direct*: an aiohttp handler that asks the CRM itself, its lookups in parallel, 1.6 s for all: no cache, \
-no retry, no worker, no Redis.
-- *arq-plain*: an aiohttp handler and two stock arq workers, a job per callback, `Job.result` with a timeout \
-of 1.6 s; workers poll every 20 ms, the handler every 50 ms for each result, which is as often as one core \
-can with a slow CRM.
+- *direct*: an aiohttp handler that asks the CRM itself, all lookups of a callback side by side, within \
+1.6 s. It has no cache, no retry, no worker and no Redis.
+- *arq-plain*: an aiohttp handler and two stock arq workers. Each callback is a job, awaited by \
+`Job.result` with a timeout of 1.6 s. Workers poll every 20 ms, and the handler polls for each result \
+every 50 ms. With a slow CRM, one core can do no more.
 
-**The columns**: *in time*, answered within 2 s with HTTP 200 and a well-formed envelope; *right*, every \
-variable of every lookup there, as the CRM has it, and not older than `fresh` where the code is 0, than \
-`stale_if_error` where it is not (the CRM's answers say when they were made); *asked before*, callbacks all \
-of whose lookups, with these inputs, the session had been answered right before; *of them right*; *code 0*; \
-*foreign*, callbacks with a variable of another session, user or input. Reply times are those of all \
-callbacks, the ones that Desk gave up with its 2 s; *late* is the most by which the generator was late \
-with a callback, which counts as reply time too; *CRM calls* are per callback; *restarts* of processes that \
-had ended, killed or not; *plays*: one in which the generator was late by more than {DISTURBED * 1000:g} ms \
-is played again after the others, up to {MOST_PLAYS} in all, since the machine was busy with something \
-else. The one in which it was the least late counts; but a foreign variable counts in any.
+**The columns**:
+
+- *in time*: answered within 2 s, with HTTP 200 and a well-formed envelope.
+- *right*: each variable of each lookup is there, and is as the CRM has it. With code 0 it is not older \
+than `fresh`, with another code not older than `stale_if_error`. (The CRM's answers say when they were \
+made.)
+- *asked before*: callbacks with lookups that the session had all been answered right before, with the \
+same inputs. *Of them right*: the share of these.
+- *code 0*: the share of callbacks with this code.
+- *foreign*: callbacks with a variable of another session, user or input.
+- *p50*, *p99*, *worst*: reply times of all callbacks. A callback that Desk gave up counts 2 s.
+- *late*: the longest time by which the generator was late with a callback. It counts as reply time, too.
+- *CRM calls*: calls per callback.
+- *restarts*: of processes that had ended, killed or not.
+- *plays*: the generator may be late by more than {DISTURBED * 1000:g} ms, because the machine was busy \
+with something else. Then the play is repeated after the others, up to {MOST_PLAYS} plays in all. The one \
+with the least lateness counts. A foreign variable counts in every play.
 """

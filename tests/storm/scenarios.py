@@ -82,7 +82,7 @@ SCENARIOS = (
     Scenario("slow", "Median 700 ms, 95 % within 3 s.", lambda _: _SLOW),
     Scenario(
         "flaky",
-        "Of the CRM's calls 30 % end in a 503, 5 % hang, 5 % are reset half-way, 5 % are no JSON.",
+        "30 % of the CRM's calls end in a 503, 5 % hang, 5 % are reset half-way, 5 % are no JSON.",
         lambda _: _FLAKY,
     ),
     Scenario(
@@ -97,13 +97,13 @@ SCENARIOS = (
     ),
     Scenario(
         "worker-kill",
-        "Healthy; again and again a worker of two is killed (SIGKILL) and started anew. *direct* has none.",
+        "Healthy; again and again one of two workers is killed and replaced. *direct* has no workers.",
         lambda _: _HEALTHY,
         _kill_workers,
     ),
     Scenario(
         "redis-kill",
-        "Healthy; Redis is killed, and comes back empty a while later. *direct* has none.",
+        "Healthy; Redis is killed, and comes back empty a while later. *direct* has no Redis.",
         lambda _: _HEALTHY,
         _kill_redis,
     ),
