@@ -185,9 +185,8 @@ class HandOff:
         try:
             for at, step in steps:
                 if not await countdown.reach(at):
-                    await asyncio.sleep(
-                        0
-                    )  # after a stall of this process, answers are there and not yet read
+                    # After a stall of this process, answers are there and not yet read.
+                    await asyncio.sleep(0)
                     silent = [one for wait, one in waits if not wait.done()]
                     looking.append(asyncio.create_task(step(silent, deadline)))
             await countdown.reach(deadline)

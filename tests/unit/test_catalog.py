@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import Code, NoRoute
 from gateway.core.messages import Callback
-from gateway.declared.backend import PYTHON_LANE, PYTHON_TIMEOUT
+from gateway.declared.backend import PYTHON, PYTHON_LANE, PYTHON_TIMEOUT
 from gateway.declared.catalog import Catalog, compile_catalog, load, read
 from gateway.declared.reading import ConfigFaults
 from gateway.front.dialects.desk import DESK
@@ -274,3 +274,10 @@ def test_load_reads_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigFaults) as caught:
         load(path)
     assert [fault.path for fault in caught.value.faults] == ["gateway.budget", "routes[0].lookups[0]"]
+
+
+def test_each_lane_has_the_settings_by_which_its_backend_is_asked() -> None:
+    """Python lookups have no table: theirs are fixed."""
+    declared = catalog("[backends.idle]\nurl = 'http://idle'")
+    assert declared.backend("crm") == declared.settings.backends["crm"]
+    assert declared.backend(PYTHON_LANE) == PYTHON
