@@ -83,5 +83,5 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
     lane.queue.note_run(took)
     following = await lane.finish(taken, answer, at, lane.backend.kept(job), wants=wants)
     waited = (now_ms - envelope.enqueued_ms) / 1000
-    lane.backend.tell_finished(job, answer, attempts, queued=waited, took=took, left=left)
+    lane.backend.report_finished(job, answer, attempts, queued=waited, took=took, left=left)
     return following

@@ -10,7 +10,7 @@ from arq.worker import func
 
 from gateway.declared.catalog import Catalog
 from gateway.lookups.build import open_backend
-from gateway.process.garbage import settle
+from gateway.process.garbage import tune_collector
 from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
@@ -92,7 +92,7 @@ async def run(catalog: Catalog, names: Sequence[str], grace: float) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with workers(catalog, names, grace) as running:
-        settle()
+        tune_collector()
         stopped = asyncio.create_task(stop.wait())
         mains = [worker.main_task for worker in running if worker.main_task is not None]
         await asyncio.wait([stopped, *mains], return_when=asyncio.FIRST_COMPLETED)

@@ -19,7 +19,7 @@ from gateway.front.edge.port import Port
 from gateway.front.flow import Flow
 from gateway.front.readiness import Readiness
 from gateway.front.session_events import SessionEvents
-from gateway.process.garbage import settle
+from gateway.process.garbage import tune_collector
 from gateway.queue.hand_off import HandOff
 from gateway.queue.refresh import Refreshes
 from gateway.records.memory import RecordMemory
@@ -110,7 +110,7 @@ async def run(catalog: Catalog, *, shared: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with gateway(catalog, shared=shared):
-        settle()
+        tune_collector()
         await stop.wait()
     events.gateway_drained()
 

@@ -9,7 +9,7 @@ from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
 from gateway.declared.backend import Backend as BackendSettings
 from gateway.declared.lookup import Lookup
-from gateway.process.later import Later
+from gateway.process.deferred_calls import DeferredCalls
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import Step
 from gateway.telemetry import events
@@ -50,8 +50,8 @@ class GuardedBackend:
         self.overrun = settings.attempt_timeout
         """Seconds that an answer may take past its deadline: one attempt."""
         self._lookups, self._backend, self._policies = lookups, backend, policies
-        self.tell_finished = Later(self._tell_finished)
-        """Tells what came of asking: ``queued`` seconds on the lane, ``left`` when it began."""
+        self.report_finished = DeferredCalls(self._report_finished)
+        """Reports the answer: ``queued`` seconds on the lane, ``left`` when it began."""
 
     async def close(self) -> None:
         """Close the backend."""
@@ -71,7 +71,7 @@ class GuardedBackend:
                 partial(self._backend.ask, lookup, ask),
                 time.monotonic() + left,
                 awaited=awaited,
-                retried=partial(self._tell_retried, job),
+                retried=partial(self._report_retried, job),
             )
             variables: dict[str, str] = await self._policies(call)
         except NoAnswer as error:
@@ -98,7 +98,7 @@ class GuardedBackend:
             raise LookupFailed(msg)
         return lookup
 
-    def _tell_retried(self, job: Job, attempt: int, error: NoAnswer) -> None:
+    def _report_retried(self, job: Job, attempt: int, error: NoAnswer) -> None:
         events.lookup_retried(
             lookup=job.lookup,
             backend=self.name,
@@ -108,7 +108,7 @@ class GuardedBackend:
             trace_id=job.trace_id,
         )
 
-    def _tell_finished(  # noqa: PLR0913 - as many as the line tells
+    def _report_finished(  # noqa: PLR0913 - as many as the line tells
         self, job: Job, answer: Answer, attempts: int, *, queued: float, took: float, left: float
     ) -> None:
         events.lookup_finished(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from gateway.declared.redis_server import EMBEDDED, REDIS_URL_VARIABLE
-from gateway.tools.children import Child, ChildEnded, beside, run_until_signal, valkey_ended
+from gateway.tools.children import Child, ChildEnded, run_until_signal, run_watched, wait_for_valkey_end
 from gateway.tools.processes import CannotStart, Valkey
 
 
@@ -36,7 +36,7 @@ async def _up(config: Path, redis_url: str, data: Path) -> None:
         if redis_url == EMBEDDED:
             valkey = stack.enter_context(Valkey(data))
             environ[REDIS_URL_VARIABLE] = valkey.url
-            ends.append(valkey_ended(valkey))
+            ends.append(wait_for_valkey_end(valkey))
             _say(f"Valkey keeps its data in {data}")
         else:
             _say(f"no Valkey is started: redis.url names {_place(redis_url)}")
@@ -46,7 +46,7 @@ async def _up(config: Path, redis_url: str, data: Path) -> None:
         ):
             _say("gateway and worker started; Ctrl-C stops everything")
             forever = asyncio.Event().wait()
-            await beside(forever, *ends, worker.ended(), gateway.ended())
+            await run_watched(forever, *ends, worker.wait_for_end(), gateway.wait_for_end())
 
 
 def _place(url: str) -> str:

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 from rich.console import Console
 
-from gateway.tools.call import Envelope, Heard
+from gateway.tools.call import Envelope, ReceivedReply
 from gateway.tools.demo.run import sample_curl
 from gateway.tools.demo.stage import HOST, sample, wanted_port
-from gateway.tools.demo.story import STEPS, Told, show_told
+from gateway.tools.demo.story import STEPS, StepResult, show_result
 from tests.acceptance.family import children_of, gone, shown
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process
@@ -171,14 +171,16 @@ def test_reply_that_desk_would_not_have_waited_for_is_said_to_be_one(took: float
     catalog = Place("redis://127.0.0.1:1/0", "none", "http://127.0.0.1:1").catalog()
     answered = {"lookups": {"order": {"source": "live", "age_ms": 0}}, "took_ms": 1600.0, "budget_ms": 1600}
     console = Console(record=True, width=200)
-    show_told(console, Told(STEPS[0], Heard(Envelope("OK", "", 0), b"", 200, took), answered), catalog)
+    show_result(
+        console, StepResult(STEPS[0], ReceivedReply(Envelope("OK", "", 0), b"", 200, took), answered), catalog
+    )
     shown = console.export_text()
     assert said in shown
     assert ("too busy" in shown) == bool(said)
 
 
 def test_curl_is_that_of_the_readme() -> None:
-    """Whoever copies it from there expects it to work here."""
+    """A reader who copies it from there expects it to work here."""
     assert f"\n{sample_curl()}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
     body = json.loads(shlex.split(sample_curl())[4])
     assert body["Body"]["staticKey"] == "staticValue"

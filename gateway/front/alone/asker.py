@@ -83,5 +83,5 @@ class AloneAsker:
             kept, indexed = planned.lookup.kept, planned.app.indexed
             self._restorer.keep(job, answer, at, mark, kept=kept, indexed=indexed)
         if attempts:  # else the bulkhead was full
-            backend.tell_finished(job, answer, attempts, queued=0.0, took=at - begun, left=left)
+            backend.report_finished(job, answer, attempts, queued=0.0, took=at - begun, left=left)
         return answer

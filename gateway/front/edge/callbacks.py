@@ -12,7 +12,7 @@ from gateway.front.dialects.dialect import Dialect, Verified
 from gateway.front.edge.response import JsonResponse
 from gateway.front.flow import Answered, Flow
 from gateway.front.session_events import SessionEvents
-from gateway.process.later import Later
+from gateway.process.deferred_calls import DeferredCalls
 from gateway.telemetry import events
 from gateway.telemetry.events import LookupAnswered
 
@@ -24,7 +24,7 @@ class Callbacks:
         """Take the dialect of the platform, the flow for callbacks, and the keeper of session events."""
         self._dialect, self._flow, self._events = dialect, flow, events
         self._settings = flow.catalog.settings.gateway
-        self._log_later = Later(_log)
+        self._log = DeferredCalls(_write_line)
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Return the response to a request; never raises.
@@ -42,10 +42,12 @@ class Callbacks:
                 return JsonResponse(self._dialect.acknowledge())
             answered = await self._flow.answer(message, deadline, trace_id)
             encoded = self._dialect.encode(answered.reply)
-            await asyncio.sleep(0)  # the callbacks of one turn are all answered, then all sent: see Later
+            await asyncio.sleep(
+                0
+            )  # the callbacks of one turn are all answered, then all sent: see DeferredCalls
         except Exception as error:  # noqa: BLE001 - logged
             return self._refuse(error, request, trace_id)
-        self._log_later(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
+        self._log(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
         return JsonResponse(encoded)
 
     def error_page(self, status: int, message: str) -> JsonResponse:
@@ -116,7 +118,7 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body is over max_body ({limit} bytes)")
 
 
-def _log(answered: Answered, budget: float, took: float, trace_id: str) -> None:
+def _write_line(answered: Answered, budget: float, took: float, trace_id: str) -> None:
     """Write the canonical line of a callback."""
     callback = answered.callback
     events.callback_answered(
