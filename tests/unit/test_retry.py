@@ -16,7 +16,6 @@ from gateway.core.errors import (
     BadBackendReply,
     DeskgateError,
     LookupFailed,
-    MissingInput,
     NoAnswer,
     Overloaded,
     QueueUnavailable,
@@ -118,7 +117,7 @@ async def test_attempts_are_counted_and_the_last_failure_is_raised(attempts: int
 
 
 NOT_TRANSIENT = [
-    *(BackendRejected(), BadBackendReply(), Overloaded(), QueueUnavailable(), MissingInput(), LookupFailed()),
+    *(BackendRejected(), BadBackendReply(), Overloaded(), QueueUnavailable(), LookupFailed()),
     *(
         ValueError(),
         KeyError("x"),
