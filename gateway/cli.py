@@ -1,4 +1,4 @@
-"""Every command of ``deskgate``. Each imports what it runs, so that ``--help`` is quick."""
+"""Every command of ``deskgate``. Each imports its own modules when it runs, so that ``--help`` is quick."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def gateway(path: Path, processes: int) -> None:
     from gateway.front.prefork import run_several
 
     catalog = _load(path)
-    sys.path.append(str(Path.cwd()))  # looked at last, for Python lookups alone; a worker does the same
+    sys.path.append(str(Path.cwd()))  # searched last, for Python lookups alone; a worker does the same
     configure_logs("gateway")
     if processes == 1:
         _serve(lambda: uvloop.run(run(catalog)))
@@ -68,8 +68,8 @@ def gateway(path: Path, processes: int) -> None:
 )
 def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     """Run a worker, for all lanes or for the named ones, until SIGTERM."""
-    # The worker is a program of its own (python -m workers): nothing of the gateway's side is loaded there.
-    # -P: a workers.py or a redis.py of the working directory is not taken for ours.
+    # The worker is a program of its own (python -m workers): it loads nothing of the gateway's side.
+    # -P: Python does not import a workers.py or a redis.py of the working directory.
     arguments = [
         "-c",
         str(path),
