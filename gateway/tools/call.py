@@ -1,4 +1,4 @@
-"""``deskgate call``: Desk, played by hand. One callback, sent as the platform documents it, and its reply."""
+"""``deskgate call``: plays Desk. It sends one callback, as the platform documents it, and shows the reply."""
 
 import os
 import time
@@ -17,14 +17,14 @@ from gateway.front.dialects.desk import INTERFACE_INVOCATION, sign
 from gateway.tools.presentation import code_text, meaning, open_console, table, time_text
 
 PATIENCE = 2.0
-"""Seconds after which Desk gives up, and so do we."""
+"""Seconds after which Desk gives up, and this command too."""
 
 _LONGEST_REPLY = 1 << 20
 _SHOWN = 80
 
 
 class CallFailed(DeskgateError):
-    """No well-formed reply came; ``str()`` says what to do next."""
+    """No well-formed reply came. ``str()`` gives advice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ async def send(callback: OutgoingCallback, patience: float = PATIENCE) -> Receiv
 
 
 def print_reply(reply: ReceivedReply, *, as_json: bool) -> None:
-    """Show a reply on standard output, or its bytes as they came."""
+    """Show a reply on standard output, or print its bytes as they came."""
     if as_json:
         click.echo(reply.raw)
         return
@@ -183,7 +183,7 @@ def _decode(raw: bytes, status: int) -> Envelope:
 
 
 def _advice(error: Exception, place: str, patience: float) -> str:
-    """Return what happened between us and ``place``, and what to do next."""
+    """Return why no reply came from ``place``, with advice."""
     match error:
         case TimeoutError():
             return (

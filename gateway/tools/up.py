@@ -1,4 +1,4 @@
-"""``deskgate up``: gateway, worker and, when the configuration asks for it, a Valkey, as one process tree."""
+"""``deskgate up``: gateway, worker and, if the configuration asks for it, a Valkey, as one process tree."""
 
 import asyncio
 from contextlib import ExitStack
@@ -13,9 +13,9 @@ from gateway.tools.processes import CannotStart, Valkey
 
 
 def run(config: Path, redis_url: str, data: Path) -> int:
-    """Run everything until SIGINT or SIGTERM and return 0; return 1 when one part ends by itself.
+    """Run everything until SIGINT or SIGTERM and return 0; return 1 if one part ends by itself.
 
-    The children's log goes to standard output as they write it; what is said here, to standard error.
+    The children write their logs to standard output. This process writes to standard error.
     """
     try:
         run_until_signal(_up(config, redis_url, data))
@@ -50,7 +50,7 @@ async def _up(config: Path, redis_url: str, data: Path) -> None:
 
 
 def _place(url: str) -> str:
-    """Return where a server is, without the password that its address may hold."""
+    """Return the address of a server, without its password."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
