@@ -1,5 +1,5 @@
-# Everything runs in .venv. It is made when first needed, from Python >= 3.11 and the pinned packages of
-# requirements-dev.txt, and brought up to date when they change. ARGS goes to the command: make test ARGS="-k ladder".
+# Everything runs in .venv. The first target that needs it makes it, from Python >= 3.11 and the pinned packages of
+# requirements-dev.txt, and updates it when they change. ARGS goes to the command: make test ARGS="-k ladder".
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -20,7 +20,7 @@ test: $(INSTALLED) ## Run the tests
 quick: $(INSTALLED) ## Run the tests that need no server, in seconds
 	@exec $(BIN)/python -m pytest tests/unit tests/property -q $(ARGS)
 
-# The pure rooms decide everything that a callback is told: no branch of them may go untested.
+# The pure rooms decide every reply: each branch of them must be tested.
 PURE := gateway.core gateway.declared gateway.resilience gateway.front.ladder gateway.front.plan gateway.lookups.reply
 
 check: $(INSTALLED) ## Lint, check the format and the types, and that each branch of the pure rooms is tested
@@ -54,8 +54,8 @@ clean: ## Remove all that was made here, .venv too
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find gateway workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A name on PATH proves nothing (version managers put stubs there, Debian leaves out ensurepip): try each one.
-# The order-only prerequisite counts as missing when its interpreter is gone, so a .venv that broke is made anew.
+# A name on PATH proves nothing: version managers put stubs there, and Debian leaves out ensurepip. So try each one.
+# If the interpreter of .venv is gone, this file counts as missing, and .venv is made anew.
 $(BIN)/python:
 	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11) ""; do \
 		"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
@@ -63,7 +63,7 @@ $(BIN)/python:
 	test -n "$$python" || { echo 'No Python >= 3.11 with venv found: install one, or name it: make PYTHON=/path/to/python3' >&2; exit 1; }; \
 	"$$python" -m venv --clear .venv
 
-# -qq: errors alone. Nothing is built apart, so nothing unpinned is downloaded.
+# -qq: errors alone. --no-build-isolation: nothing unpinned is downloaded to build with.
 $(INSTALLED): requirements-dev.txt pyproject.toml | $(BIN)/python
 	@echo "Installing deskgate and the packages of requirements-dev.txt into .venv ..." >&2
 	@$(BIN)/python -m pip install --disable-pip-version-check -qq --require-hashes -r requirements-dev.txt

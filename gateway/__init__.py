@@ -1,1 +1,1 @@
-"""deskgate: answers a Tencent Cloud Desk callback inside its budget, whatever the CRM behind it does."""
+"""deskgate: answers each Tencent Cloud Desk callback within its budget, even if the CRM behind it fails."""

@@ -1,4 +1,4 @@
-"""Every command of ``deskgate``. Each imports what it runs, so that ``--help`` is quick."""
+"""Every command of ``deskgate``. Each imports its own modules when it runs, so that ``--help`` is quick."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def gateway(path: Path, processes: int) -> None:
     from gateway.front.prefork import run_several
 
     catalog = _load(path)
-    sys.path.append(str(Path.cwd()))  # looked at last, for Python lookups alone; a worker does the same
+    sys.path.append(str(Path.cwd()))  # searched last, for Python lookups alone; a worker does the same
     configure_logs("gateway")
     if processes == 1:
         _serve(lambda: uvloop.run(run(catalog)))
@@ -68,8 +68,8 @@ def gateway(path: Path, processes: int) -> None:
 )
 def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     """Run a worker, for all lanes or for the named ones, until SIGTERM."""
-    # The worker is a program of its own (python -m workers): nothing of the gateway's side is loaded there.
-    # -P: a workers.py or a redis.py of the working directory is not taken for ours.
+    # The worker is a program of its own (python -m workers): it loads nothing of the gateway's side.
+    # -P: Python does not import a workers.py or a redis.py of the working directory.
     arguments = [
         "-c",
         str(path),
@@ -120,20 +120,21 @@ def call(  # noqa: PLR0913, PLR0917 - one parameter an option
     as_json: bool,  # noqa: FBT001 - click passes it by name
 ) -> None:
     """Send one callback to URL as Desk does; exit 0 on code 0, 3 on another code, 1 without a reply."""
-    from gateway.tools.call import Call, CallFailed, print_reply, send
+    from gateway.tools.call import CallFailed, OutgoingCallback, print_reply, send
 
     pairs = [text.partition("=") for text in variables]
     for name, equals, _ in pairs:
         if not name or not equals:
             msg = f"--set takes NAME=VALUE, not {name!r}"
             raise click.UsageError(msg)
-    wanted = Call(url, app, token, session, user, {name: value for name, _, value in pairs})
+    values = {name: value for name, _, value in pairs}
+    callback = OutgoingCallback(url, app, token, session, user, values)
     try:
-        heard = uvloop.run(send(wanted))
+        reply = uvloop.run(send(callback))
     except CallFailed as error:
         raise click.ClickException(str(error)) from None
-    print_reply(heard, as_json=as_json)
-    sys.exit(3 if heard.code else 0)
+    print_reply(reply, as_json=as_json)
+    sys.exit(3 if reply.code else 0)
 
 
 @main.command()
@@ -222,7 +223,7 @@ def _load(path: Path, *, embedded: bool = False) -> Catalog:
 
 
 def _progress() -> Callable[[float], None]:
-    """Return what shows how far a long run is, on a terminal alone."""
+    """Return a function that shows the progress of a long run, on a terminal alone."""
     begun = time.monotonic()
 
     def show(share: float) -> None:
@@ -233,7 +234,7 @@ def _progress() -> Callable[[float], None]:
 
 
 def _serve(serve: Callable[[], Any]) -> None:
-    """Run a server; a port that cannot be had, or a Python lookup, is said in one line."""
+    """Run a server. If its port is taken or a Python lookup is not there, end with one line that says so."""
     try:
         serve()
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""For authors of Python lookups: what a lookup is given, and the errors that it may raise.
+"""For authors of Python lookups: the question that a lookup gets, and the errors that it may raise.
 
 This is the one public module for them; every other module of the package may change without notice.
 

@@ -1,8 +1,8 @@
 """Workers: they take lookups from the lanes and ask the backends.
 
-``deskgate worker`` runs them; ``arq workers.WorkerSettings`` does, too, for those who know arq: slower to
-pick up, otherwise the same. The settings are made when arq asks for them, from ``DESKGATE_CONFIG`` and
-``DESKGATE_LANE``.
+``deskgate worker`` runs them. For people who know arq, ``arq workers.WorkerSettings`` runs them as well: it
+takes longer to pick up a job, and does the same otherwise. The settings are made when arq asks for them, from
+``DESKGATE_CONFIG`` and ``DESKGATE_LANE``.
 """
 
 from typing import Any

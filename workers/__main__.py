@@ -1,4 +1,4 @@
-"""``python -m workers``: what ``deskgate worker`` becomes."""
+"""``python -m workers``: the process of ``deskgate worker``."""
 
 from workers.cli import main
 

@@ -27,7 +27,7 @@ def main(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     unknown = sorted(set(lanes) - set(catalog.lanes))
     if unknown:
         sys.exit(f"no lookup uses the lane {', '.join(unknown)}; known lanes: {', '.join(catalog.lanes)}")
-    sys.path.append(str(Path.cwd()))  # looked at last, for Python lookups alone
+    sys.path.append(str(Path.cwd()))  # searched last, for Python lookups alone
     configure_logs("worker")
     try:
         uvloop.run(run(catalog, lanes or catalog.lanes, grace))

@@ -1,4 +1,4 @@
-"""Jobs: a lookup taken from its lane, asked under the policies, its answer recorded and pushed."""
+"""Jobs: a worker takes one from its lane, asks under the policies, records the answer and pushes it."""
 
 import time
 from typing import Any
@@ -16,15 +16,15 @@ from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
 MAX_TRIES = 3
-"""Starts of one job; one that was handed over and not begun counts, too."""
+"""Most starts of one job. A job that was handed over and not begun counts, too."""
 
 _WORN = f"given up: its worker died {MAX_TRIES} times"
 
 
 class Lane:
-    """A lane in one worker process: whom its jobs ask, and how their answers are given back.
+    """A lane in one worker process: the backend of its jobs, and the way back for their answers.
 
-    ``channel`` stands for the worker in Redis: it is handed its jobs there. Durations are seconds.
+    ``channel`` names the worker in Redis: its jobs are published there. Durations are seconds.
     """
 
     def __init__(self, backend: GuardedBackend, link: RedisLink, keys: Keys, budget: float) -> None:
@@ -32,16 +32,16 @@ class Lane:
         self.name = backend.name
         self.backend, self.link, self.keys = backend, link, keys
         self.longest_job = budget + backend.overrun
-        """Seconds that a job may run: to its deadline, and one attempt beyond."""
+        """Seconds that a job may run: to its deadline, and its overrun."""
         self.channel = keys.jobs(uuid4().hex)
         self.queue = WorkerSide(link, keys, self.name, self.channel, self.longest_job)
 
     async def finish(
         self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool
     ) -> Taken | None:
-        """Finish a job as :meth:`WorkerSide.finish` does, and try for as long as Redis could still use it.
+        """Finish a job as :meth:`WorkerSide.finish` does.
 
-        Raise QueueUnavailable at last.
+        Without Redis, try again for as long as it could use the answer. Raise QueueUnavailable at last.
         """
         try:
             return await self.queue.finish(taken, answer, at, kept, wants=wants)
@@ -63,10 +63,10 @@ async def run_lookup(ctx: dict[str, Any], envelope: Envelope) -> None:
 
 
 async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> Taken | None:
-    """Run one job and give its answer back; return its slot's next job, if it ``wants`` one.
+    """Run one job and give its answer back; return the next job of its slot, if the slot ``wants`` one.
 
-    A job that no callback waits for is asked once, for its record: a refresh, or a job past its deadline.
-    Raise QueueUnavailable when the answer could not be given back.
+    If no callback waits for the job, it gets one attempt, for its record: a refresh, or a job past its
+    deadline. Raise QueueUnavailable if the answer could not be given back.
     """
     job, begun = envelope.job, time.monotonic()
     now_ms = taken.ahead_ms + begun * 1000
@@ -83,5 +83,5 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
     lane.queue.note_run(took)
     following = await lane.finish(taken, answer, at, lane.backend.kept(job), wants=wants)
     waited = (now_ms - envelope.enqueued_ms) / 1000
-    lane.backend.tell_finished(job, answer, attempts, queued=waited, took=took, left=left)
+    lane.backend.report_finished(job, answer, attempts, queued=waited, took=took, left=left)
     return following

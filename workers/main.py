@@ -1,4 +1,4 @@
-"""A worker process: one PushWorker per lane, drained together."""
+"""A worker process: a PushWorker for each lane, all drained together."""
 
 import asyncio
 import signal
@@ -10,7 +10,7 @@ from arq.worker import func
 
 from gateway.declared.catalog import Catalog
 from gateway.lookups.build import open_backend
-from gateway.process.garbage import settle
+from gateway.process.garbage import tune_collector
 from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
@@ -19,7 +19,7 @@ from workers.jobs import MAX_TRIES, Lane, run_lookup
 from workers.push import PushWorker
 
 REDIS_TIMEOUT = 5.0
-"""Seconds that a worker gives a Redis call; no callback's budget hangs on it."""
+"""Timeout of a worker's Redis call, in seconds. No callback waits for such a call."""
 
 HEALTH_EVERY = 5.0
 _PATIENCE = 2.0
@@ -48,7 +48,7 @@ def push_worker(lane: Lane) -> PushWorker:
 
 
 def open_lane(catalog: Catalog, name: str, link: RedisLink) -> Lane:
-    """Return a lane with its backend open; close the backend. Raise ImportError for a lookup not there."""
+    """Return a lane with its backend open. The caller closes the backend. Raise ImportError."""
     backend = open_backend(catalog, name, bulkhead=False)
     return Lane(backend, link, Keys(catalog.settings.redis.prefix), catalog.settings.gateway.budget)
 
@@ -57,8 +57,8 @@ def open_lane(catalog: Catalog, name: str, link: RedisLink) -> Lane:
 async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> AsyncIterator[list[PushWorker]]:
     """Run the workers of the named lanes for the length of the block, then drain them for ``grace`` seconds.
 
-    Each part's end is written down before the part begins, so that a start which fails or is cancelled leaves
-    nothing behind. Raise ImportError for a Python lookup that is not there.
+    The end of each part is registered before the part starts, so that a failed or cancelled start leaves
+    nothing behind. Raise ImportError for a Python lookup that cannot be imported.
     """
     async with AsyncExitStack() as stack:
         link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
@@ -72,7 +72,7 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
         stack.push_async_callback(_drain, running, grace)
         for worker in running:
             worker.main_task = asyncio.create_task(worker.main())
-        with suppress(TimeoutError):  # without Redis it is there, too, and goes on trying
+        with suppress(TimeoutError):  # without Redis a worker starts, too, and goes on trying
             async with asyncio.timeout(_PATIENCE):
                 await asyncio.gather(*(worker.registered.wait() for worker in running))
         events.worker_started(
@@ -87,12 +87,12 @@ async def _drain(running: Sequence[PushWorker], grace: float) -> None:
 
 
 async def run(catalog: Catalog, names: Sequence[str], grace: float) -> None:
-    """Run workers until SIGTERM or SIGINT; raise what ends one of them unasked."""
+    """Run workers until SIGTERM or SIGINT. If one fails, raise its exception."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with workers(catalog, names, grace) as running:
-        settle()
+        tune_collector()
         stopped = asyncio.create_task(stop.wait())
         mains = [worker.main_task for worker in running if worker.main_task is not None]
         await asyncio.wait([stopped, *mains], return_when=asyncio.FIRST_COMPLETED)

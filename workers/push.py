@@ -1,8 +1,8 @@
-"""PushWorker: an arq worker that is handed its jobs instead of polling for them.
+"""PushWorker: an arq worker that gets its jobs pushed, instead of polling for them.
 
-arq's sorted set stays the truth; only the waiting is replaced. The worker says how many slots it has free,
-begin.lua publishes a job straight to it, and finish.lua gives it the next one that waits. The sweep finds the
-jobs that these two miss.
+arq's sorted set stays the truth; only the waiting is replaced. The worker notes the number of its free slots
+in Redis. begin.lua publishes a job straight to the worker. finish.lua gives it the next job of the lane. A
+sweep finds the jobs that these two miss.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ _INSIST_EVERY = 0.1
 
 
 class PushWorker(Worker):
-    """Runs the jobs of one lane, at most ``max_jobs`` at a time, from the moment that they are enqueued."""
+    """Runs the jobs of one lane, at most ``max_jobs`` at a time, as soon as they are enqueued."""
 
     def prepare(self, lane: Lane) -> None:
-        """Take the lane whose jobs it runs; :meth:`main` may follow."""
+        """Take the lane. Call it before :meth:`main`."""
         self.lane = lane
         self.registered = asyncio.Event()
         self._due = asyncio.Event()
@@ -78,8 +78,8 @@ class PushWorker(Worker):
         with suppress(QueueUnavailable):
             await self.lane.queue.leave()
         left = await self._slots.close(grace)
-        # Not earlier: a worker that does not listen is taken for dead. And once is not enough: before Python
-        # 3.12, redis-py's wait_for() can swallow a cancellation (gh-86296).
+        # Not earlier: a worker that does not listen counts as dead. And more than once: before Python 3.12,
+        # redis-py's wait_for() can swallow a cancellation (gh-86296).
         while self.main_task is not None and not self.main_task.done():
             self.main_task.cancel()
             await asyncio.wait([self.main_task], timeout=_INSIST_EVERY)
@@ -87,7 +87,7 @@ class PushWorker(Worker):
 
     @property
     def _running(self) -> int:
-        """Number of jobs that take a slot. Redis gives the slot of a job on its way back to the next one."""
+        """Number of jobs that take a slot. A finishing job takes none: Redis has given it to the next job."""
         return len(self._at_work) - len(self._backlog) - self.lane.queue.finishing
 
     def _listening(self) -> None:
@@ -95,7 +95,7 @@ class PushWorker(Worker):
         self._due.set()
 
     async def _sweep(self) -> None:
-        """Take jobs that wait and, if a connection was made anew, jobs that were lost with the last one."""
+        """Take jobs of the lane and, after a reconnection, jobs that were lost with the old connection."""
         if self._draining:
             return
         connected = self._subscriptions, self.lane.link.restored
@@ -109,7 +109,7 @@ class PushWorker(Worker):
             self._ended = None
         self._connected = connected
         for taken in swept:
-            if taken.job_id not in ended:  # else it was on its way all the same, and has run
+            if taken.job_id not in ended:  # else it came by a push during the sweep, and has run
                 self._start(taken)
 
     def _receive(self, message: bytes) -> None:
@@ -124,7 +124,7 @@ class PushWorker(Worker):
                 self._due.set()
 
     def _start(self, taken: Taken) -> None:
-        """Run a job in a free slot. There is one, unless Redis has forgotten some claims."""
+        """Run a job in a free slot, or keep it for the next free one, if Redis has forgotten some claims."""
         if taken.job_id in self._at_work:
             return
         full = self._running >= self.max_jobs
@@ -148,7 +148,7 @@ class PushWorker(Worker):
                 following = self._backlog.popleft()
 
     async def _run_one(self, taken: Taken) -> Taken | None:
-        """Run a job; return the next one that Redis gives. A failure leaves it to be put back by a sweep."""
+        """Run a job; return the next job, if Redis gives one. After a failure, a sweep requeues the job."""
         try:
             if taken.envelope is not None:
                 wants = not self._draining and not self._backlog

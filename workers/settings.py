@@ -1,4 +1,4 @@
-"""Settings for the ``arq`` command: one lane, picked up by arq's own polling."""
+"""Settings for the ``arq`` command: it runs one lane, by arq's own polling."""
 
 import asyncio
 from contextlib import suppress
@@ -24,7 +24,7 @@ _RETRIES = 20
 
 
 class NoLane(DeskgateError):
-    """``DESKGATE_CONFIG`` or ``DESKGATE_LANE`` does not say what to run."""
+    """``DESKGATE_CONFIG`` or ``DESKGATE_LANE`` is missing or wrong."""
 
 
 def worker_settings() -> dict[str, Any]:
@@ -43,7 +43,7 @@ def worker_settings() -> dict[str, Any]:
         link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
         await link.start()
         ctx["lane"] = open_lane(catalog, name, link)
-        ctx["presence"] = asyncio.create_task(_tell_presence(ctx["lane"]))
+        ctx["presence"] = asyncio.create_task(_announce_presence(ctx["lane"]))
 
     async def stop(ctx: dict[str, Any]) -> None:
         ctx["presence"].cancel()
@@ -70,8 +70,8 @@ def worker_settings() -> dict[str, Any]:
     }
 
 
-async def _tell_presence(lane: Lane) -> None:
-    """Tell the gateways that somebody polls this lane: no job is handed to a stock worker."""
+async def _announce_presence(lane: Lane) -> None:
+    """Let gateways know that this lane is polled: arq's own worker does not note its free slots."""
     while True:
         with suppress(QueueUnavailable):
             await lane.link.execute("SET", lane.keys.polled(lane.name), 1, "PX", int(WORKER_SILENT * 1000))
@@ -79,7 +79,7 @@ async def _tell_presence(lane: Lane) -> None:
 
 
 def redis_settings(url: str) -> RedisSettings:
-    """Return the server of ``url`` as arq knows it, for ``arq --check``."""
+    """Return the server of ``url`` in arq's form, for ``arq --check``."""
     if not url.startswith("redis+sentinel://"):
         return RedisSettings.from_dsn(url)
     hosts, service, db = sentinel_hosts(url)

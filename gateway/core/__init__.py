@@ -1,1 +1,1 @@
-"""Words and decisions, pure: nothing here opens a socket, awaits, or reads a clock that it was not given."""
+"""Words and decisions, pure: nothing here opens a socket, awaits, or reads a clock."""

@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a callback, as one tree.
+"""All errors of the project, as one tree. The numbers are the codes that Desk gets.
 
 ::
 
@@ -11,18 +11,23 @@
     │   ├── UnknownCommand          120104
     │   ├── TooLarge                120105
     │   └── WrongMethod             120106
-    ├── NoAnswer                    a lookup has no live answer; the ladder takes over
+    ├── NoAnswer                    120010             a lookup has no live answer; the ladder takes over
     │   ├── TimedOut                120001  transient
     │   ├── BackendUnavailable      120002  transient
     │   ├── BackendRejected         120003
     │   ├── BadBackendReply         120004
+    │   │   └── NotJson             120004  transient
     │   ├── Overloaded              120006
     │   ├── QueueUnavailable        120007
-    │   ├── MissingInput            120009
     │   └── LookupFailed            120010
-    └── ConfigFaults                the configuration cannot be used (declared/reading.py)
+    ├── ConfigFaults                the configuration cannot be used (declared/reading.py)
+    ├── NoLane                      arq's command does not know which lane to run (workers/settings.py)
+    ├── CallFailed                  no reply came to a callback sent by hand (tools/call.py)
+    ├── CannotStart                 a child process did not start (tools/processes.py)
+    └── ChildEnded                  a child process ended unasked (tools/children.py)
 
-``transient`` errors are worth another attempt; one predicate, :func:`is_transient`, drives every retry.
+A ``transient`` error is worth another attempt. One predicate, :func:`is_transient`, drives every retry.
+:class:`Code` has the other codes as well: a reply can carry one although nothing was raised.
 The numbers lie in [120001, 130000], the range that the platform leaves to applications.
 """
 
@@ -54,11 +59,11 @@ class Code(IntEnum):
 
 
 class DeskgateError(Exception):
-    """Any error that deskgate raises on purpose."""
+    """The base of every error that deskgate raises on purpose."""
 
 
 class Refusal(DeskgateError):
-    """A callback that is answered without making a lookup; ``str()`` says why, for people."""
+    """A callback is answered without a lookup. ``str()`` says why, for people."""
 
     code: Code
     status: int
@@ -89,7 +94,7 @@ class NoRoute(Refusal):
 
 
 class UnknownCommand(Refusal):
-    """A CallbackCommand that is not handled."""
+    """The CallbackCommand is not one that is handled."""
 
     code, status = Code.UNKNOWN_COMMAND, 200
 
@@ -110,7 +115,7 @@ class NoAnswer(DeskgateError):
     """A lookup has no live answer; ``str()`` says why, without secrets and without a backend's raw body."""
 
     code: Code = Code.LOOKUP_FAILED
-    transient = False
+    transient: bool = False
 
 
 class TimedOut(NoAnswer):
@@ -120,53 +125,47 @@ class TimedOut(NoAnswer):
 
 
 class BackendUnavailable(NoAnswer):
-    """Refused, reset, unresolvable, 5xx or 429."""
+    """The backend was not reached, broke off, or answered 5xx or 429."""
 
     code, transient = Code.BACKEND_UNAVAILABLE, True
 
 
 class BackendRejected(NoAnswer):
-    """A 4xx that another attempt would not change."""
+    """The backend answered 3xx or 4xx: another attempt would not change that."""
 
-    code = Code.BACKEND_REJECTED
+    code, transient = Code.BACKEND_REJECTED, False
 
 
 class BadBackendReply(NoAnswer):
-    """Too large, or without a required variable, or no HTTP."""
+    """The reply is too large, lacks a required variable, or is not HTTP."""
 
-    code = Code.BAD_BACKEND_REPLY
+    code, transient = Code.BAD_BACKEND_REPLY, False
 
 
 class NotJson(BadBackendReply):
-    """A proxy's page, or a reply that was cut short: the next one may be well."""
+    """The body is not JSON: a proxy's page, for example, or a reply that was cut short. The next may be."""
 
-    transient = True
+    code, transient = Code.BAD_BACKEND_REPLY, True
 
 
 class Overloaded(NoAnswer):
-    """Not tried: it could not have finished in time."""
+    """The backend was not asked: it could not have answered in time."""
 
-    code = Code.OVERLOADED
+    code, transient = Code.OVERLOADED, False
 
 
 class QueueUnavailable(NoAnswer):
     """Redis is unreachable or too slow."""
 
-    code = Code.QUEUE_UNAVAILABLE
-
-
-class MissingInput(NoAnswer):
-    """A variable that the lookup needs is absent or empty."""
-
-    code = Code.MISSING_INPUT
+    code, transient = Code.QUEUE_UNAVAILABLE, False
 
 
 class LookupFailed(NoAnswer):
     """The lookup's own code raised, or the worker does not know the lookup."""
 
-    code = Code.LOOKUP_FAILED
+    code, transient = Code.LOOKUP_FAILED, False
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether another attempt may succeed where ``error`` ended this one."""
+    """True if another attempt may succeed after ``error``."""
     return isinstance(error, NoAnswer) and error.transient

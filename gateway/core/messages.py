@@ -1,4 +1,4 @@
-"""What travels: a callback and its reply; a job and its answer; what a Python lookup is asked."""
+"""Messages: a callback and its reply, a job and its answer, the question to a Python lookup."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from gateway.core.errors import Code
 
 
 class Callback(msgspec.Struct, frozen=True):
-    """One POST from Desk, verified and decoded; ``user`` is ``""`` when the flow does not send it."""
+    """One POST from Desk, verified and decoded. ``user`` is ``""`` if the flow does not send it."""
 
     app: int
     session: str
@@ -21,8 +21,8 @@ class Callback(msgspec.Struct, frozen=True):
 class SessionEvent(msgspec.Struct, frozen=True):
     """Something that happened in a session, verified and decoded.
 
-    ``user`` is ``""`` when the event does not say, ``variables`` are what lookups can read of it. ``marks``
-    tell it from others: an event that shares one with another is its retry.
+    ``user`` is ``""`` if the event does not name one. Lookups can read ``variables``. ``marks`` identify the
+    event: two events that share a mark are one event and its retry.
     """
 
     app: int
@@ -34,7 +34,7 @@ class SessionEvent(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What goes back to Desk: a code, one line for people, and variables for the session."""
+    """The reply to Desk: a code, one line for people, and variables for the session."""
 
     code: Code
     info: str = ""
@@ -42,11 +42,11 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):
-    """A lookup on its way to a worker: everything that the worker has to know.
+    """A lookup on its way to a worker, with everything that the worker must know.
 
-    ``record`` is the name under which the answer is kept, and ``user_record`` the one under which the user's
-    other sessions find it, ``""`` when they do not. ``trace_id`` joins the two sides' log lines,
-    ``user`` is whose session it is, ``""`` when that is not known.
+    The answer is kept under the name ``record``. The user's other sessions find it under ``user_record``, or
+    do not if that is ``""``. ``trace_id`` joins the two sides' log lines. ``user`` is the session's user,
+    ``""`` if not known.
     """
 
     lookup: str
@@ -64,9 +64,9 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """What came back for a job: code 0 with ``variables``, or another code with ``info`` for people.
+    """The answer to a job: code 0 with ``variables``, or another code with ``info`` for people.
 
-    ``age_ms`` is how long ago the backend gave it when it was sent: more than a moment only after an outage.
+    ``age_ms`` is the age of the backend's answer when it was sent. It is long only after an outage.
     """
 
     job_id: str
@@ -78,7 +78,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a Python lookup is given: its inputs, and the seconds ``left`` to answer in."""
+    """The question to a Python lookup: its inputs, and the seconds ``left`` to answer."""
 
     lookup: str
     inputs: Mapping[str, str]

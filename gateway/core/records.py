@@ -1,4 +1,4 @@
-"""Records: an answer kept for a session, one per lookup and inputs, and the name that says so."""
+"""Records: answers kept for a session, one for each lookup and inputs, and their names."""
 
 import re
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.@-]{1,64}", re.ASCII)
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
-    """An answer as Redis keeps it: when it was written (ms on the Redis server's clock) and its variables.
+    """An answer as Redis keeps it: the time of its writing (ms on the Redis server's clock), its variables.
 
-    ``user`` is whose session it was, ``""`` when that is not known: by it all records of a user are found.
+    ``user`` is the session's user, ``""`` if not known. By it, all records of a user are found.
     """
 
     written_ms: float
@@ -23,7 +23,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
-    """A record in hand: its variables and when they were ``born``, in seconds on this process's clock."""
+    """A record in this process: its variables, and when they were ``born``, in seconds on its own clock."""
 
     variables: Mapping[str, str]
     born: float
@@ -36,9 +36,9 @@ class Known(msgspec.Struct, frozen=True, gc=False):
 def record_name(app: int, session: str, lookup: str, version: str, inputs: Mapping[str, str]) -> str:
     """Return the name of the record that answers ``lookup`` for these ``inputs`` in this session.
 
-    Other inputs, another lookup or version of it, another session or app never give the same name. The
-    session stays readable for whoever looks into Redis; one that a key cannot show plainly is replaced by its
-    digest.
+    Another app, session, lookup or version of it never gives the same name, and other inputs do not either.
+    The session is readable in the name, for people who look into Redis. If a key cannot show it plainly, its
+    digest takes its place.
     """
     digest = blake2b(pack((version, sorted(inputs.items()))), digest_size=16).hexdigest()
     return f"{app}:{_plain(session)}:{lookup}:{digest}"
@@ -47,25 +47,25 @@ def record_name(app: int, session: str, lookup: str, version: str, inputs: Mappi
 def user_record_name(app: int, user: str, lookup: str, version: str, inputs: Mapping[str, str]) -> str:
     """Return the name of the record that answers ``lookup`` for these ``inputs`` in any session of this user.
 
-    It is :func:`record_name`'s with ``user=`` before the user: no session's name has a ``=``, so none passes
-    for a user, whatever it is called.
+    It is like :func:`record_name`, with ``user=`` and the user in the session's place. No session's name has
+    a ``=`` there, so no session can pass for a user.
     """
     digest = blake2b(pack((version, sorted(inputs.items()))), digest_size=16).hexdigest()
     return f"{app}:user={_plain(user)}:{lookup}:{digest}"
 
 
 def session_of(record: str) -> str:
-    """Return what the names of all records of a session begin with: app and session, or app and user."""
+    """Return the beginning that all records of a session share: app and session, or app and user."""
     return ":".join(record.split(":", 2)[:2])
 
 
 def session_name(app: int, session: str) -> str:
-    """Return what :func:`session_of` returns for the records of this session."""
+    """Return the beginning of the names of this session's records, as :func:`session_of` does."""
     return f"{app}:{_plain(session)}"
 
 
 def user_name(app: int | str, user: str) -> str:
-    """Return what :func:`session_of` returns for the records that this user's sessions share."""
+    """Return the beginning of the names of the records that this user's sessions share."""
     return f"{app}:user={_plain(user)}"
 
 

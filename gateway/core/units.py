@@ -17,17 +17,17 @@ def _parse(text: str, factors: dict[str, float] | dict[str, int], example: str) 
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that ``text`` says; raise ValueError when it is no duration."""
+    """Return the seconds that ``text`` says; raise ValueError if it is not a duration."""
     return _parse(text, _SECONDS, "800ms")
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes that ``text`` says; raise ValueError when it is no size."""
+    """Return the bytes that ``text`` says; raise ValueError if it is not a size."""
     return int(_parse(text, _BYTES, "64KiB"))
 
 
 def brief_duration(seconds: float) -> str:
-    """Return ``seconds`` as a person would say them: ``42 s``, ``5 min``, ``3 h``."""
+    """Return ``seconds`` as a person would write them: ``42 s``, ``5 min``, ``3 h``."""
     for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size:
             return f"{int(seconds / size)} {unit}"

@@ -1,4 +1,4 @@
-"""Variables are strings: how any JSON value becomes one, for what comes in and for what goes out."""
+"""Variables are strings. Here a JSON value becomes one, on its way in and on its way out."""
 
 import msgspec
 
@@ -6,14 +6,15 @@ import msgspec
 def as_text(value: object) -> str:
     """Return ``value`` as a session variable holds it.
 
-    Text as is, numbers as JSON writes them, booleans ``true`` / ``false``, null ``""``, lists and objects
-    as compact JSON; what JSON writes as text (a date, a decimal) is that text. Every sample value of the
-    platform's documentation is a string: ten is ``"10"``. Raise ValueError for text that UTF-8 cannot hold.
+    Text stays as it is. Numbers, booleans, lists and objects become compact JSON: ``10``, ``true``, ``[1]``.
+    Null and numbers that are not finite become ``""``. Dates and decimals become the text that JSON writes.
+    In the platform's documentation, too, every value is a string: ten is ``"10"``. Raise ValueError for text
+    that UTF-8 cannot hold.
     """
     if isinstance(value, str):
         if not value.isascii():
             value.encode()
-        return str.__add__("", value)  # an enumeration's member, say, becomes plain text
+        return str.__add__("", value)  # an enumeration's member, for example, becomes plain text
     if value is None:
         return ""
     text = msgspec.json.encode(value).decode()

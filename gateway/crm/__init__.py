@@ -1,6 +1,6 @@
-"""The flaky CRM: a real HTTP server with made-up customers that misbehaves by a script, repeatably.
+"""The flaky CRM: a real HTTP server with invented customers. By a script, it misbehaves, always the same way.
 
-A room of its own: tests, demo and benchmarks put it behind deskgate, and deskgate imports nothing from it.
+Tests, demo and benchmarks put it behind deskgate. No other room of deskgate needs it.
 """
 
 from gateway.crm.script import ScriptError

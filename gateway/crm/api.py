@@ -1,4 +1,4 @@
-"""What a healthy CRM says: method, path and body to status and content. Pure.
+"""The answers of a healthy CRM: method, path and body give status and content. Pure.
 
 ========================  =======================================  =========================
 ``GET /customers/{id}``   a :class:`~gateway.crm.data.Customer`    404: id begins ``missing``
@@ -8,7 +8,7 @@
 ``GET /profile/{user}``   the documented sample's variables
 ========================  =======================================  =========================
 
-With ``?as_of`` in its query, a call is told when it was answered: a field ``as_of``, Unix time in seconds.
+With ``?as_of`` in the query, the answer has a field ``as_of``: the time it was given, Unix time in seconds.
 """
 
 import msgspec
@@ -40,8 +40,8 @@ def answer(seed: int, method: str, path: str, body: bytes) -> Answer:
     return 405, {"error": "GET and POST alone", "path": path}
 
 
-def stamped(answer: Answer, now: float) -> Answer:
-    """Return ``answer`` with ``now`` in it, so that whoever holds a copy later can tell its age."""
+def stamp(answer: Answer, now: float) -> Answer:
+    """Return ``answer`` with ``now`` in it, so that the age of a copy can be known."""
     status, content = answer
     return status, {**msgspec.to_builtins(content), "as_of": now}
 

@@ -1,7 +1,7 @@
-"""The CRM's customers and orders, made up from the seed.
+"""The CRM's customers and orders, invented from the seed.
 
-Every id has an answer, and the answer is a function of seed and id, so whoever checks a reply can make the
-expected one. Each answer repeats the id that it is about.
+Every id has an answer, and the answer is a function of seed and id. So a test can make the answer that it
+expects. Each answer repeats its id.
 """
 
 from hashlib import blake2b

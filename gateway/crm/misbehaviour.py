@@ -1,4 +1,4 @@
-"""Carries out a fate on the wire."""
+"""Answers a call on the wire as its fate says."""
 
 import asyncio
 import socket
@@ -17,13 +17,13 @@ _HUGE_BYTES = 50_000_000
 _HUGE_HEAD, _HUGE_TAIL = b'{"blob":"', b'"}'
 _CHUNK = b"x" * 65_536
 _GARBAGE = b"<html><body>Everything is fine.</body></html>"
-_LINGER_0 = struct.pack("ii", 1, 0)  # closing throws away what is unsent and sends a RST
+_LINGER_0 = struct.pack("ii", 1, 0)  # closing drops unsent bytes and sends a RST
 
 
 async def send(request: web.BaseRequest, fate: Fate, answer: Answer) -> web.StreamResponse:
-    """Answer ``request`` as ``fate`` says, with ``answer`` where something is answered; return what was sent.
+    """Answer ``request`` as ``fate`` says, with ``answer`` if it is an answer at all; return the response.
 
-    A hang ends by cancellation alone: the client goes away or the server stops.
+    A hang ends only by cancellation: the client goes away, or the server stops.
     """
     if fate.kind is Kind.HANG:
         await asyncio.get_running_loop().create_future()
@@ -70,7 +70,7 @@ async def _stream(
     """Send headers that promise ``size`` bytes, then the pieces with a pause after each."""
     response = web.StreamResponse(status=status)
     response.content_type, response.content_length = "application/json", size
-    with suppress(ConnectionError):  # a client may well turn away from such an answer
+    with suppress(ConnectionError):  # a client may go away from such an answer
         await response.prepare(request)
         for piece in pieces:
             await response.write(piece)

@@ -1,4 +1,4 @@
-"""Reads a fault script from TOML and names everything that is wrong with it, not the first thing alone."""
+"""Reads a fault script from TOML, and collects every fault in it, not only the first one."""
 
 import tomllib
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def read_script(text: str | bytes) -> Script:
 
 
 def _read(kind: Any, raw: object, place: str, faults: list[str]) -> object:  # noqa: ANN401 - a type form
-    """Return ``raw`` as a ``kind``; where it is none, say so in ``faults`` and return None."""
+    """Return ``raw`` as a ``kind``. If it is not one, add to ``faults`` and return None."""
     is_array = get_origin(kind) is tuple
     if is_array and isinstance(raw, list):
         item = get_args(kind)[0]
@@ -59,7 +59,7 @@ def _read_struct(kind: type[Struct], raw: dict[str, object], place: str, faults:
 
 
 def _misfits(fields: dict[str, structs.FieldInfo], raw: dict[str, object], place: str) -> Iterator[str]:
-    """Yield a fault for each key that is unknown, and for each that is needed and not there."""
+    """Yield a fault for each unknown key, and for each required key that is missing."""
     for key in raw:
         if key not in fields:
             yield f"{place}: unknown key {key!r}; known are {', '.join(fields)}"

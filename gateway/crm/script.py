@@ -1,4 +1,4 @@
-"""The fault script: which call is answered how. Pure: same script, same call, same fate.
+"""The fault script: it decides how each call is answered. Pure: same script, same call, same fate.
 
 A script is read from TOML by :func:`gateway.crm.reading.read_script`; ``ops/crm.toml`` shows one, explained.
 """
@@ -15,11 +15,11 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 _P95_SIGMAS = NormalDist().inv_cdf(0.95)
-_LONGEST_LATENCY_S = 3600.0  # a lognormal has no upper end, an event loop's timer has
+_LONGEST_LATENCY_S = 3600.0  # a lognormal has no upper end, but an event loop's timer has one
 
 
 class ScriptError(Exception):
-    """A script that cannot be played; ``faults`` has a line for each thing wrong, its place first."""
+    """A script cannot be played. ``faults`` has a line for each fault, its place first."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -31,7 +31,7 @@ class Seconds(float):
 
 
 class Kind(StrEnum):
-    """What a call can come to."""
+    """The kinds of answers to a call."""
 
     OK = "ok"
     ERROR = "error"
@@ -46,7 +46,7 @@ _KINDS = tuple(Kind)
 
 
 class Fate(Struct, frozen=True):
-    """How one call is answered; ``status`` counts for ``error`` alone."""
+    """The answer to one call. ``status`` counts for the kind ``error`` alone."""
 
     kind: Kind
     latency_s: float
@@ -63,7 +63,7 @@ class Lognormal(Struct, frozen=True):
     p95: Seconds
 
     def __post_init__(self) -> None:
-        """Raise ValueError when no lognormal distribution looks like this."""
+        """Raise ValueError if no lognormal distribution has these two values."""
         if not 0 < self.median <= self.p95:
             msg = "the median must be above zero and not above the p95"
             raise ValueError(msg)
@@ -75,7 +75,7 @@ class Lognormal(Struct, frozen=True):
 
 
 class Latency(Struct, frozen=True):
-    """The time before the first byte of an answer: ``fixed``, ``lognormal``, or none."""
+    """The time before the first byte of an answer: ``fixed``, ``lognormal``, or zero."""
 
     fixed: Seconds | None = None
     lognormal: Lognormal | None = None
@@ -97,7 +97,7 @@ Share = Annotated[float, Meta(ge=0)]
 
 
 class Shares(Struct, frozen=True):
-    """How often each kind comes up, in proportion to the others; a field for each ``Kind``, in its order."""
+    """The share of each kind among all answers: a field for each ``Kind``, in its order."""
 
     ok: Share = 0.0
     error: Share = 0.0
@@ -108,7 +108,7 @@ class Shares(Struct, frozen=True):
     huge: Share = 0.0
 
     def __post_init__(self) -> None:
-        """Raise ValueError when there is nothing to choose from."""
+        """Raise ValueError if all shares are zero, or if one is not finite."""
         if not sys.float_info.min <= sum(astuple(self)) <= sys.float_info.max:
             msg = "at least one share must be above zero, and all of them finite"
             raise ValueError(msg)
@@ -119,7 +119,7 @@ class Shares(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """What happens to calls whose path matches, from ``after`` until just before ``until``."""
+    """A rule for the calls whose path matches, from ``after`` until just before ``until``."""
 
     path: str = "*"
     after: Seconds = Seconds(0)
@@ -129,7 +129,7 @@ class Rule(Struct, frozen=True):
     status: Annotated[int, Meta(ge=400, le=599)] = 503
 
     def __post_init__(self) -> None:
-        """Raise ValueError when no call could ever match."""
+        """Raise ValueError if no call can match."""
         if self.path[:1] not in {"/", "*", "?", "["}:
             msg = f"path {self.path!r} can match no call: paths begin with a slash"
             raise ValueError(msg)
@@ -138,13 +138,13 @@ class Rule(Struct, frozen=True):
             raise ValueError(msg)
 
     def covers(self, path: str, elapsed_s: float) -> bool:
-        """Tell whether this rule speaks about a call of ``path``, ``elapsed_s`` after the script began."""
+        """True if this rule is for a call of ``path``, ``elapsed_s`` seconds after the script began."""
         in_time = self.after <= elapsed_s and (self.until is None or elapsed_s < self.until)
         return in_time and fnmatchcase(path, self.path)
 
 
 class Script(Struct, frozen=True):
-    """The rules, the first match wins, and the seed of every draw."""
+    """The rules, of which the first match wins, and the seed of every draw."""
 
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 7
     rules: tuple[Rule, ...] = ()

@@ -1,6 +1,6 @@
 """The flaky CRM as a server: counts each call, decides its fate, and carries it out.
 
-Beside the pages of :mod:`gateway.crm.api`, which the script spoils, it has two that always work:
+The script decides over the pages of :mod:`gateway.crm.api`. Two more pages always work:
 
 ===================  ===================================================================================
 ``GET /_stats``      calls per path since the start, how many are and were in flight, last headers
@@ -23,7 +23,7 @@ import click
 import uvloop
 from aiohttp import web
 
-from gateway.crm.api import answer, stamped
+from gateway.crm.api import answer, stamp
 from gateway.crm.misbehaviour import reply, send
 from gateway.crm.reading import read_script
 from gateway.crm.script import Fate, ScriptError, decide
@@ -36,7 +36,7 @@ Clock = Callable[[], float]
 
 
 class _Play:
-    """A script since the moment it was put: its own time, its own count of the calls of each path."""
+    """A script that plays: it has its own time, and its own count of the calls of each path."""
 
     def __init__(self, script: str | bytes, clock: Clock) -> None:
         self.text = script.encode() if isinstance(script, str) else script
@@ -51,11 +51,11 @@ class _Play:
 
 
 class Crm:
-    """The flaky CRM, listening from ``async with`` on; ``url`` says where (no slash at its end).
+    """The flaky CRM. It listens inside ``async with``; ``url`` is its address, without a slash at the end.
 
-    ``script`` is a fault script as TOML; its seed draws the faults. ``seed`` makes the customers and orders;
-    without it they come from the seed of this first script, and they stay when another script is put.
-    ``clock`` gives the seconds by which ``after`` and ``until`` are read. Raises ScriptError.
+    ``script`` is a fault script as TOML; its seed draws the faults. ``seed`` makes the customers and orders.
+    Without it, they come from the seed of this first script, and stay when another script is put. ``clock``
+    gives the seconds for ``after`` and ``until``. Raises ScriptError.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Crm:
         self.url = ""
 
     def put(self, script: str | bytes) -> None:
-        """Play another script from now on; raise ScriptError and keep the old one when it is bad."""
+        """Play another script from now on. If it is bad, keep the old one and raise ScriptError."""
         self._play = _Play(script, self._clock)
 
     async def __aenter__(self) -> Self:
@@ -99,7 +99,7 @@ class Crm:
         await self._runner.cleanup()
         for transport in transports:
             if transport is not None:
-                transport.abort()  # one with bytes left to send would wait for a client that does not read
+                transport.abort()  # else it would wait for a client that does not read its bytes
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
@@ -109,8 +109,10 @@ class Crm:
         try:
             fate = self._play.next_fate(path)
             body = await request.read()
-            said = answer(self.seed, request.method, path, body)
-            return await send(request, fate, stamped(said, time.time()) if "as_of" in request.query else said)
+            healthy = answer(self.seed, request.method, path, body)
+            if "as_of" in request.query:
+                healthy = stamp(healthy, time.time())
+            return await send(request, fate, healthy)
         finally:
             self.stats.end()
 
@@ -146,10 +148,10 @@ async def _serve(host: str, port: int, script: bytes) -> None:
 
 
 def run(host: str, port: int, script_path: Path | None) -> None:
-    """Run the CRM until it is told to end; the body of ``deskgate crm``.
+    """Run the CRM until SIGTERM or SIGINT: this is ``deskgate crm``.
 
-    Without a script every call is answered at once. Raises ScriptError, and OSError for a file that cannot be
-    read or a port that is taken.
+    Without a script, every call is answered at once. Raises ScriptError, and OSError for a file that cannot
+    be read or a port that is taken.
     """
     script = b"" if script_path is None else script_path.read_bytes()
     uvloop.run(_serve(host, port, script))

@@ -1,4 +1,4 @@
-"""What the CRM was asked, for a test to look at afterwards."""
+"""Counts of the calls that the CRM got. A test looks at them afterwards."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
@@ -26,11 +26,11 @@ class Stats:
         self._max_in_flight = max(self._max_in_flight, self._in_flight)
 
     def end(self) -> None:
-        """Note that a call is over, one way or another."""
+        """Note that a call has ended."""
         self._in_flight -= 1
 
     def zero(self) -> None:
-        """Forget every call but those in flight."""
+        """Forget every call that is not in flight."""
         self._calls.clear()
         self._last_headers.clear()
         self._max_in_flight = self._in_flight
@@ -52,5 +52,5 @@ class Stats:
 
 
 def _readable(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers that JSON can say: bytes outside UTF-8 came in as lone surrogates."""
+    """Return headers that JSON can hold: bytes outside UTF-8 came in as lone surrogates."""
     return {name: value.encode(errors="replace").decode() for name, value in headers.items()}

@@ -1,4 +1,4 @@
-"""Composition root: a gateway process, built from its catalog and run until it is told to stop."""
+"""Composition root: a gateway process, built from its catalog and run until SIGTERM."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ from gateway.front.edge.port import Port
 from gateway.front.flow import Flow
 from gateway.front.readiness import Readiness
 from gateway.front.session_events import SessionEvents
-from gateway.process.garbage import settle
+from gateway.process.garbage import tune_collector
 from gateway.queue.hand_off import HandOff
 from gateway.queue.refresh import Refreshes
 from gateway.records.memory import RecordMemory
@@ -30,7 +30,7 @@ from gateway.wire.link import RedisLink
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A running gateway: where it takes callbacks, where it says how it is, and the parts worth a look."""
+    """A running gateway: the addresses of its two ports, and its parts."""
 
     callbacks: Address
     admin: Address
@@ -46,14 +46,14 @@ class Gateway:
 async def gateway(
     catalog: Catalog, *, shared: bool = False, dialect: Dialect = DIALECT
 ) -> AsyncIterator[Gateway]:
-    """Run a gateway for the length of the block; it starts without Redis, too.
+    """Run a gateway for the length of the block. It starts without Redis, too.
 
-    The lines are in the order in which the parts start; they stop in the opposite order. Each part's end is
-    written down before the part begins, so that a start which fails or is cancelled leaves nothing behind.
+    Its lines are in the order in which the parts start. The parts stop in the opposite order. The end of each
+    part is registered before the part starts, so that a failed or cancelled start leaves nothing behind.
 
-    ``dialect`` has the words of the platform that calls.
+    ``dialect`` is the platform that calls.
 
-    Raise OSError for a port that is taken, ImportError for a Python lookup that it would have to make itself.
+    Raise OSError for a port that is taken, and ImportError for a Python lookup that cannot be imported.
     """
     settings, patience = catalog.settings, catalog.settings.redis.timeout
     async with AsyncExitStack() as stack:
@@ -110,7 +110,7 @@ async def run(catalog: Catalog, *, shared: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with gateway(catalog, shared=shared):
-        settle()
+        tune_collector()
         await stop.wait()
     events.gateway_drained()
 

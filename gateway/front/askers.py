@@ -1,4 +1,4 @@
-"""Askers: who is asked for the lookups that a process cannot answer from memory.
+"""Askers: they answer the lookups that a process cannot answer from memory.
 
 The flow knows an :class:`Asker` and no more. :class:`FleetAsker` asks the workers of the fleet, through the
 queue. ``alone/`` has the others.
@@ -21,17 +21,17 @@ _REFUSED = {State.REFUSED, State.SHED}
 
 
 class Asker(Protocol):
-    """Whoever answers planned lookups. Points in time are on the monotonic clock."""
+    """Answers planned lookups. Points in time are on the monotonic clock."""
 
     async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:
-        """Ask for lookups side by side; return what was heard of each by ``deadline``, in order.
+        """Ask for lookups side by side; return the result of each at ``deadline``, in order.
 
-        It never raises what goes wrong with asking: that is the code of what was heard.
+        A failure to ask is not raised: it is the code of a result.
         """
         ...
 
     def refresh(self, planned: Planned) -> None:
-        """Renew a record behind the callback that it has answered; return at once."""
+        """Begin to renew a record that has just answered a callback; return at once."""
         ...
 
 
@@ -43,20 +43,20 @@ class FleetAsker:
         self._hand_off, self._refreshes = hand_off, refreshes
 
     async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:
-        """Hand the lookups to workers, and return what was heard of each by ``deadline``."""
+        """Hand the lookups to workers; return the result of each at ``deadline``."""
         try:
             asked = await self.begin(planned, deadline)
         except QueueUnavailable as error:
-            return [unasked(one, error.code) for one in planned]
+            return [unanswered(one, error.code) for one in planned]
         await self.wait([one for one in asked if one.state not in NOT_AWAITED], deadline)
-        return self.heard(asked)
+        return self.collect(asked)
 
     def refresh(self, planned: Planned) -> None:
         """Have a worker renew a record, unless this process has begun that already."""
         self._refreshes.start(wanted(planned))
 
     async def prefetch(self, planned: Sequence[Planned], deadline: float) -> list[str]:
-        """Begin lookups that nobody waits for; return the names of those that were begun or under way.
+        """Begin lookups that no callback waits for; return the names of those now under way.
 
         Raise QueueUnavailable.
         """
@@ -73,10 +73,10 @@ class FleetAsker:
         if asked:
             await self._hand_off.wait(asked, deadline)
 
-    def heard(self, asked: Sequence[Asked]) -> list[Heard]:
-        """Return what was heard of each lookup until now."""
+    def collect(self, asked: Sequence[Asked]) -> list[Heard]:
+        """Return the result of each lookup as it stands now."""
         now, lost = time.monotonic(), self._hand_off.link.lost
-        return [_heard(one, now, lost=lost) for one in asked]
+        return [_hear(one, now, lost=lost) for one in asked]
 
 
 def wanted(planned: Planned) -> Wanted:
@@ -92,13 +92,13 @@ def wanted(planned: Planned) -> Wanted:
     )
 
 
-def unasked(planned: Planned, code: Code, took: float = 0.0) -> Heard:
-    """Return what is heard of a lookup that gave no answer: the code, and what this process remembers."""
+def unanswered(planned: Planned, code: Code, took: float = 0.0) -> Heard:
+    """Return the result of a lookup without an answer: the code, and the records of this process."""
     return Heard(code, known=planned.known, of_user=planned.of_user, took=took)
 
 
-def _heard(one: Asked, now: float, *, lost: bool) -> Heard:
-    """Return what was heard of a lookup that was handed over; ``lost`` says that Redis is."""
+def _hear(one: Asked, now: float, *, lost: bool) -> Heard:
+    """Return the result of a lookup that was handed over; ``lost`` says that Redis is lost."""
     known, of_user, answer, took = one.known, one.of_user, one.answer, now - one.since
     if (served := _SERVED.get(one.state)) is not None:
         return Heard(Code.OK, served, known, known, of_user, took)

@@ -2,10 +2,10 @@
 
 ::
 
-    plan       which lookups the callback needs, and under which names their answers are known
-    remember   what this process knows already is the answer, and asks nobody
-    ask        the rest is asked for, side by side, until shortly before the deadline
-    merge      each lookup stands on the best rung of its ladder; together they are the reply
+    plan       find the lookups that the callback needs, and the names of their records
+    remember   answer from the records in this process, without asking
+    ask        ask for the other lookups, side by side, until shortly before the deadline
+    merge      put each lookup on the best rung of its ladder, and make the reply of them
 """
 
 import time
@@ -27,7 +27,7 @@ REPLY_SHARE = 0.03
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """A reply and how it came about."""
+    """A callback's reply, and the route and the outcomes that made it."""
 
     callback: Callback
     route: Route
@@ -39,12 +39,12 @@ class Flow:
     """Everything between a verified callback and its reply."""
 
     def __init__(self, catalog: Catalog, recall: Recall, askers: Mapping[int, Asker]) -> None:
-        """Take what is declared, what this process remembers, and whom each app asks."""
+        """Take the configuration, the records of this process, and the asker of each app."""
         self.catalog = catalog
         self._recall = recall
         self._askers = askers
         self.asking = 0
-        """Callbacks that wait for what they have asked."""
+        """Number of callbacks that wait for answers."""
 
     async def answer(self, callback: Callback, deadline: float, trace_id: str) -> Answered:
         """Return the reply to ``callback`` by ``deadline``, on the monotonic clock; raise NoRoute."""
@@ -57,7 +57,7 @@ class Flow:
         return Answered(callback, route, in_order, ladder.merge(app, in_order))
 
     def _remember(self, planned: Sequence[Planned]) -> dict[str, Outcome]:
-        """Return the outcomes, by lookup, of those that need no asking, or must not ask."""
+        """Return the outcomes, by lookup, of the lookups that need not or must not be asked for."""
         now = time.monotonic()
         overloaded = self.asking >= self.catalog.settings.gateway.max_inflight
         outcomes: dict[str, Outcome] = {}
@@ -65,7 +65,7 @@ class Flow:
             lookup = one.lookup
             if not one.complete:
                 outcomes[lookup.name] = ladder.descend(lookup, Code.MISSING_INPUT, None, now)
-            elif served := ladder.served(lookup, one.known, now):
+            elif served := ladder.serve(lookup, one.known, now):
                 outcomes[lookup.name] = served
                 if served.source is Source.REVALIDATING and not overloaded:
                     self._askers[one.app.id].refresh(one)
@@ -77,7 +77,7 @@ class Flow:
         return outcomes
 
     async def _ask(self, planned: Sequence[Planned], deadline: float) -> dict[str, Outcome]:
-        """Return the outcomes, by lookup, of those that are asked for."""
+        """Ask for lookups, and return their outcomes by lookup."""
         deadline -= REPLY_SHARE * self.catalog.settings.gateway.budget
         self.asking += 1
         try:
@@ -86,6 +86,6 @@ class Flow:
             self.asking -= 1
         now = time.monotonic()
         return {
-            one.lookup.name: ladder.resolve(one.lookup, what, now)
-            for one, what in zip(planned, heard, strict=True)
+            one.lookup.name: ladder.resolve(one.lookup, result, now)
+            for one, result in zip(planned, heard, strict=True)
         }

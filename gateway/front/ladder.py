@@ -1,11 +1,11 @@
-"""The ladder: the best variables there are for each lookup, and what the reply says about them.
+"""The ladder: the best variables for each lookup, and the reply that they make.
 
 ``live`` → ``fresh`` → ``revalidating`` → ``stale`` → ``user`` → ``fallback`` → ``none``; the code is 0 if and
 only if every lookup stands on ``live``, ``fresh`` or ``revalidating``.
 
-Each lookup climbs down for itself, and stands on one answer, whose variables are whole: a record's name
-changes with the variables that its lookup declares, so none lacks one of them, and no variable of an older
-answer slips in beside those of a newer one. Only the fallback may declare some; the others are left out.
+Each lookup stands on one rung, with the variables of one answer. Variables of two answers are never mixed.
+A record's name changes with the variables that its lookup declares, so a record has all of them. Only a
+fallback may declare some of the variables. The reply leaves the others out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from gateway.declared.lookup import Lookup
 
 
 class Source(StrEnum):
-    """Where a lookup's variables came from, best first."""
+    """The rungs of the ladder: where a lookup's variables came from, best first."""
 
     LIVE = "live"
     FRESH = "fresh"
@@ -38,7 +38,7 @@ _NO_MARKERS = Markers()
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What one lookup contributes to a reply. ``age`` is in seconds, None when there is no record."""
+    """One lookup's part of a reply. ``age`` is the answer's, in seconds, None without an answer or record."""
 
     lookup: str
     source: Source
@@ -49,11 +49,11 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """What an asker heard of a lookup by the deadline. ``took`` is in seconds.
+    """The result of asking for a lookup, as it stands at the deadline. ``took`` is in seconds.
 
-    With code 0, ``answer`` is the answer, and ``source`` says where it came from. Another code says why there
-    is none. ``known`` and ``of_user`` are the records in hand by then: the session's, and the one that the
-    user's sessions share.
+    With code 0 there is an ``answer``, and ``source`` says where it came from. Another code says why there is
+    no answer. ``known`` is the session's record by then, and ``of_user`` the one that the user's sessions
+    share.
     """
 
     code: Code
@@ -64,48 +64,25 @@ class Heard(msgspec.Struct, frozen=True):
     took: float = 0.0
 
 
-def whole(lookup: Lookup, variables: Mapping[str, str]) -> bool:
-    """Tell whether ``variables`` are those of ``lookup``: a worker may run another configuration."""
-    return variables.keys() == lookup.variables.keys()
-
-
-def usable(lookup: Lookup, known: Known | None, now: float, limit: float) -> bool:
-    """Tell whether ``known`` is a whole answer to ``lookup`` and younger than ``limit`` seconds."""
-    return known is not None and known.age(now) < limit and whole(lookup, known.variables)
-
-
-def live(lookup: Lookup, variables: Mapping[str, str], took: float) -> Outcome:
-    """Return the outcome of a lookup that was answered just now."""
-    return Outcome(lookup.name, Source.LIVE, Code.OK, variables, 0.0, took)
-
-
-def fresh(lookup: Lookup, known: Known, now: float) -> Outcome:
-    """Return the outcome of a lookup whose record needs no asking."""
-    return Outcome(lookup.name, Source.FRESH, Code.OK, known.variables, known.age(now))
-
-
-def revalidating(lookup: Lookup, known: Known, now: float) -> Outcome:
-    """Return the outcome of a lookup whose record is served once more while it is refreshed."""
-    return Outcome(lookup.name, Source.REVALIDATING, Code.OK, known.variables, known.age(now))
-
-
-def served(lookup: Lookup, known: Known | None, now: float) -> Outcome | None:
-    """Return the outcome of a lookup whose record is the answer without asking, None when it is not."""
-    if known is None or not usable(lookup, known, now, lookup.fresh + lookup.stale_while_revalidate):
+def serve(lookup: Lookup, known: Known | None, now: float) -> Outcome | None:
+    """Return the outcome of a lookup whose record is the answer without asking, None if it is not."""
+    if known is None or not _is_usable(lookup, known, now, lookup.fresh + lookup.stale_while_revalidate):
         return None
-    return (fresh if known.age(now) < lookup.fresh else revalidating)(lookup, known, now)
+    source = Source.FRESH if known.age(now) < lookup.fresh else Source.REVALIDATING
+    return Outcome(lookup.name, source, Code.OK, known.variables, known.age(now))
 
 
 def resolve(lookup: Lookup, heard: Heard, now: float) -> Outcome:
-    """Return what a lookup has come to, by what was heard of it.
+    """Return the outcome of a lookup that was asked for.
 
-    An answer that lacks a variable, or has one too many, is none: a worker may run another configuration.
+    An answer that lacks a variable, or has one too many, does not count: a worker may run another
+    configuration.
     """
     answer = heard.answer
-    if heard.code == Code.OK and answer is not None and whole(lookup, answer.variables):
-        if heard.source is Source.LIVE:
-            return live(lookup, answer.variables, heard.took)
-        return Outcome(lookup.name, heard.source, Code.OK, answer.variables, answer.age(now))
+    if heard.code == Code.OK and answer is not None and _is_whole(lookup, answer.variables):
+        is_live = heard.source is Source.LIVE
+        age, took = (0.0, heard.took) if is_live else (answer.age(now), 0.0)
+        return Outcome(lookup.name, heard.source, Code.OK, answer.variables, age, took)
     code = heard.code or Code.LOOKUP_FAILED
     return descend(lookup, code, heard.known, now, of_user=heard.of_user, took=heard.took)
 
@@ -121,14 +98,13 @@ def descend(  # noqa: PLR0913 - as many as there are things to decide by
 ) -> Outcome:
     """Return the best outcome of a lookup that has no answer because of ``code``.
 
-    The session's own record comes first, then that of the user's other sessions where the lookup shares it,
-    both within ``stale_if_error``; then the declared fallback. A variable that none gives is left out of the
-    reply.
+    The session's own record comes first. The record of the user's other sessions comes next, if the lookup
+    shares it. Both may be up to ``stale_if_error`` old. The declared fallback comes last.
     """
-    if known is not None and usable(lookup, known, now, lookup.stale_if_error):
+    if known is not None and _is_usable(lookup, known, now, lookup.stale_if_error):
         return Outcome(lookup.name, Source.STALE, code, known.variables, known.age(now), took)
     shared = of_user if lookup.share == "user" else None
-    if shared is not None and usable(lookup, shared, now, lookup.stale_if_error):
+    if shared is not None and _is_usable(lookup, shared, now, lookup.stale_if_error):
         return Outcome(lookup.name, Source.USER, code, shared.variables, shared.age(now), took)
     source = Source.FALLBACK if lookup.fallback else Source.NONE
     return Outcome(lookup.name, source, code, lookup.fallback, None, took)
@@ -137,8 +113,8 @@ def descend(  # noqa: PLR0913 - as many as there are things to decide by
 def merge(app: App, outcomes: Sequence[Outcome]) -> Reply:
     """Return the reply that the ``outcomes`` make, given in route order.
 
-    Its code is that of the first outcome with one. ``on_degraded = "ok"`` turns it into 0; the markers,
-    where the app names them, tell the flow what the code then does not.
+    Its code is that of the first outcome that failed. ``on_degraded = "ok"`` turns the code into 0: the flow
+    then reads the markers, if the app names them.
     """
     variables: dict[str, str] = {}
     for outcome in outcomes:
@@ -150,6 +126,16 @@ def merge(app: App, outcomes: Sequence[Outcome]) -> Reply:
     if app.on_degraded == "ok":
         return Reply(Code.OK, "", variables)
     return Reply(code, "; ".join(map(_explain, failures)), variables)
+
+
+def _is_usable(lookup: Lookup, known: Known, now: float, limit: float) -> bool:
+    """True if ``known`` is a whole answer to ``lookup`` and younger than ``limit`` seconds."""
+    return known.age(now) < limit and _is_whole(lookup, known.variables)
+
+
+def _is_whole(lookup: Lookup, variables: Mapping[str, str]) -> bool:
+    """True if ``variables`` are those of ``lookup``: a worker may run another configuration."""
+    return variables.keys() == lookup.variables.keys()
 
 
 def _marks(app: App, outcomes: Sequence[Outcome], code: Code) -> dict[str, str]:
@@ -165,7 +151,7 @@ def _marks(app: App, outcomes: Sequence[Outcome], code: Code) -> dict[str, str]:
 
 
 def _explain(outcome: Outcome) -> str:
-    """Return one failure for people: ``order: TIMEOUT, last known 42 s ago``."""
+    """Return the line about one failure, for people: ``order: TIMEOUT, last known 42 s ago``."""
     ago = f"{brief_duration(outcome.age or 0.0)} ago"
     match outcome.source:
         case Source.STALE:

@@ -1,4 +1,4 @@
-"""Plan: which lookups a callback needs, and under which names their answers are known. Pure."""
+"""Plan: the lookups that a callback needs, and the names of their records. Pure."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ Recall = Callable[[str], Known | None]
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """A lookup that a callback needs: the job that would answer it, and what this process remembers.
+    """A lookup that a callback needs: the job that would answer it, and the records in this process.
 
     ``known`` is the session's record. ``of_user`` is the record that the user's sessions share, where the
     lookup shares its answers.
@@ -28,7 +28,7 @@ class Planned(msgspec.Struct, frozen=True):
 
     @property
     def complete(self) -> bool:
-        """Whether every input has a value."""
+        """True if every input has a value."""
         return all(self.job.inputs.values())
 
 

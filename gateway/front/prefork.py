@@ -16,21 +16,21 @@ from gateway.process.parent import die_with_parent
 from gateway.telemetry import events
 
 PAUSE = 0.5
-"""Seconds until a gateway that has died is replaced, so that one that dies at once does not spin."""
+"""Seconds until a gateway that has died is replaced. Without a pause, one that dies at once would spin."""
 
 _STOP = {signal.SIGTERM, signal.SIGINT}
 _AWAITED = {*_STOP, signal.SIGCHLD}
 
 
 def run_several(catalog: Catalog, processes: int, serve: Callable[[Catalog], None]) -> int:
-    """Run so many gateways until SIGTERM or SIGINT; return the exit code. It returns in each of them, too.
+    """Run so many gateways until SIGTERM or SIGINT; return the exit code. It returns in each child, too.
 
-    The kernel shares the connections out among them (SO_REUSEPORT). One that is killed is replaced. One that
-    says by its exit code that it cannot run ends them all, since the next one could not either. Raise OSError
-    for a port that is taken.
+    The kernel spreads the connections over the gateways (SO_REUSEPORT). A gateway that is killed is replaced.
+    If one exits with a code, all are stopped: the next one could not run either. Raise OSError for a port
+    that is taken.
     """
     settings = catalog.settings
-    with _reserved(settings.gateway.listen) as listen, _reserved(settings.gateway.admin) as admin:
+    with _reserve(settings.gateway.listen) as listen, _reserve(settings.gateway.admin) as admin:
         ports = msgspec.structs.replace(settings.gateway, listen=listen, admin=admin)
         catalog = replace(catalog, settings=msgspec.structs.replace(settings, gateway=ports))
         become_child = die_with_parent()
@@ -47,16 +47,16 @@ def run_several(catalog: Catalog, processes: int, serve: Callable[[Catalog], Non
                     serve(catalog)
                     return 0
                 running.add(pid)
-            told = signal.sigwait(_AWAITED)
-            if told in _STOP:
+            received = signal.sigwait(_AWAITED)
+            if received in _STOP:
                 code = code or 0
-                _tell(running, told)
+                _signal_all(running, received)
                 continue
-            for pid, ended in _ended():
+            for pid, ended in _reap():
                 running.discard(pid)
                 if code is None and ended > 0:
                     code = ended
-                    _tell(running, signal.SIGTERM)
+                    _signal_all(running, signal.SIGTERM)
                 elif code is None:
                     events.gateway_died(pid=pid, signal=signal.Signals(-ended).name if ended else None)
                     time.sleep(PAUSE)
@@ -64,11 +64,11 @@ def run_several(catalog: Catalog, processes: int, serve: Callable[[Catalog], Non
 
 
 @contextmanager
-def _reserved(address: Address) -> Iterator[Address]:
-    """Keep a port for processes that share it, and tell its number; raise OSError when it is taken."""
+def _reserve(address: Address) -> Iterator[Address]:
+    """Keep a port for processes that share it; give its address. Raise OSError if it is taken."""
     host, port = address
     family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    if port:  # another gateway that shares its port would share it with us, too: this is told without sharing
+    if port:  # bound without sharing first: another deskgate's shared port would let us in, too
         socket.create_server((host, port), family=family).close()
     with socket.socket(family) as kept:
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -77,13 +77,13 @@ def _reserved(address: Address) -> Iterator[Address]:
         yield Address((host, kept.getsockname()[1]))
 
 
-def _tell(running: set[int], number: int) -> None:
+def _signal_all(running: set[int], number: int) -> None:
     for pid in running:
-        os.kill(pid, number)  # they are ours, and not yet waited for: the number is nobody else's
+        os.kill(pid, number)  # our child, not yet waited for, so that nobody else can have its pid
 
 
-def _ended() -> Iterator[tuple[int, int]]:
-    """Return who has ended by now, each with its exit code, negative for a signal."""
+def _reap() -> Iterator[tuple[int, int]]:
+    """Yield each child that has ended: its pid and its exit code, negative for a signal."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

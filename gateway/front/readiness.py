@@ -1,17 +1,18 @@
-"""Readiness: what a gateway has to do without."""
+"""Readiness: the parts that a gateway lacks."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.core.errors import QueueUnavailable
 
 Unattended = Callable[[Sequence[str]], Awaitable[list[str]]]
+"""Returns the lanes without a worker, of these; may raise QueueUnavailable."""
 
 
 class Readiness:
-    """Tells what a gateway has to do without; it answers callbacks in any case."""
+    """Finds the parts that a gateway lacks. The gateway answers callbacks in any case."""
 
     def __init__(self, lanes: Sequence[str], unattended: Unattended) -> None:
-        """Take the lanes, and what tells which of them have no worker; it may raise QueueUnavailable."""
+        """Take the lanes, and the function that finds those without a worker."""
         self._lanes, self._unattended = lanes, unattended
 
     async def missing(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What happens to a session event, behind its answer: lookups made ahead, or the session forgotten."""
+"""Session events, after their answers: lookups are made ahead, or the session is forgotten."""
 
 import time
 from collections import OrderedDict
@@ -19,17 +19,17 @@ from gateway.process.background import Background
 from gateway.telemetry import events
 
 MARKS_KEPT = 8192
-"""Marks of events that a process remembers, to know their retries; an event has up to two."""
+"""Marks of events that a process remembers, to recognise retries. An event has up to two marks."""
 
 FORGET_FOR = 30.0
-"""Seconds for which a session is tried to be forgotten while Redis is away."""
+"""Seconds for which a process goes on trying to forget a session while Redis is lost."""
 
 
 class SessionEvents:
     """A gateway process's session events, each in a task of its own."""
 
     def __init__(self, catalog: Catalog, recall: Recall, fleet: FleetAsker, forgetter: Forgetter) -> None:
-        """Take what is declared, what this process remembers, whom to ask, and the way to forget."""
+        """Take the configuration, the records of this process, the asker, and the forgetter."""
         self._catalog = catalog
         self._settings = catalog.settings.gateway
         self._recall = recall
@@ -39,15 +39,15 @@ class SessionEvents:
         self._tasks = Background()
 
     def take(self, event: SessionEvent, trace_id: str) -> None:
-        """Do what the event's app wants done on it, behind the answer; never raises."""
-        self._tasks.start(self._act(event, trace_id, repeated=self._known(event.marks)))
+        """Start a task that does what the app wants on this event; never raises."""
+        self._tasks.start(self._act(event, trace_id, repeated=self._seen_before(event.marks)))
 
     async def close(self, grace: float) -> None:
-        """Wait ``grace`` seconds for what is under way, then let it go."""
+        """Wait ``grace`` seconds for the tasks that run, then cancel them."""
         await self._tasks.close(grace)
 
-    def _known(self, marks: Sequence[str]) -> bool:
-        """Tell whether an event with one of these marks has been seen; remember them all."""
+    def _seen_before(self, marks: Sequence[str]) -> bool:
+        """True if an event with one of these marks has been seen; remember all of them."""
         digests = [blake2b(mark.encode(errors="surrogatepass"), digest_size=16).digest() for mark in marks]
         known = any(digest in self._marks for digest in digests)
         for digest in digests:
@@ -72,7 +72,7 @@ class SessionEvents:
                 prefetched = await self._prefetch(app, event, trace_id)
         except QueueUnavailable as unavailable:
             reason = str(unavailable)
-        except Exception as error:  # noqa: BLE001 - told
+        except Exception as error:  # noqa: BLE001 - logged
             events.session_failed(app=event.app, session=event.session, trace_id=trace_id, error=error)
             return
         events.session_notified(
@@ -86,7 +86,7 @@ class SessionEvents:
         )
 
     async def _forget_session(self, event: SessionEvent) -> int:
-        """Return the number of records that Redis held of a session; raise QueueUnavailable at last."""
+        """Forget a session; return the number of its records in Redis. Raise QueueUnavailable at last."""
         again = AsyncRetrying(
             retry=retry_if_exception_type(QueueUnavailable),
             stop=stop_after_delay(FORGET_FOR),
@@ -96,7 +96,7 @@ class SessionEvents:
         return await again(self._forgetter.forget, session_name(event.app, event.session))
 
     async def _prefetch(self, app: App, event: SessionEvent, trace_id: str) -> list[str]:
-        """Begin the lookups of which this process has no record; return those begun or under way.
+        """Begin the lookups that have no record in this process; return those now under way.
 
         Raise QueueUnavailable.
         """

@@ -1,4 +1,4 @@
-"""Asking: a backend under its policies, and what comes of asking it, whoever asks."""
+"""Asking: a backend under its policies gives an answer to each question, in a worker and in a gateway."""
 
 import time
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
 from gateway.declared.backend import Backend as BackendSettings
 from gateway.declared.lookup import Lookup
-from gateway.process.later import Later
+from gateway.process.deferred_calls import DeferredCalls
 from gateway.resilience.policy import Call
-from gateway.resilience.stack import Step
+from gateway.resilience.stack import Runner
 from gateway.telemetry import events
 
 MAX_ANSWER = 1024 * 1024
-"""Most bytes of the variables of an answer, names included."""
+"""Most characters of an answer's variables, names included."""
 
 _LONGEST_INFO = 200
 
@@ -28,12 +28,12 @@ class Backend(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close what is held open."""
+        """Close the connections."""
         ...
 
 
 class GuardedBackend:
-    """The backend of a lane under its policies: every question becomes an answer. Durations are seconds."""
+    """The backend of a lane under its policies: each question gets an answer. Durations are seconds."""
 
     def __init__(
         self,
@@ -41,27 +41,27 @@ class GuardedBackend:
         settings: BackendSettings,
         lookups: Mapping[str, Lookup],
         backend: Backend,
-        policies: Step,
+        policies: Runner,
     ) -> None:
-        """Take the settings and the lookups of the lane, whom they ask, and under which policies."""
+        """Take the lane's settings and lookups, their backend, and the policies around it."""
         self.name = name
         self.concurrency = settings.concurrency
         """Most calls at one time."""
         self.overrun = settings.attempt_timeout
-        """Seconds that an answer may take past its deadline: one attempt."""
+        """Seconds that a job may run on past its deadline: one attempt."""
         self._lookups, self._backend, self._policies = lookups, backend, policies
-        self.tell_finished = Later(self._tell_finished)
-        """Tells what came of asking: ``queued`` seconds on the lane, ``left`` when it began."""
+        self.report_finished = DeferredCalls(self._report_finished)
+        """Logs an answer, at the turn's end: ``queued`` seconds on the lane, ``left`` when asking began."""
 
     async def close(self) -> None:
         """Close the backend."""
         await self._backend.close()
 
     async def ask(self, job: Job, job_id: str, left: float, *, awaited: bool = True) -> tuple[Answer, int]:
-        """Return the answer of the backend, or the failure that stands for it, and the attempts it took.
+        """Return the backend's answer, or the failure in its place, and the number of attempts.
 
-        No attempt begins after ``left`` seconds; the one that runs then ends by its own timeout. A job that
-        nobody waits for gets one attempt.
+        No attempt begins after ``left`` seconds. An attempt that runs then ends by its own timeout. A job
+        that is not ``awaited`` gets one attempt.
         """
         call: Call | None = None
         try:
@@ -71,12 +71,12 @@ class GuardedBackend:
                 partial(self._backend.ask, lookup, ask),
                 time.monotonic() + left,
                 awaited=awaited,
-                retried=partial(self._tell_retried, job),
+                retried=partial(self._report_retried, job),
             )
             variables: dict[str, str] = await self._policies(call)
         except NoAnswer as error:
-            return Answer(job_id, error.code, _said(error)), _attempts(call)
-        except Exception as error:  # noqa: BLE001 - told
+            return Answer(job_id, error.code, _shorten_text(error)), _attempts(call)
+        except Exception as error:  # noqa: BLE001 - logged
             events.lookup_failed(lookup=job.lookup, lane=self.name, trace_id=job.trace_id, error=error)
             return Answer(job_id, Code.LOOKUP_FAILED, "internal error"), _attempts(call)
         size = sum(len(name) + len(value) for name, value in variables.items())
@@ -86,19 +86,19 @@ class GuardedBackend:
         return Answer(job_id, Code.OK, "", variables), _attempts(call)
 
     def kept(self, job: Job) -> float:
-        """Return the seconds for which an answer to ``job`` is worth keeping, 0 for a lookup of others."""
+        """Return the seconds for which an answer to ``job`` is kept, 0 if its lookup is not of this lane."""
         lookup = self._lookups.get(job.lookup)
         return lookup.kept if lookup else 0.0
 
     def _lookup(self, job: Job) -> Lookup:
-        """Return the lookup that ``job`` names; raise LookupFailed when it is not one of this lane."""
+        """Return the lookup that ``job`` names; raise LookupFailed if it is not of this lane."""
         lookup = self._lookups.get(job.lookup)
         if lookup is None:
             msg = "this worker does not know the lookup; gateway and worker run different configurations"
             raise LookupFailed(msg)
         return lookup
 
-    def _tell_retried(self, job: Job, attempt: int, error: NoAnswer) -> None:
+    def _report_retried(self, job: Job, attempt: int, error: NoAnswer) -> None:
         events.lookup_retried(
             lookup=job.lookup,
             backend=self.name,
@@ -108,7 +108,7 @@ class GuardedBackend:
             trace_id=job.trace_id,
         )
 
-    def _tell_finished(  # noqa: PLR0913 - as many as the line tells
+    def _report_finished(  # noqa: PLR0913 - as many as the line tells
         self, job: Job, answer: Answer, attempts: int, *, queued: float, took: float, left: float
     ) -> None:
         events.lookup_finished(
@@ -129,6 +129,6 @@ def _attempts(call: Call | None) -> int:
     return 0 if call is None else call.attempts
 
 
-def _said(error: NoAnswer) -> str:
-    """Return what an error says, as it can travel: a lookup of the user's own may raise one with any text."""
+def _shorten_text(error: NoAnswer) -> str:
+    """Return an error's text, fit to be sent: a Python lookup may raise an error with any text."""
     return str(error)[:_LONGEST_INFO].encode(errors="replace").decode()

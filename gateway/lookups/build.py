@@ -1,4 +1,4 @@
-"""Building the backend of a lane: which kind it is, and under which policies it is asked.
+"""Building the backend of a lane: of the right kind, under its policies.
 
 A further kind of backend is a file beside this one, and a line in :func:`open_backend`.
 """
@@ -15,8 +15,8 @@ from gateway.resilience.stack import stack
 def open_backend(catalog: Catalog, lane: str, *, bulkhead: bool) -> GuardedBackend:
     """Return the backend of a lane under its policies; build it inside a running loop, and close it.
 
-    A process that takes its jobs from the lane needs no ``bulkhead``: it takes no more than it has slots for.
-    Raise ImportError for a Python lookup that is not there.
+    A worker needs no ``bulkhead``: it takes no more jobs from the lane than it has slots. Raise ImportError
+    for a Python lookup that cannot be imported.
     """
     settings = catalog.backend(lane)
     lookups = {name: lookup for name, lookup in catalog.lookups.items() if lookup.lane == lane}

@@ -1,14 +1,14 @@
 """Connections to an HTTP backend, each used only while nothing has come on it unasked.
 
-HTTP/1.1 gives an answer to a request by its place alone. If a backend sends one answer too many on an idle
-connection, the next user would hear it, and each later user the answer of the one before. So a connection
-is closed if a byte, an end or an error comes on it between an answer and the next request. Three looks find
-it:
+In HTTP/1.1 only the order says which answer belongs to which request. If a backend sends one answer too many
+on an idle connection, the next user would get it, and each later user the answer of the one before. So a
+connection is closed if a byte, an end or an error comes on it between an answer and the next request. Three
+checks find it:
 
-1. An ``Ear`` stands between the transport and aiohttp's protocol. It hears all that the loop reads.
-2. A poll of the socket, right before a request is written, finds what the loop has not read yet.
-3. aiohttp's parser is given a known message. It cannot read that one if it holds the half of an answer,
-   which came in one packet with the end of the answer before.
+1. An ``Ear`` stands between the transport and aiohttp's protocol. It gets all that the loop reads.
+2. A poll of the socket, right before a request is written, finds bytes that the loop has not read yet.
+3. aiohttp's parser gets a known message. If it holds half of another answer, it cannot read that message.
+   Such a half came in one packet with the end of the answer before.
 
 Bytes that cross the request on the wire look like its answer. HTTP/1.1 gives no means to find them.
 """
@@ -34,7 +34,7 @@ class UnaskedBytes(aiohttp.ClientConnectionError):
 
 
 class SilentConnector(aiohttp.TCPConnector):
-    """A pool of connections that hands out none on which something has come unasked."""
+    """A pool of connections. It closes a connection on which something has come unasked."""
 
     async def connect(
         self,
@@ -76,7 +76,7 @@ class Body(aiohttp.BytesPayload):
     than the one in which the connection was taken.
     """
 
-    ear: "Ear | None" = None  # no underscore: such a name could meet one of aiohttp
+    ear: "Ear | None" = None  # no underscore: aiohttp might use the same name
 
     @property
     def was_held_back(self) -> bool:
@@ -84,7 +84,7 @@ class Body(aiohttp.BytesPayload):
         return self.ear is not None
 
     def leave_by(self, ear: "Ear") -> None:
-        """Write to the connection of ``ear``, next."""
+        """Write to the connection of ``ear`` next."""
         self.ear = ear
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
@@ -114,7 +114,7 @@ async def send_again_if_held_back(
 
 
 class Ear(asyncio.Protocol):
-    """Hears what comes on one connection: passes on what is expected, closes the connection on all else."""
+    """Hears all bytes of one connection. It passes an expected answer on, and closes on other bytes."""
 
     def __init__(self, transport: asyncio.Transport, protocol: ResponseHandler) -> None:
         """Put it between the two."""
@@ -127,11 +127,11 @@ class Ear(asyncio.Protocol):
         transport.set_protocol(self)
 
     def expect_answer(self) -> None:
-        """From now on all that comes belongs to an answer. Call it right before the request is written."""
+        """From now on every byte belongs to an answer. Call it right before the request is written."""
         self._expects_answer = True
 
     def stop_expecting(self) -> None:
-        """From now on all that comes is unasked."""
+        """From now on every byte is unasked."""
         self._expects_answer = False
 
     async def is_silent(self) -> bool:

@@ -1,4 +1,4 @@
-"""Credentials: the headers that prove to a backend who asks."""
+"""Credentials: the headers that prove to a backend that we may ask."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""HTTP backends: one pooled session each, one attempt per call, nothing trusted that comes back."""
+"""HTTP backends: each has one pooled session, makes one attempt a call, and checks the whole reply."""
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
@@ -60,7 +60,7 @@ class HttpBackend:
         except aiohttp.ClientResponseError as error:
             msg = "the backend does not speak HTTP"
             raise BadBackendReply(msg) from error
-        except ValueError as error:  # aiohttp's InvalidURL is one, and so is what it says of a header
+        except ValueError as error:  # aiohttp's InvalidURL, or its fault with a header
             msg = "the inputs make no valid request"
             raise BackendRejected(msg) from error
         except (aiohttp.ClientError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Python lookups: a function of the user's own, asked like a backend."""
+"""Python lookups: a function of the user, asked like a backend."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,9 +16,9 @@ class PythonBackend:
     """The lane of the lookups that are declared with ``python = "module:function"``."""
 
     def __init__(self, lookups: Mapping[str, Lookup]) -> None:
-        """Import every function now, so that a worker without one does not start.
+        """Import every function now, so that a worker does not start without one.
 
-        Raise ImportError, which says what to do.
+        Raise ImportError with the place to look.
         """
         self._functions: dict[str, Function] = {
             lookup.name: _function(lookup.name, lookup.python)
@@ -27,10 +27,10 @@ class PythonBackend:
         }
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: a function holds no connection."""
 
     async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
-        """Return the variables of one call; raise NoAnswer, LookupFailed for whatever else it raises."""
+        """Return the variables of one call; raise NoAnswer. Other exceptions of it become LookupFailed."""
         try:
             reply = dict(await self._functions[lookup.name](ask))
         except (NoAnswer, TimeoutError):
@@ -38,7 +38,7 @@ class PythonBackend:
         except BaseException as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise  # we are cancelled; a function that raises it of its own accord is not
+                raise  # this task is cancelled: the function has not raised it by itself
             msg = f"{lookup.python} raised {type(error).__name__}"
             raise LookupFailed(msg) from error
         return map_reply(lookup, reply)

@@ -1,4 +1,4 @@
-"""What a backend's answer means: its status judged, its body decoded and mapped to variables. Pure.
+"""The meaning of a backend's reply: its status is judged, its body decoded and mapped to variables. Pure.
 
 A further format of replies is a function beside :func:`decode`.
 """
@@ -14,7 +14,7 @@ from gateway.core.packing import UNREADABLE
 from gateway.core.variables import as_text
 from gateway.declared.lookup import Lookup
 
-# search() of an expression makes one anew each time, which costs more than what it then does.
+# An expression's search() makes an interpreter each time, which costs more than the search.
 _evaluate = TreeInterpreter().visit
 
 
@@ -48,7 +48,7 @@ def decode(body: bytes) -> object:
 def map_reply(lookup: Lookup, reply: object) -> dict[str, str]:
     """Return the variables that ``lookup`` reads out of a decoded JSON ``reply``.
 
-    Raise BadBackendReply when an expression fails on it or a required variable is missing or null.
+    Raise BadBackendReply if an expression fails on it, or if a required variable is missing or null.
     """
     variables = {}
     for name, expression in lookup.variables.items():
@@ -72,7 +72,7 @@ def map_reply(lookup: Lookup, reply: object) -> dict[str, str]:
 
 
 def map_not_found(lookup: Lookup) -> dict[str, str] | None:
-    """Return what a 404 means to ``lookup``, every other variable empty; None when it means a failure."""
+    """Return the variables that a 404 means to ``lookup``; None if it means a failure."""
     if lookup.not_found is None:
         return None
     return {name: lookup.not_found.get(name, "") for name in lookup.variables}

@@ -1,1 +1,1 @@
-"""What every process needs of its operating system and its event loop."""
+"""Tools that every process needs: tasks, pauses, a clock, the collector, its parent."""

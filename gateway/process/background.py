@@ -1,4 +1,4 @@
-"""Work behind the answers: tasks that nobody awaits, held until they end and let go together."""
+"""Background work: tasks that nobody awaits. They are held until they end, and cancelled together."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,21 +8,21 @@ T = TypeVar("T")
 
 
 class Background:
-    """Tasks of one owner. The event loop itself holds a task only weakly."""
+    """Tasks of one owner. The event loop itself holds only a weak reference to a task."""
 
     def __init__(self) -> None:
         """Begin without a task."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a coroutine; return its task, for an owner that wants to wait for it or to cancel it."""
+        """Run a coroutine; return its task, which the owner may await or cancel."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def cancel(self) -> None:
-        """Cancel every task that runs, and wait for none of them."""
+        """Cancel every task that runs, and do not wait for their end."""
         for task in list(self._tasks):
             task.cancel()
 

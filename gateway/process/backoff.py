@@ -1,4 +1,4 @@
-"""Pauses between the attempts at something that is out of reach: short at first, then longer."""
+"""Pauses between attempts to reach a server: short at first, then longer."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""The clock that is handed in wherever something waits or measures, so that tests need not wait."""
+"""The clock of everything that waits or measures. It is a parameter, so that tests need not wait."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Seconds that only ever grow, and a way to wait for some of them to pass."""
+    """Seconds that never go back, and a way to wait."""
 
     def now(self) -> float:
         """Return the seconds since some moment in the past."""

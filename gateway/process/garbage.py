@@ -1,14 +1,19 @@
-"""Garbage: CPython's collector, told how a process that serves for weeks uses memory."""
+"""Garbage: CPython's collector, tuned for a process that serves for weeks."""
 
 import gc
 
 _YOUNG = 10_000
-"""Containers made and not yet freed that start a collection. Some tens of callbacks under way have more than
-CPython's 700: looked at then, these would be taken for old."""
+"""New containers that start a collection. CPython's default is 700.
+
+Some tens of callbacks under way hold more than 700. A collection would then count them as old.
+"""
 
 
-def settle() -> None:
-    """Take what a process has built at its start as there to stay, and look for cycles less often."""
+def tune_collector() -> None:
+    """Keep everything built so far out of later collections, and collect less often.
+
+    Call it once, at the end of a process's start.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG)

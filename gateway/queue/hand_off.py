@@ -106,10 +106,6 @@ class HandOff:
         self._together = Batch(self._begin_together, _MOST)
         self._quiet_until: dict[str, float] = {}
 
-    def remembered(self, record: str) -> Known | None:
-        """Return the record that this process holds under a record's name."""
-        return self._memory.get(record)
-
     async def unattended(self, lanes: Iterable[str]) -> list[str]:
         """Return the lanes that have no worker; raise QueueUnavailable."""
         asked = {

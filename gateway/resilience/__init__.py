@@ -1,1 +1,1 @@
-"""Policies: one a file, each behind the seam of ``policy.py``; ``stack.py`` has their order."""
+"""Policies: each in a file, behind the seam of ``policy.py``. ``stack.py`` has their order."""

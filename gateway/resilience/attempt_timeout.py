@@ -1,4 +1,4 @@
-"""Attempt timeout: the limit of one attempt, however much time the call has left."""
+"""Attempt timeout: the limit of one attempt, even if the call has more time left."""
 
 import asyncio
 from typing import Any
@@ -7,8 +7,8 @@ from gateway.core.errors import TimedOut
 from gateway.resilience.policy import Call
 
 
-async def attempt(call: Call, limit: float) -> Any:  # noqa: ANN401 - whatever the backend's answer is
-    """Make one attempt of at most ``limit`` seconds; raise TimedOut, or what the attempt raises.
+async def attempt(call: Call, limit: float) -> Any:  # noqa: ANN401 - the type of a backend's answer
+    """Make one attempt of at most ``limit`` seconds; raise TimedOut, or the attempt's own exception.
 
     A TimeoutError of the attempt's own, such as the kernel's ETIMEDOUT, is a TimedOut as well.
     """

@@ -1,6 +1,6 @@
-"""Bulkhead: at most so many calls at one time. One more is refused at once, and does not wait in line.
+"""Bulkhead: a cap on concurrent calls. One call more is refused at once, and does not wait.
 
-A worker needs none: its lane hands it no more jobs than it has slots for.
+A worker needs no bulkhead: its lane gives it no more jobs than it has slots.
 """
 
 from gateway.core.errors import Overloaded
@@ -8,7 +8,7 @@ from gateway.resilience.policy import Call
 
 
 class Bulkhead:
-    """Room for ``size`` calls: a call takes a place, and leaves it however it ends."""
+    """``size`` places: each call takes a place, and gives it back at its end."""
 
     def __init__(self, size: int) -> None:
         """Begin empty."""
@@ -16,16 +16,16 @@ class Bulkhead:
         self._inside = 0
 
     def admit(self, _: Call) -> None:
-        """Take a place; raise Overloaded when there is none."""
+        """Take a place; raise Overloaded if all are taken."""
         if self._inside >= self._size:
             msg = f"{self._size} calls are under way already"
             raise Overloaded(msg)
         self._inside += 1
 
     def succeeded(self, _: Call) -> None:
-        """Leave the place to another call."""
+        """Give the place back."""
         self._inside -= 1
 
     def failed(self, _: Call, __: BaseException) -> None:
-        """Leave the place to another call."""
+        """Give the place back."""
         self._inside -= 1

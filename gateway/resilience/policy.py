@@ -1,16 +1,16 @@
-"""The seam of a policy: may this go on? It succeeded. It failed.
+"""The seam of a policy: may this call go on? It succeeded. It failed.
 
-A policy is one file. It decides by what it has seen, opens nothing and awaits nothing. ``stack.py`` has the
-order of the policies, and calls them:
+A policy is one file. It decides by the calls that it has seen. It opens nothing and awaits nothing.
+``stack.py`` has the order of the policies, and calls them:
 
-===========  ============================================================================================
-``admit``    before: the policy lets the call go on, or raises the NoAnswer that stands for it
+=============  ==========================================================================================
+``admit``      before a call: the policy lets it go on, or raises a NoAnswer in its place
 ``succeeded``  after an answer
-``failed``   after any exception, a cancellation among them
-===========  ============================================================================================
+``failed``     after an exception, a cancellation too
+=============  ==========================================================================================
 
-Each call that was admitted is followed by exactly one of the other two. So whatever ``admit`` took, they can
-give back.
+After each call that was admitted, exactly one of the other two is called. So they can give back a place that
+``admit`` took.
 """
 
 import math
@@ -23,12 +23,13 @@ from gateway.core.errors import NoAnswer
 class Call:
     """One question to a backend on its way through the policies.
 
-    ``make`` makes one attempt. ``deadline`` is on the monotonic clock; a call that nobody waits for is not
-    ``awaited``. ``retried`` hears of each failure that is followed by another attempt.
+    ``make`` makes one attempt. ``deadline`` is on the monotonic clock. A call that no callback waits for is
+    not ``awaited``. ``retried`` is called for each failure before another attempt, with the number of the
+    failed attempt.
 
-    What policies note has one writer each: ``attempts``, those begun so far, and ``pause``, the seconds to
-    wait before the next one (None: there is no next one), are the retry's; ``last_start``, after which no
-    further attempt begins, is the deadline's.
+    Each note of a policy has one writer. The retry writes ``attempts``, the number begun so far, and
+    ``pause``, the seconds until the next attempt (None: there is no next attempt). The deadline writes
+    ``last_start``, the time after which no further attempt begins.
     """
 
     __slots__ = ("attempts", "awaited", "deadline", "last_start", "make", "pause", "retried")
@@ -41,7 +42,7 @@ class Call:
         awaited: bool = True,
         retried: Callable[[int, NoAnswer], None] = lambda _number, _error: None,
     ) -> None:
-        """Take what is asked, until when, and who hears of failures."""
+        """Take the attempt, its deadline, and the function for failures."""
         self.make, self.deadline, self.awaited, self.retried = make, deadline, awaited, retried
         self.attempts = 0
         self.pause: float | None = None
@@ -49,10 +50,10 @@ class Call:
 
 
 class Policy(Protocol):
-    """Three verbs; see the module."""
+    """Three verbs: see the module."""
 
     def admit(self, call: Call) -> None:
-        """Let the call go on; raise NoAnswer when it must not."""
+        """Let the call go on, or raise NoAnswer."""
         ...
 
     def succeeded(self, call: Call) -> None:

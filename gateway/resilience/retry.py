@@ -1,8 +1,8 @@
 """Retry: more attempts for transient failures, spaced by full jitter, paid for by successes.
 
-Pauses are uniform in 0 … 50 ms, 100 ms, …, at most 1 s (Brooker, "Exponential Backoff And Jitter"). A backend
-that fails every call is not helped by three times as many calls: each success pays for one retry (a retry
-budget, as in Finagle, Linkerd and the AWS SDKs; "Addressing Cascading Failures", Google's SRE book).
+Pauses are uniform in 0 … 50 ms, 100 ms, …, at most 1 s (Brooker, "Exponential Backoff And Jitter"). Three
+times as many calls do not help a backend that fails every call. So each success pays for one retry: this is a
+retry budget, as in Finagle, Linkerd and the AWS SDKs ("Addressing Cascading Failures", Google's SRE book).
 """
 
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
@@ -16,10 +16,10 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 
 RETRY_RESERVE = 30
-"""Most retries that can be saved up, and the number that a process begins with."""
+"""Most retries that can be saved up. A process begins with as many."""
 
 FULL_JITTER = wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE)
-_UNUSED = AsyncRetrying()  # a state of tenacity's names the loop that it belongs to; here it is ours
+_UNUSED = AsyncRetrying()  # tenacity's state wants a retrying object; we loop ourselves
 
 
 class RetryBudget:
@@ -34,7 +34,7 @@ class RetryBudget:
         self.left = min(RETRY_RESERVE, self.left + 1)
 
     def spend(self) -> bool:
-        """Take one retry; return False when there is none left."""
+        """Take one retry; return False if no retry is left."""
         if not self.left:
             return False
         self.left -= 1
@@ -45,7 +45,7 @@ class Retry:
     """At most ``attempts`` attempts a call, the first one included. All calls to one backend share it."""
 
     def __init__(self, attempts: int, *, wait: wait_base = FULL_JITTER, clock: Clock = MONOTONIC) -> None:
-        """Take how often to ask, and how long to pause: a wait strategy of tenacity's."""
+        """Take the number of attempts, and the pauses: a wait strategy of tenacity."""
         self._attempts, self._wait, self._clock = attempts, wait, clock
         self.budget = RetryBudget()
 
@@ -54,14 +54,14 @@ class Retry:
         call.attempts += 1
 
     def succeeded(self, _: Call) -> None:
-        """Note a success, which pays for a retry of whichever call."""
+        """Note a success: it pays for one retry, of this call or of another one."""
         self.budget.earn()
 
     def failed(self, call: Call, error: BaseException) -> None:
-        """Note the pause before the next attempt, or that there is none.
+        """Set the pause before the next attempt, or None for no next attempt.
 
-        There is none after a failure that would stay, after the last attempt, when the next one would begin
-        too late, and when the budget is spent. The budget comes last: a retry that is not made costs nothing.
+        No attempt follows a failure that is not transient, or the last attempt. No attempt begins too late,
+        or without budget. The budget is asked last: a retry that is not made costs nothing.
         """
         call.pause = None
         if not is_transient(error) or call.attempts >= self._attempts:

@@ -1,4 +1,4 @@
-"""The order of the policies, as code: read :func:`stack` from the backend outwards.
+"""The order of the policies, as code. In :func:`stack`, each line wraps the lines above it.
 
 ::
 
@@ -19,28 +19,28 @@ from gateway.resilience.deadline import Deadline
 from gateway.resilience.policy import Call, Policy
 from gateway.resilience.retry import Retry
 
-Step = Callable[[Call], Awaitable[Any]]
-"""Carries a call on: it returns the answer, and raises what stands for it."""
+Runner = Callable[[Call], Awaitable[Any]]
+"""Runs a call: returns its answer, or raises the failure in its place."""
 
 
-def stack(settings: Backend, *, bulkhead: Bulkhead | None = None, clock: Clock = MONOTONIC) -> Step:
-    """Return the policies that ``settings`` ask for, around the calls to one backend."""
+def stack(settings: Backend, *, bulkhead: Bulkhead | None = None, clock: Clock = MONOTONIC) -> Runner:
+    """Return a runner for the calls to one backend, with the policies of its ``settings`` around it."""
 
-    async def step(call: Call) -> Any:  # noqa: ANN401 - whatever the backend's answer is
+    async def run(call: Call) -> Any:  # noqa: ANN401 - the type of a backend's answer
         return await attempt(call, settings.attempt_timeout)
 
-    stacked = repeated(step, Retry(settings.attempts, clock=clock), clock)
-    stacked = guarded(stacked, Deadline())
-    return stacked if bulkhead is None else guarded(stacked, bulkhead)
+    stacked = repeat(run, Retry(settings.attempts, clock=clock), clock)
+    stacked = guard(stacked, Deadline())
+    return stacked if bulkhead is None else guard(stacked, bulkhead)
 
 
-def guarded(step: Step, policy: Policy) -> Step:
-    """Return ``step`` behind a policy."""
+def guard(runner: Runner, policy: Policy) -> Runner:
+    """Return ``runner`` behind a policy."""
 
     async def run(call: Call) -> Any:  # noqa: ANN401
         policy.admit(call)
         try:
-            answer = await step(call)
+            answer = await runner(call)
         except BaseException as error:
             policy.failed(call, error)
             raise
@@ -50,14 +50,14 @@ def guarded(step: Step, policy: Policy) -> Step:
     return run
 
 
-def repeated(step: Step, retry: Policy, clock: Clock) -> Step:
-    """Return ``step`` behind the one policy that repeats it: after each ``call.pause`` that it notes."""
+def repeat(runner: Runner, retry: Policy, clock: Clock) -> Runner:
+    """Return ``runner`` behind the one policy that repeats it, after each ``call.pause`` that it sets."""
 
     async def run(call: Call) -> Any:  # noqa: ANN401
         while True:
             retry.admit(call)
             try:
-                answer = await step(call)
+                answer = await runner(call)
             except BaseException as error:
                 retry.failed(call, error)
                 if call.pause is None or not isinstance(error, NoAnswer):

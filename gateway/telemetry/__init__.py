@@ -1,4 +1,4 @@
-"""How the processes speak to those who run them. Each event is told to every instrument listed here."""
+"""Telemetry for operators. Each instrument in this list gets each event."""
 
 from gateway.telemetry import events, logs
 

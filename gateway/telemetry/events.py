@@ -1,7 +1,7 @@
-"""Every event of the project: one function each. A room that emits an event calls its function.
+"""Every event of the project, each with a function. A room that emits an event calls its function.
 
 An event is a frozen value, and an instrument is a function of it. The log is the first instrument. A further
-one is a line in ``telemetry/__init__.py``: no room that emits an event knows of it.
+instrument is a line in ``telemetry/__init__.py``: the rooms that emit events do not know it.
 
 Names and fields are the contract of README's table of events. Durations come in seconds here and leave as
 ``…_ms``. No function takes the value of a variable: names only.
@@ -18,9 +18,9 @@ Level = Literal["info", "warning", "error"]
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """Something that happened: its name, how bad it is, and what there is to know of it.
+    """An event: its name, its level, and its fields.
 
-    A bug's ``exc_info`` is its exception. No instrument changes the ``fields``.
+    The event of a bug has the exception as ``exc_info``. No instrument changes the ``fields``.
     """
 
     name: str
@@ -29,13 +29,13 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 Instrument = Callable[[Event], None]
-"""Is told every event of the process, at once; it must not raise, and must not take long."""
+"""Gets each event of the process at once. It must not raise, and must not take long."""
 
 instruments: list[Instrument] = []
 
 
 class LookupAnswered(NamedTuple):
-    """What a lookup contributed to a reply: its source, the answer's age, the time it took, its code."""
+    """A lookup's part of a reply: its source, the answer's age, the time that it took, its code."""
 
     source: str
     age: float | None
@@ -56,7 +56,7 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
     trace_id: str,
 ) -> None:
     """A callback has been answered: its canonical line."""
-    told = {
+    by_lookup = {
         name: {
             "source": one.source,
             "age_ms": None if one.age is None else round(one.age * 1000),
@@ -74,7 +74,7 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
         code=int(code),
         took_ms=round(took * 1000, 2),
         budget_ms=round(budget * 1000),
-        lookups=told,
+        lookups=by_lookup,
         trace_id=trace_id,
     )
 
@@ -87,7 +87,7 @@ def callback_refused(
     remote: str | None = None,
     trace_id: str | None = None,
 ) -> None:
-    """A callback was answered without a lookup; what never was a callback has neither path nor trace."""
+    """A callback was answered without a lookup. Bytes that were not a callback have no path and no trace."""
     where = {} if trace_id is None else {"path": path, "remote": remote, "trace_id": trace_id}
     _warning("callback.refused", code=int(code), reason=reason, **where)
 
@@ -113,7 +113,7 @@ def session_notified(  # noqa: PLR0913 - as many as the line tells
     reason: str,
     trace_id: str,
 ) -> None:
-    """A session event has been taken, and what its app wants has been done."""
+    """A session event has been taken, and its app's wishes for it are done."""
     _info(
         "session.notified",
         app=app,
@@ -127,7 +127,7 @@ def session_notified(  # noqa: PLR0913 - as many as the line tells
 
 
 def session_failed(*, app: int, session: str, trace_id: str, error: BaseException) -> None:
-    """A bug behind the answer to a session event."""
+    """A bug in the work on a session event, after its answer."""
     _error("session.failed", app=app, session=session, trace_id=trace_id, exc_info=error)
 
 
@@ -152,7 +152,7 @@ def worker_started(*, lanes: Sequence[str], concurrency: Mapping[str, int]) -> N
 
 
 def worker_drained(*, jobs_left: int) -> None:
-    """A worker has stopped; the jobs that are left go to another one."""
+    """A worker has stopped. The jobs that are left go to another worker."""
     _info("worker.drained", jobs_left=jobs_left)
 
 
@@ -169,7 +169,7 @@ def lookup_finished(  # noqa: PLR0913 - as many as the line tells
     session: str,
     trace_id: str,
 ) -> None:
-    """A backend has been asked for a lookup: the canonical line. ``left`` is counted from the end of it."""
+    """A backend has been asked for a lookup: its canonical line. ``left`` are the seconds left at the end."""
     _info(
         "lookup.finished",
         lookup=lookup,
@@ -189,7 +189,7 @@ def lookup_finished(  # noqa: PLR0913 - as many as the line tells
 def lookup_retried(  # noqa: PLR0913 - as many as the line tells
     *, lookup: str, backend: str, attempt: int, code: Code, reason: str, trace_id: str
 ) -> None:
-    """An attempt failed, and another one follows."""
+    """An attempt failed, and another attempt follows."""
     _info(
         "lookup.retried",
         lookup=lookup,
@@ -212,17 +212,17 @@ def lookup_oversized(*, lookup: str, lane: str, size: int, trace_id: str) -> Non
 
 
 def job_dropped(*, lookup: str, lane: str, reason: str, trace_id: str) -> None:
-    """A job was given up unasked."""
+    """A job was given up, and its backend not asked."""
     _warning("job.dropped", lookup=lookup, lane=lane, reason=reason, trace_id=trace_id)
 
 
 def job_unreadable(*, lane: str, error: Exception) -> None:
-    """A worker was pushed what is no job."""
+    """A message pushed to a worker is not a job."""
     _warning("job.unreadable", lane=lane, error=str(error))
 
 
 def job_unfinished(*, job: str, error: Exception) -> None:
-    """A job's answer could not be given back; a sweep will have it taken anew."""
+    """A job's answer could not be given back. A sweep will requeue the job."""
     _warning("job.unfinished", job=job, error=type(error).__name__)
 
 
@@ -232,27 +232,27 @@ def answer_late(*, lookup: str, job: str) -> None:
 
 
 def answer_unreadable(*, error: Exception) -> None:
-    """A gateway was pushed what is no answer."""
+    """A message pushed to a gateway is not an answer."""
     _warning("answer.unreadable", error=str(error))
 
 
 def record_unreadable(*, error: str) -> None:
-    """A record counts as absent, because it cannot be read."""
+    """A record cannot be read, and counts as absent."""
     _warning("record.unreadable", error=error)
 
 
 def records_restored(*, records: int) -> None:
-    """Redis has got the answers that were made without it."""
+    """The answers that were given without Redis are in Redis now."""
     _info("records.restored", records=records)
 
 
 def lane_full(*, lane: str, depth: int) -> None:
-    """A lane took no more jobs."""
+    """A lane is full, and refused a job."""
     _warning("lane.full", lane=lane, depth=depth)
 
 
 def forget_unreadable(*, error: Exception) -> None:
-    """A broadcast names nobody to forget."""
+    """A message to forget a session or a user cannot be read."""
     _warning("forget.unreadable", error=str(error))
 
 
@@ -267,23 +267,23 @@ def redis_restored() -> None:
 
 
 def library_logged(*, level: Level, logger: str, message: str, error: object) -> None:
-    """A library has logged something at WARNING or above; ``error`` is as :mod:`logging` has it."""
+    """A library has logged at WARNING or above. ``error`` is the record's ``exc_info``."""
     exception = {"exc_info": error} if error else {}
-    _tell(Event("library.logged", level, {"logger": logger, "message": message, **exception}))
+    _emit(Event("library.logged", level, {"logger": logger, "message": message, **exception}))
 
 
-def _info(name: str, /, **fields: Any) -> None:  # noqa: ANN401 - what JSON can say
-    _tell(Event(name, "info", fields))
+def _info(name: str, /, **fields: Any) -> None:  # noqa: ANN401 - values that JSON can hold
+    _emit(Event(name, "info", fields))
 
 
 def _warning(name: str, /, **fields: Any) -> None:  # noqa: ANN401
-    _tell(Event(name, "warning", fields))
+    _emit(Event(name, "warning", fields))
 
 
 def _error(name: str, /, **fields: Any) -> None:  # noqa: ANN401
-    _tell(Event(name, "error", fields))
+    _emit(Event(name, "error", fields))
 
 
-def _tell(event: Event) -> None:
+def _emit(event: Event) -> None:
     for instrument in instruments:
         instrument(event)

@@ -17,10 +17,10 @@ from gateway.telemetry.events import Event
 
 
 def configure_logs(process: str, *, terminal: bool | None = None) -> None:
-    """Send every event of this process, and what libraries log at WARNING or above, to standard output.
+    """Send every event of this process to standard output, and libraries' lines of WARNING or above.
 
-    ``process`` names the kind of process in each line. Variable values never reach a log call, so nothing is
-    filtered here.
+    ``process`` names the kind of process in each line. The values of variables never reach a log call, so
+    nothing is filtered here.
     """
     readable = sys.stdout.isatty() if terminal is None else terminal
     shared: list[Processor] = [structlog.processors.add_log_level, _Stamp(process)]
@@ -38,12 +38,12 @@ def configure_logs(process: str, *, terminal: bool | None = None) -> None:
         logger_factory=factory,
         cache_logger_on_first_use=True,
     )
-    _log.logger = structlog.get_logger().bind()  # what a lazy logger finds out at each call is found out once
+    _log.logger = structlog.get_logger().bind()  # bound once: a lazy logger would do it at each call
     logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
 
 
 class _Log:
-    """The logger that events are written to."""
+    """The logger of events."""
 
     def __init__(self) -> None:
         self.logger: FilteringBoundLogger = structlog.get_logger()
@@ -58,13 +58,13 @@ def write(event: Event) -> None:
 
 
 class _Bridge(logging.Handler):
-    """Libraries log with the standard library; their lines leave in the same form."""
+    """Turns the log lines of libraries, which use the standard library, into events."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record of the standard library as an event."""
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001 - whatever the library's arguments raise
+        except Exception:  # noqa: BLE001 - the library's arguments may raise anything
             message = str(record.msg)
         events.library_logged(
             level="error" if record.levelno >= logging.ERROR else "warning",
@@ -92,7 +92,7 @@ class _Stamp:
 
 
 class _Line(_Stamp):
-    """Does all that a JSON line takes but encode it: what is logged for every callback has to be cheap."""
+    """Does all the work of a JSON line but the encoding. A line for each callback must be cheap."""
 
     def __call__(  # type: ignore[override]
         self, logger: WrappedLogger, name: str, event: EventDict
@@ -105,14 +105,14 @@ class _Line(_Stamp):
 
 
 class _Lines:
-    """Encodes and writes the lines of one turn of the loop at once; without a loop, each as it comes."""
+    """Encodes and writes the lines of one turn of the loop together; without a loop, each at once."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
         self._events: list[EventDict] = []
 
     def msg(self, event: EventDict) -> None:
-        """Take an event, which nobody may change any more."""
+        """Take an event. It must not change any more."""
         self._events.append(event)
         if len(self._events) > 1:
             return
@@ -124,7 +124,7 @@ class _Lines:
     log = debug = info = warning = error = critical = exception = msg
 
     def flush(self) -> None:
-        """Write what has been held back, in pieces that a pipe does not mix with another process's."""
+        """Write the lines that were held back, in pieces that a pipe does not mix with another process's."""
         events, self._events = self._events, []
         piece: list[bytes] = []
         size = 0

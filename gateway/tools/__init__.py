@@ -1,1 +1,1 @@
-"""What people run beside gateways and workers: a call by hand, a demo, everything on one machine."""
+"""Tools beside gateways and workers: a callback sent by hand, a demo, everything on one machine."""

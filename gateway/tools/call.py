@@ -1,4 +1,4 @@
-"""``deskgate call``: Desk, played by hand. One callback, sent as the platform documents it, and its reply."""
+"""``deskgate call``: plays Desk. It sends one callback, as the platform documents it, and shows the reply."""
 
 import os
 import time
@@ -17,19 +17,22 @@ from gateway.front.dialects.desk import INTERFACE_INVOCATION, sign
 from gateway.tools.presentation import code_text, meaning, open_console, table, time_text
 
 PATIENCE = 2.0
-"""Seconds after which Desk gives up, and so do we."""
+"""Seconds after which Desk gives up, and this command too."""
 
 _LONGEST_REPLY = 1 << 20
 _SHOWN = 80
 
 
 class CallFailed(DeskgateError):
-    """No well-formed reply came; ``str()`` says what to do next."""
+    """No well-formed reply came. ``str()`` gives advice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A callback to send: where to, as which app, with what. It is signed when there is a token."""
+class OutgoingCallback:
+    """A callback to send: its address, its app, its session and its variables.
+
+    It is signed if there is a ``token``.
+    """
 
     url: str
     app: int
@@ -39,7 +42,7 @@ class Call:
     variables: Mapping[str, str]
 
     def address(self, now: float) -> URL:
-        """Return the address with Desk's query behind its own; ``now`` is Unix time. Raise CallFailed."""
+        """Return the address, with Desk's query added to its own. ``now`` is Unix time. Raise CallFailed."""
         url = _parse_address(self.url)
         query = [*url.query.items(), *self._query(now).items()]
         return url.with_query(query).with_fragment(None)
@@ -70,7 +73,7 @@ class Call:
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """A reply as Desk reads it; whatever else it holds is ignored."""
+    """A reply as Desk reads it. Other fields are ignored."""
 
     ActionStatus: str
     ErrorInfo: str
@@ -79,10 +82,10 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What came back: the reply, decoded and raw, the HTTP status, and the seconds that it took."""
+class ReceivedReply:
+    """A reply that has come: decoded and raw, with its HTTP status and the seconds that it took."""
 
-    reply: Envelope
+    envelope: Envelope
     raw: bytes
     status: int
     took: float
@@ -90,24 +93,24 @@ class Heard:
     @property
     def code(self) -> int:
         """Its code, 0 for success."""
-        return self.reply.ErrorCode
+        return self.envelope.ErrorCode
 
     @property
     def info(self) -> str:
         """Its one line for people."""
-        return self.reply.ErrorInfo
+        return self.envelope.ErrorInfo
 
     @property
     def variables(self) -> Mapping[str, str]:
         """Its variables for the session."""
-        return self.reply.Body
+        return self.envelope.Body
 
 
-async def send(call: Call, patience: float = PATIENCE) -> Heard:
+async def send(callback: OutgoingCallback, patience: float = PATIENCE) -> ReceivedReply:
     """Send a callback and return its reply; raise CallFailed, after ``patience`` seconds at the latest."""
     now = time.time()
     try:
-        url, body = call.address(now), call.body(now)
+        url, body = callback.address(now), callback.body(now)
     except UnicodeError:
         msg = "the callback cannot be sent: its texts are not UTF-8"
         raise CallFailed(msg) from None
@@ -124,23 +127,23 @@ async def send(call: Call, patience: float = PATIENCE) -> Heard:
         msg = _advice(error, f"{url.host}:{url.port}", patience)
         raise CallFailed(msg) from None
     took = time.monotonic() - begun
-    return Heard(_decode(raw, response.status), raw, response.status, took)
+    return ReceivedReply(_decode(raw, response.status), raw, response.status, took)
 
 
-def print_reply(heard: Heard, *, as_json: bool) -> None:
-    """Show a reply on standard output, or its bytes as they came."""
+def print_reply(reply: ReceivedReply, *, as_json: bool) -> None:
+    """Show a reply on standard output, or print its bytes as they came."""
     if as_json:
-        click.echo(heard.raw)
+        click.echo(reply.raw)
         return
     console = open_console()
-    console.print(Text.assemble(code_text(heard.code), "   ", meaning(heard.code)))
-    if heard.info:
-        console.print(Text(heard.info))
-    http = "" if heard.status == HTTPStatus.OK else f"   HTTP {heard.status}: a failed callback to Desk"
-    console.print(Text.assemble(time_text(heard.took, PATIENCE), http))
-    if heard.variables:
+    console.print(Text.assemble(code_text(reply.code), "   ", meaning(reply.code)))
+    if reply.info:
+        console.print(Text(reply.info))
+    http = "" if reply.status == HTTPStatus.OK else f"   HTTP {reply.status}: a failed callback to Desk"
+    console.print(Text.assemble(time_text(reply.took, PATIENCE), http))
+    if reply.variables:
         variables = table("variable", "value")
-        for name, value in heard.variables.items():
+        for name, value in reply.variables.items():
             variables.add_row(Text(name), Text(value))
         console.print()
         console.print(variables)
@@ -180,7 +183,7 @@ def _decode(raw: bytes, status: int) -> Envelope:
 
 
 def _advice(error: Exception, place: str, patience: float) -> str:
-    """Return what happened between us and ``place``, and what to do next."""
+    """Return why no reply came from ``place``, with advice."""
     match error:
         case TimeoutError():
             return (

@@ -15,7 +15,7 @@ from gateway.tools.processes import Valkey, deskgate
 
 T = TypeVar("T")
 Line = Mapping[str, Any]
-"""A line of a child's log; one that is no event is ``{"event": "text", "text": …}``."""
+"""A line of a child's log. A line that is not an event is ``{"event": "text", "text": …}``."""
 
 _STOP_PATIENCE = 15.0  # a worker takes up to 10 s to finish its jobs
 _LAST_LINES = 8
@@ -25,7 +25,7 @@ _DEATH_SHOWS = 0.5
 
 
 class ChildEnded(DeskgateError):
-    """A child ended unasked; ``str()`` says which one and how, ``last_lines`` what it wrote at last."""
+    """A child ended unasked. ``str()`` says which child and how; ``last_lines`` are its last output."""
 
     def __init__(self, name: str, code: int | None, last_lines: tuple[str, ...] = ()) -> None:
         """Take the child's name and its exit code, negative for a signal."""
@@ -39,11 +39,11 @@ class ChildEnded(DeskgateError):
 class Child:
     """A ``deskgate`` command as a child process: ``async with`` starts it, and stops it in the end.
 
-    With ``listen`` its output is read, and ``on_line`` is told each line; else it goes where ours goes.
+    With ``listen`` its output is read, and ``on_line`` gets each line. Else it goes where ours goes.
     """
 
     def __init__(self, name: str, *arguments: str, environ: Mapping[str, str], listen: bool = False) -> None:
-        """Take its name for people, its arguments, and what is added to its environment."""
+        """Take its name for people, its arguments, and the variables to add to its environment."""
         self.name = name
         self._arguments, self._environ, self._listen = arguments, environ, listen
         self.on_line: Callable[[Line], None] | None = None
@@ -66,7 +66,7 @@ class Child:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop it politely, then not."""
+        """Terminate it; kill it if it does not end in time."""
         if self._process.returncode is None:
             self._process.terminate()
         try:
@@ -74,7 +74,7 @@ class Child:
                 await self._process.wait()
         except TimeoutError:
             self._process.kill()
-        await self.ended()
+        await self.wait_for_end()
 
     def expect(self, wanted: Callable[[Line], bool]) -> "asyncio.Future[Line]":
         """Return the next line that is ``wanted``, as soon as it comes; raise ChildEnded."""
@@ -82,8 +82,8 @@ class Child:
         self._expected.append((wanted, future))
         return future
 
-    async def ended(self) -> ChildEnded:
-        """Wait for its end, and tell it."""
+    async def wait_for_end(self) -> ChildEnded:
+        """Return how it ended, when it has."""
         code = await self._process.wait()
         await self._reader
         return ChildEnded(self.name, code, tuple(self._last))
@@ -97,7 +97,7 @@ class Child:
         for _, future in self._expected:
             if not future.done():
                 future.set_exception(ChildEnded(self.name, self._process.returncode, tuple(self._last)))
-                future.exception()  # whether anybody still waits for it is not our business
+                future.exception()  # asyncio complains of an exception that nobody has looked at
 
     def _take(self, text: str) -> None:
         self._last.append(text)
@@ -110,25 +110,25 @@ class Child:
         self._expected = [(wanted, future) for wanted, future in self._expected if not future.done()]
 
 
-def event(name: str, **fields: object) -> Callable[[Line], bool]:
-    """Return what tells whether a line is an event with these fields."""
+def is_event(name: str, **fields: object) -> Callable[[Line], bool]:
+    """Return a predicate: true for a line that is this event with these fields."""
     return lambda line: line["event"] == name and fields.items() <= line.items()
 
 
-async def valkey_ended(valkey: Valkey) -> ChildEnded:
-    """Wait for the end of a Valkey server, and tell it."""
+async def wait_for_valkey_end(valkey: Valkey) -> ChildEnded:
+    """Return how a Valkey server ended, when it has."""
     while valkey.running:  # noqa: ASYNC110 - a Popen sets no event
         await asyncio.sleep(_LOOK_EVERY)
     return ChildEnded("Valkey server", None, tuple(valkey.last_words().splitlines()))
 
 
-async def beside(work: Coroutine[Any, Any, T], *ends: Awaitable[ChildEnded]) -> T:
-    """Return what ``work`` returns; raise ChildEnded as soon as one of the ``ends`` comes before it."""
+async def run_watched(work: Coroutine[Any, Any, T], *ends: Awaitable[ChildEnded]) -> T:
+    """Return what ``work`` returns; raise ChildEnded if one of the ``ends`` comes first."""
     task = asyncio.ensure_future(work)
     watches = [asyncio.ensure_future(end) for end in ends]
     try:
         await asyncio.wait([task, *watches], return_when=asyncio.FIRST_COMPLETED)
-        if task.done() and task.exception() is not None:  # a death may first show in who talks to the dead
+        if task.done() and task.exception() is not None:  # its fault may come of a child that has just died
             await asyncio.wait(watches, timeout=_DEATH_SHOWS, return_when=asyncio.FIRST_COMPLETED)
         for watch in watches:
             if watch.done():
@@ -141,7 +141,7 @@ async def beside(work: Coroutine[Any, Any, T], *ends: Awaitable[ChildEnded]) -> 
 
 
 def run_until_signal(main: Coroutine[Any, Any, None]) -> signal.Signals | None:
-    """Run ``main`` to its end and return None, or cancel it at the first signal that says stop; return that.
+    """Run ``main`` to its end, and return None. At the first signal to stop, cancel it and return the signal.
 
     Raise what ``main`` raises.
     """
@@ -150,12 +150,12 @@ def run_until_signal(main: Coroutine[Any, Any, None]) -> signal.Signals | None:
 
 async def _run_until_signal(main: Coroutine[Any, Any, None]) -> signal.Signals | None:
     loop = asyncio.get_running_loop()
-    told: list[signal.Signals] = []
+    received: list[signal.Signals] = []
     task = asyncio.ensure_future(main)
 
     def stop(number: signal.Signals) -> None:
-        if not told:  # once: a second one must not cut short how the first is carried out
-            told.append(number)
+        if not received:  # once: a second signal must not interrupt the orderly stop
+            received.append(number)
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -164,9 +164,9 @@ async def _run_until_signal(main: Coroutine[Any, Any, None]) -> signal.Signals |
     try:
         await task
     except asyncio.CancelledError:
-        if not told:
+        if not received:
             raise
-        return told[0]
+        return received[0]
     return None
 
 

@@ -1,4 +1,4 @@
-"""How a reply is shown to people: its code with what it means, its time, its variables. For call and demo."""
+"""How call and demo show a reply to people: its code and meaning, its time, its variables."""
 
 from collections.abc import Mapping
 
@@ -31,7 +31,7 @@ MEANINGS: Mapping[Code, str] = {
     Code.WRONG_METHOD: "callbacks are POSTed",
     Code.INTERNAL: "a bug in the gateway: its log has the trace",
 }
-"""What a code means to whoever sends callbacks by hand."""
+"""The meaning of each code, for people who send callbacks by hand."""
 
 _NAMES: Mapping[int, str] = {int(code): code.name for code in Code}
 
@@ -51,18 +51,18 @@ def code_text(code: int) -> Text:
 
 
 def meaning(code: int) -> str:
-    """Return what a code means, ``""`` for one of another server."""
+    """Return the meaning of a code, ``""`` for a code of another server."""
     return MEANINGS[Code(code)] if code in _NAMES else ""
 
 
 def time_text(took: float, limit: float) -> Text:
-    """Return the time that was taken, in seconds, beside the time that there was."""
+    """Return the seconds that a reply took, beside their limit."""
     style = "green" if took < limit / 2 else "yellow"
     return Text.assemble((f"{_ms(took)} ms", style), (f" of {limit * 1000:.0f} ms", "dim"))
 
 
 def table(*columns: str) -> Table:
-    """Return an empty table in the one look that they all have."""
+    """Return an empty table. All tables look alike."""
     empty = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
     for column in columns:
         empty.add_column(column, overflow="fold")
@@ -70,6 +70,6 @@ def table(*columns: str) -> Table:
 
 
 def _ms(seconds: float) -> str:
-    """Return milliseconds, with a decimal where that says something."""
+    """Return milliseconds, with a decimal if they are few."""
     milliseconds = seconds * 1000
     return f"{milliseconds:.1f}" if milliseconds < 10 else f"{milliseconds:.0f}"  # noqa: PLR2004 - one digit

@@ -1,4 +1,4 @@
-"""Child processes that die with us, and the Valkey server that comes as a wheel."""
+"""Child processes that die with this one, and the embedded Valkey server, which comes as a wheel."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ _STOP_PATIENCE = 5.0
 
 
 class CannotStart(DeskgateError):
-    """A process did not start; ``str()`` says what to do."""
+    """A process did not start. ``str()`` gives advice."""
 
 
 def spawn(
@@ -33,10 +33,10 @@ def spawn(
     *,
     files: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a process that ends when this one does, even by SIGKILL (on Linux; elsewhere its owner stops it).
+    """Start a process that ends when this one does, even by SIGKILL. Outside Linux, its owner must stop it.
 
-    ``environ`` is added to the environment; ``output`` takes standard output and error; ``files`` stay open
-    in it. The kernel goes by the *thread* that calls this: call it from one that lives long enough.
+    ``environ`` is added to the environment. ``output`` gets standard output and error. ``files`` stay open in
+    the child. The kernel ends the child with the *thread* that calls this, so call it from a lasting one.
     """
     return subprocess.Popen(  # noqa: S603 - the command is ours
         command,
@@ -45,7 +45,7 @@ def spawn(
         stdout=output,
         stderr=subprocess.STDOUT if output is not None else None,
         pass_fds=files,
-        process_group=0,  # Ctrl-C reaches us alone, and we stop our children in order
+        process_group=0,  # Ctrl-C reaches this process alone, which stops its children in order
         preexec_fn=die_with_parent(),  # noqa: PLW1509 - it takes no lock
     )
 
@@ -56,7 +56,7 @@ def deskgate(*arguments: str) -> list[str]:
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = _STOP_PATIENCE) -> int:
-    """End a process politely, then not; return its exit code."""
+    """Terminate a process, and kill it if it does not end in time; return its exit code."""
     if process.poll() is None:
         process.terminate()
         try:
@@ -67,13 +67,13 @@ def stop(process: subprocess.Popen[bytes], patience: float = _STOP_PATIENCE) -> 
 
 
 class Valkey:
-    """A Valkey server of our own, reached by a unix socket; ``url`` stays the same through restarts.
+    """A Valkey server of our own, on a unix socket. ``url`` stays the same through restarts.
 
-    Use it as a context manager. With ``data`` its records outlive it there; without, nothing is written.
+    Use it as a context manager. With ``data`` it keeps its records in that folder, else it writes nothing.
     """
 
     def __init__(self, data: Path | None = None) -> None:
-        """Choose where its data lie; nothing is started yet."""
+        """Take the folder of its data. Nothing is started yet."""
         self._data = data
         self._process: subprocess.Popen[bytes] | None = None
         self._socket = Path()
@@ -87,7 +87,7 @@ class Valkey:
 
     @property
     def running(self) -> bool:
-        """Whether the server is there."""
+        """True while the server runs."""
         return self._process is not None and self._process.poll() is None
 
     def __enter__(self) -> Self:
@@ -103,12 +103,12 @@ class Valkey:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop, and remove what was temporary."""
+        """Stop, and remove the temporary folder."""
         self._held.close()
 
     def start(self) -> None:
         """Start the server and wait until it answers; raise CannotStart."""
-        # The server, too, holds the lock on its data: it may outlive us by the moment that matters.
+        # The server holds the lock on its data, too: it may live a moment longer than this process.
         self._process = spawn([_binary(), *self._options()], output=subprocess.DEVNULL, files=self._lock)
         deadline = time.monotonic() + _START_PATIENCE
         while not self._answers():
@@ -118,7 +118,7 @@ class Valkey:
             time.sleep(0.005)
 
     def stop(self) -> None:
-        """Shut the server down, its data saved when there is a place for them."""
+        """Shut the server down. With a folder, its data are saved."""
         if self._process is not None:
             stop(self._process)
             self._process = None
@@ -136,7 +136,7 @@ class Valkey:
             self._process.send_signal(number)
 
     def last_words(self) -> str:
-        """Return what the server wrote at last, for people."""
+        """Return the last output of the server, for people."""
         written = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
         return written[-500:] or "it wrote nothing"
 
@@ -185,7 +185,7 @@ def _socket_in(directory: Path) -> Path:
 
 @contextmanager
 def _locked(data: Path) -> Iterator[int]:
-    """Hold a directory of data for ourselves, and give the file that stands for it; raise CannotStart."""
+    """Lock a folder of data for this process; give the file of the lock. Raise CannotStart."""
     try:
         data.mkdir(parents=True, exist_ok=True)
         lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -1,4 +1,4 @@
-"""``deskgate up``: gateway, worker and, when the configuration asks for it, a Valkey, as one process tree."""
+"""``deskgate up``: gateway, worker and, if the configuration asks for it, a Valkey, as one process tree."""
 
 import asyncio
 from contextlib import ExitStack
@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import click
 
 from gateway.declared.redis_server import EMBEDDED, REDIS_URL_VARIABLE
-from gateway.tools.children import Child, ChildEnded, beside, run_until_signal, valkey_ended
+from gateway.tools.children import Child, ChildEnded, run_until_signal, run_watched, wait_for_valkey_end
 from gateway.tools.processes import CannotStart, Valkey
 
 
 def run(config: Path, redis_url: str, data: Path) -> int:
-    """Run everything until SIGINT or SIGTERM and return 0; return 1 when one part ends by itself.
+    """Run everything until SIGINT or SIGTERM and return 0; return 1 if one part ends by itself.
 
-    The children's log goes to standard output as they write it; what is said here, to standard error.
+    The children write their logs to standard output. This process writes to standard error.
     """
     try:
         run_until_signal(_up(config, redis_url, data))
@@ -36,7 +36,7 @@ async def _up(config: Path, redis_url: str, data: Path) -> None:
         if redis_url == EMBEDDED:
             valkey = stack.enter_context(Valkey(data))
             environ[REDIS_URL_VARIABLE] = valkey.url
-            ends.append(valkey_ended(valkey))
+            ends.append(wait_for_valkey_end(valkey))
             _say(f"Valkey keeps its data in {data}")
         else:
             _say(f"no Valkey is started: redis.url names {_place(redis_url)}")
@@ -46,11 +46,11 @@ async def _up(config: Path, redis_url: str, data: Path) -> None:
         ):
             _say("gateway and worker started; Ctrl-C stops everything")
             forever = asyncio.Event().wait()
-            await beside(forever, *ends, worker.ended(), gateway.ended())
+            await run_watched(forever, *ends, worker.wait_for_end(), gateway.wait_for_end())
 
 
 def _place(url: str) -> str:
-    """Return where a server is, without the password that its address may hold."""
+    """Return the address of a server, without its password."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 from rich.console import Console
 
-from gateway.tools.call import Envelope, Heard
+from gateway.tools.call import Envelope, ReceivedReply
 from gateway.tools.demo.run import sample_curl
 from gateway.tools.demo.stage import HOST, sample, wanted_port
-from gateway.tools.demo.story import STEPS, Told, show_told
+from gateway.tools.demo.story import STEPS, StepResult, show_result
 from tests.acceptance.family import children_of, gone, shown
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process
@@ -81,7 +81,7 @@ async def test_the_story_is_told_and_nothing_stays(temporary: Path) -> None:
 
 
 def each_variable_has_its_source_and_age(rows: list[list[str]]) -> None:
-    """What came back is half of it; the other half is why."""
+    """The reply is half of it. The other half is its reason."""
     status = [row[1:] for row in rows if row[:1] == ["order_status"]]
     assert [row[1] for row in status] == [source for _, _, source, _ in STORY]
     assert [row[2:] for row in status if row[1] == "live"] == [["now"], ["now"]]
@@ -112,7 +112,7 @@ async def test_it_stays_up_for_the_documented_callback(temporary: Path, desk: De
 
 @linux_alone
 async def test_interruption_in_the_middle_leaves_nothing(temporary: Path) -> None:
-    """People press Ctrl-C when they like; a script can tell that the story did not end."""
+    """People press Ctrl-C when they like; a script can see that the story did not end."""
     async with demo(temporary, "--once") as process:
         await shown(process, "2  fresh")
         children = children_of(process.pid)
@@ -171,14 +171,16 @@ def test_reply_that_desk_would_not_have_waited_for_is_said_to_be_one(took: float
     catalog = Place("redis://127.0.0.1:1/0", "none", "http://127.0.0.1:1").catalog()
     answered = {"lookups": {"order": {"source": "live", "age_ms": 0}}, "took_ms": 1600.0, "budget_ms": 1600}
     console = Console(record=True, width=200)
-    show_told(console, Told(STEPS[0], Heard(Envelope("OK", "", 0), b"", 200, took), answered), catalog)
+    show_result(
+        console, StepResult(STEPS[0], ReceivedReply(Envelope("OK", "", 0), b"", 200, took), answered), catalog
+    )
     shown = console.export_text()
     assert said in shown
     assert ("too busy" in shown) == bool(said)
 
 
 def test_curl_is_that_of_the_readme() -> None:
-    """Whoever copies it from there expects it to work here."""
+    """A reader who copies it from there expects it to work here."""
     assert f"\n{sample_curl()}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
     body = json.loads(shlex.split(sample_curl())[4])
     assert body["Body"]["staticKey"] == "staticValue"

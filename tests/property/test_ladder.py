@@ -1,4 +1,4 @@
-"""The ladder under every combination: nothing too old, nothing mixed, and a code that tells the truth."""
+"""The ladder under every combination: nothing too old, nothing mixed, and a code that is true."""
 
 import json
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ from gateway.core.records import Known
 from gateway.declared.app import App, Markers
 from gateway.declared.lookup import Lookup
 from gateway.front.dialects.desk import DESK
-from gateway.front.ladder import Outcome, Source, descend, live, merge, served
+from gateway.front.ladder import Heard, Outcome, Source, descend, merge, resolve, serve
 
 NOW = 1e6
 FAILURES = [code for code in Code if Code.OK < code < Code.BAD_REQUEST]
 MARKERS = Markers(status="MarkStatus", age="MarkAge", reason="MarkReason")
 
 # Values in letters that ErrorInfo has none of, and spans on both sides of one another.
-HELD, OF_USER, TOLD, DECLARED = "¶ held", "ß of the user", "漢 told", "§ declared"
+HELD, OF_USER, ANSWERED, DECLARED = "¶ held", "ß of the user", "漢 answered", "§ declared"
 SOUND = {Source.LIVE, Source.FRESH, Source.REVALIDATING}
 spans = st.sampled_from([0.0, 0.5, 1.0, 59.9, 60.0, 86_400.0]) | st.floats(0, 1e5)
 apps = st.builds(
@@ -49,7 +49,7 @@ def lookups(name: str) -> st.SearchStrategy[Lookup]:
 
 
 class Case(NamedTuple):
-    """What there is for a lookup: its records as kind and age, and what came of asking."""
+    """The case of a lookup: its records as kind and age, and the code that asking gave."""
 
     lookup: Lookup
     own: tuple[str, float]
@@ -65,10 +65,11 @@ class Case(NamedTuple):
     def outcome(self) -> Outcome:
         """Return what the lookup contributes, by the way that the flow takes."""
         known, of_user = self.record(self.own, HELD), self.record(self.of_user, OF_USER)
-        if found := served(self.lookup, known, NOW):
+        if found := serve(self.lookup, known, NOW):
             return found
         if self.asked == Code.OK:
-            return live(self.lookup, dict.fromkeys(self.lookup.variables, TOLD), 0.1)
+            answer = Known(dict.fromkeys(self.lookup.variables, ANSWERED), NOW)
+            return resolve(self.lookup, Heard(Code.OK, Source.LIVE, answer, took=0.1), NOW)
         return descend(self.lookup, self.asked, known, NOW, of_user=of_user)
 
     def rungs(self) -> list[tuple[Source, Mapping[str, str], float | None]]:
@@ -77,13 +78,13 @@ class Case(NamedTuple):
         own, of_user = dict.fromkeys(lookup.variables, HELD), dict.fromkeys(lookup.variables, OF_USER)
         served_for = lookup.fresh + lookup.stale_while_revalidate
         (kind, _), (user_kind, _) = self.own, self.of_user
-        age, user_age = (NOW - (NOW - told) for _, told in (self.own, self.of_user))
+        age, user_age = (NOW - (NOW - age) for _, age in (self.own, self.of_user))
         if kind == "whole" and age < lookup.fresh:
             rungs.append((Source.FRESH, own, age))
         if kind == "whole" and age < served_for:
             rungs.append((Source.REVALIDATING, own, age))
         if self.asked == Code.OK:
-            rungs.append((Source.LIVE, dict.fromkeys(lookup.variables, TOLD), 0.0))
+            rungs.append((Source.LIVE, dict.fromkeys(lookup.variables, ANSWERED), 0.0))
         if kind == "whole" and age < lookup.stale_if_error:
             rungs.append((Source.STALE, own, age))
         if lookup.share == "user" and user_kind == "whole" and user_age < lookup.stale_if_error:

@@ -40,8 +40,8 @@ class Room:
         return "answer"
 
 
-async def settled() -> None:
-    """Let every call go as far as it can."""
+async def let_calls_go_on() -> None:
+    """Return when every call has gone as far as it can."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -51,7 +51,7 @@ async def test_as_many_calls_as_there_is_room_for_and_no_more(size: int) -> None
     """A backend that is slow is not helped by a crowd."""
     room = Room(size)
     calls = [room.enter() for _ in range(size)]
-    await settled()
+    await let_calls_go_on()
     for _ in range(3):  # a refused call takes no place, and leaves none
         with pytest.raises(Overloaded, match=f"{size} calls"):
             await room.enter()
@@ -65,7 +65,7 @@ async def test_call_gives_its_place_back_however_it_ends() -> None:
     room = Room(1)
     await room.fail()
     cancelled = room.enter()
-    await settled()
+    await let_calls_go_on()
     cancelled.cancel()
     await asyncio.wait([cancelled])
     room.door.set()

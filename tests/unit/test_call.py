@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import Code
 from gateway.declared.app import App, Markers
 from gateway.front.dialects.desk import DESK
-from gateway.tools.call import Call, CallFailed, Envelope, Heard, print_reply
+from gateway.tools.call import CallFailed, Envelope, OutgoingCallback, ReceivedReply, print_reply
 from gateway.tools.presentation import MEANINGS, meaning
 
 NOW = 1731488371.784
@@ -28,19 +28,25 @@ SAMPLE_QUERY = (
 )
 
 
-def call_to(url: str = "http://127.0.0.1:8080/", token: str | None = None, **variables: str) -> Call:
+def call_to(
+    url: str = "http://127.0.0.1:8080/", token: str | None = None, **variables: str
+) -> OutgoingCallback:
     """Return a callback of the documented session."""
-    return Call(url, 1400000001, token, SYSTEM["SystemSessionID"], SYSTEM["SystemClientUserID"], variables)
+    return OutgoingCallback(
+        url, 1400000001, token, SYSTEM["SystemSessionID"], SYSTEM["SystemClientUserID"], variables
+    )
 
 
-def heard(code: int, status: int = 200, info: str = "", variables: Mapping[str, str] | None = None) -> Heard:
+def received(
+    code: int, status: int = 200, info: str = "", variables: Mapping[str, str] | None = None
+) -> ReceivedReply:
     """Return a reply as it came."""
     reply = Envelope("FAIL" if code else "OK", info, code, dict(variables or {}))
-    return Heard(reply, b'{"as": "it came"}', status, 0.123)
+    return ReceivedReply(reply, b'{"as": "it came"}', status, 0.123)
 
 
 def test_documented_sample_is_sent_as_it_stands() -> None:
-    """Whoever tries a flow by hand must not be answered better or worse than Desk."""
+    """A flow that is tried by hand must not be answered better or worse than Desk."""
     call = call_to(staticKey="staticValue", testKey3="")
     assert json.loads(call.body(NOW)) == SAMPLE
     assert call.address(NOW).raw_query_string == SAMPLE_QUERY
@@ -81,8 +87,8 @@ def test_no_address_says_what_one_looks_like(url: str) -> None:
 def test_gateway_reads_what_call_sends(
     session: str, user: str, variables: dict[str, str], token: str
 ) -> None:
-    """Any session, variables and token arrive whole, and the signature holds."""
-    call = Call("http://127.0.0.1/x", 7, token, session, user, {**variables, "last": "1"})
+    """Every session, variable and token arrives whole, and the signature holds."""
+    call = OutgoingCallback("http://127.0.0.1/x", 7, token, session, user, {**variables, "last": "1"})
     app = App(7, (token,), "required", "error", Markers())
     verified = DESK.verify(call.address(NOW).raw_query_string, {7: app}, NOW)
     callback = verified.decode(call.body(NOW), "/x")
@@ -100,13 +106,15 @@ def test_every_code_has_a_meaning() -> None:
 
 def test_json_is_the_reply_as_it_came(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """For programs: nothing added, nothing taken away."""
-    print_reply(heard(0, variables={"a": "b"}), as_json=True)
+    print_reply(received(0, variables={"a": "b"}), as_json=True)
     assert capsysbinary.readouterr().out == b'{"as": "it came"}\n'
 
 
 def test_reply_is_shown_with_the_meaning_of_its_code(capsys: pytest.CaptureFixture[str]) -> None:
     """Code, name, meaning, the line for people, the time, and each variable."""
-    print_reply(heard(120001, info="order: TIMEOUT, fallback", variables={"status": "[red]"}), as_json=False)
+    print_reply(
+        received(120001, info="order: TIMEOUT, fallback", variables={"status": "[red]"}), as_json=False
+    )
     shown = capsys.readouterr().out
     for text in (
         "120001 TIMEOUT",
@@ -122,7 +130,7 @@ def test_reply_is_shown_with_the_meaning_of_its_code(capsys: pytest.CaptureFixtu
 
 def test_failed_callback_is_shown_as_one(capsys: pytest.CaptureFixture[str]) -> None:
     """Desk goes by the HTTP status, too; and another server's code is not given a name."""
-    print_reply(heard(70001, status=401), as_json=False)
+    print_reply(received(70001, status=401), as_json=False)
     shown = capsys.readouterr().out
     assert "70001 not a code of deskgate" in shown
     assert "HTTP 401" in shown

@@ -265,8 +265,15 @@ def test_a_catalogs_parts_show_their_names_alone() -> None:
     assert "s3cret" not in repr(given)
 
 
+def test_a_lane_is_asked_by_the_settings_of_its_backend() -> None:
+    """Python lookups have no table of their own, and so have the built-in settings."""
+    made = catalog()
+    assert (made.backend("crm").attempt_timeout, made.backend("erp").attempt_timeout) == (0.3, 0.8)
+    assert made.backend(PYTHON_LANE).attempt_timeout == PYTHON_TIMEOUT
+
+
 def test_load_reads_a_file(tmp_path: Path) -> None:
-    """What every command begins with."""
+    """Every command begins with it."""
     path = tmp_path / "deskgate.toml"
     path.write_text(LOOKUPS)
     assert list(load(path).lookups) == ["order", "stock", "customer", "churn"]

@@ -15,13 +15,9 @@ from gateway.front.ladder import (
     Outcome,
     Source,
     descend,
-    fresh,
-    live,
     merge,
     resolve,
-    revalidating,
-    served,
-    usable,
+    serve,
 )
 
 NOW = 1000.0
@@ -41,15 +37,27 @@ def known(age: float, **variables: str) -> Known:
     return Known({"status": "shipped", "total": "5"} | variables, NOW - age)
 
 
+def live(lookup: Lookup) -> Outcome:
+    """Return the outcome of a lookup that was answered just now."""
+    return resolve(lookup, Heard(Code.OK, Source.LIVE, known(0.0), took=0.1), NOW)
+
+
+def serve_record(lookup: Lookup, record: Known) -> Outcome:
+    """Return the outcome of a lookup that is answered from its record."""
+    outcome = serve(replace(lookup, stale_while_revalidate=5.0), record, NOW)
+    assert outcome is not None
+    return outcome
+
+
 def test_a_live_answer_has_no_age_and_no_code() -> None:
     """It came just now."""
-    outcome = live(lookup(), {"status": "x", "total": "1"}, 0.2)
-    assert outcome == Outcome("order", Source.LIVE, Code.OK, {"status": "x", "total": "1"}, 0.0, 0.2)
+    variables = {"status": "shipped", "total": "5"}
+    assert live(lookup()) == Outcome("order", Source.LIVE, Code.OK, variables, 0.0, 0.1)
 
 
 def test_a_fresh_record_has_its_age_and_no_code() -> None:
     """The canonical log line says how old it was."""
-    outcome = fresh(lookup(), known(4.0), NOW)
+    outcome = serve_record(lookup(), known(4.0))
     assert (outcome.source, outcome.code, outcome.age) == (Source.FRESH, Code.OK, 4.0)
     assert outcome.variables == {"status": "shipped", "total": "5"}
 
@@ -68,7 +76,7 @@ def test_a_record_is_served_while_fresh_and_once_more_while_it_is_refreshed(
     age: float, source: Source | None
 ) -> None:
     """Beyond both, somebody has to be asked first."""
-    outcome = served(replace(lookup(), stale_while_revalidate=5.0), known(age), NOW)
+    outcome = serve(replace(lookup(), stale_while_revalidate=5.0), known(age), NOW)
     if source is None:
         assert outcome is None
     else:
@@ -78,27 +86,28 @@ def test_a_record_is_served_while_fresh_and_once_more_while_it_is_refreshed(
 
 def test_nothing_is_served_without_a_record() -> None:
     """A new session has to ask."""
-    assert served(lookup(), None, NOW) is None
+    assert serve(lookup(), None, NOW) is None
 
 
 @pytest.mark.parametrize(
-    ("age", "limit", "is_usable"),
+    ("age", "limit", "is_served"),
     [(0.0, 10.0, True), (9.999, 10.0, True), (10.0, 10.0, False), (0.0, 0.0, False)],
 )
-def test_a_record_is_usable_until_the_limit(age: float, limit: float, is_usable: bool) -> None:  # noqa: FBT001
+def test_a_record_is_served_until_the_limit(age: float, limit: float, is_served: bool) -> None:  # noqa: FBT001
     """``fresh = "0s"`` asks every time."""
-    assert usable(lookup(), known(age), NOW, limit) is is_usable
+    outcome = serve(replace(lookup(), fresh=limit), known(age), NOW)
+    assert (outcome is not None) is is_served
 
 
 @pytest.mark.parametrize("variables", [{}, {"status": "x"}, {"status": "x", "total": "1", "more": "2"}])
 def test_a_record_with_other_variables_than_the_lookups_is_not_usable(variables: dict[str, str]) -> None:
     """Half an answer would mix with the other half of an earlier one in the session."""
-    assert not usable(lookup(), Known(variables, NOW), NOW, 10.0)
+    assert serve(lookup(), Known(variables, NOW), NOW) is None
     assert descend(lookup(), Code.TIMEOUT, Known(variables, NOW), NOW).source is Source.NONE
 
 
 def test_a_last_known_answer_comes_before_the_fallback() -> None:
-    """What was true a minute ago is better than what somebody wrote into a file."""
+    """An answer of a minute ago is better than a value that somebody wrote into a file."""
     outcome = descend(lookup(status="unknown"), Code.TIMEOUT, known(99.0), NOW)
     assert (outcome.source, outcome.code, outcome.age) == (Source.STALE, Code.TIMEOUT, 99.0)
     assert outcome.variables == {"status": "shipped", "total": "5"}
@@ -145,8 +154,8 @@ def test_the_documented_error_info() -> None:
         descend(lookup("order"), Code.TIMEOUT, known(42.0), NOW),
         descend(lookup("customer", customer_tier="standard"), Code.CIRCUIT_OPEN, None, NOW),
         descend(lookup("churn"), Code.LOOKUP_FAILED, None, NOW),
-        live(lookup("profile"), {}, 0.1),
-        revalidating(lookup("offers"), known(11.0), NOW),
+        live(lookup("profile")),
+        serve_record(lookup("offers"), known(11.0)),
         descend(replace(lookup("basket"), share="user"), Code.TIMEOUT, None, NOW, of_user=known(42.0)),
     ]
     reply = merge(STRICT, outcomes)
@@ -159,7 +168,7 @@ def test_the_documented_error_info() -> None:
 
 def test_the_first_failure_in_route_order_gives_the_code() -> None:
     """The author of the route puts what matters most first."""
-    ok = live(lookup("a"), {}, 0.1)
+    ok = live(lookup("a"))
     one = descend(lookup("b"), Code.BACKEND_REJECTED, None, NOW)
     other = descend(lookup("c"), Code.TIMEOUT, None, NOW)
     assert merge(STRICT, [ok, one, other]).code == Code.BACKEND_REJECTED
@@ -184,15 +193,15 @@ def test_on_degraded_ok_turns_the_code_into_zero_and_keeps_the_marker() -> None:
     )
 
 
-def test_markers_tell_the_worst_source_and_the_greatest_age() -> None:
+def test_markers_show_the_worst_source_and_the_greatest_age() -> None:
     """One variable for a whole reply: it must not say *fresh* when a part was invented."""
     markers = Markers(status="S", age="A", reason="R")
     app = App(1, (), "off", "error", markers)
     outcomes = [
-        fresh(lookup("a"), known(7.0), NOW),
+        serve_record(lookup("a"), known(7.0)),
         descend(lookup("b"), Code.TIMEOUT, known(61.0), NOW),
         descend(lookup("c", x="y"), Code.OVERLOADED, None, NOW),
-        live(lookup("d"), {}, 0.1),
+        live(lookup("d")),
     ]
     marks = {name: value for name, value in merge(app, outcomes).variables.items() if name in "SAR"}
     assert marks == {"S": "fallback", "A": "61", "R": "TIMEOUT"}
@@ -202,10 +211,10 @@ def test_markers_tell_the_worst_source_and_the_greatest_age() -> None:
 
 
 def test_the_marker_knows_revalidating_and_user() -> None:
-    """The worst of a reply is told in the order of the ladder."""
+    """The order of the ladder says which source of a reply is the worst."""
     app = App(1, (), "off", "error", Markers(status="S", age="A"))
-    own = fresh(lookup("a"), known(7.0), NOW)
-    behind = revalidating(lookup("b"), known(12.0), NOW)
+    own = serve_record(lookup("a"), known(7.0))
+    behind = serve_record(lookup("b"), known(12.0))
     stale = descend(lookup("c"), Code.TIMEOUT, known(61.0), NOW)
     shared = descend(replace(lookup("d"), share="user"), Code.TIMEOUT, None, NOW, of_user=known(80.0))
     for outcomes, marks in (
@@ -263,6 +272,6 @@ def test_failure_that_was_heard_of_stands_on_the_best_record_in_hand() -> None:
 
 
 def test_variables_under_a_failures_code_are_no_answer() -> None:
-    """The code decides, whatever came with it."""
+    """The code decides, not the variables beside it."""
     outcome = resolve(lookup(), Heard(Code.BAD_BACKEND_REPLY, Source.LIVE, known(0.0)), NOW)
     assert (outcome.source, outcome.code) == (Source.NONE, Code.BAD_BACKEND_REPLY)

@@ -16,7 +16,6 @@ from gateway.core.errors import (
     BadBackendReply,
     DeskgateError,
     LookupFailed,
-    MissingInput,
     NoAnswer,
     Overloaded,
     QueueUnavailable,
@@ -26,7 +25,7 @@ from gateway.core.errors import (
 from gateway.resilience.deadline import WORTH_ANOTHER, Deadline
 from gateway.resilience.policy import Call
 from gateway.resilience.retry import FIRST_PAUSE, FULL_JITTER, LONGEST_PAUSE, RETRY_RESERVE, Retry
-from gateway.resilience.stack import guarded, repeated, stack
+from gateway.resilience.stack import guard, repeat, stack
 from tests.clock import ManualClock
 from tests.limits import limits
 
@@ -72,7 +71,7 @@ class Asking:
 
         retry = Retry(attempts, wait=wait, clock=self.clock)
         self.budget = retry.budget
-        self._policies = guarded(repeated(step, retry, self.clock), Deadline())
+        self._policies = guard(repeat(step, retry, self.clock), Deadline())
 
     async def run(
         self,
@@ -118,7 +117,7 @@ async def test_attempts_are_counted_and_the_last_failure_is_raised(attempts: int
 
 
 NOT_TRANSIENT = [
-    *(BackendRejected(), BadBackendReply(), Overloaded(), QueueUnavailable(), MissingInput(), LookupFailed()),
+    *(BackendRejected(), BadBackendReply(), Overloaded(), QueueUnavailable(), LookupFailed()),
     *(
         ValueError(),
         KeyError("x"),

@@ -8,7 +8,7 @@ import pytest
 from gateway.core.errors import BackendRejected, BackendUnavailable, NoAnswer, Overloaded, TimedOut
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.policy import Call
-from gateway.resilience.stack import guarded, stack
+from gateway.resilience.stack import guard, stack
 from tests.clock import ManualClock
 from tests.limits import limits
 
@@ -53,9 +53,9 @@ async def step(call: Call) -> Any:  # noqa: ANN401 - the stack's own type
 
 
 async def test_policy_hears_of_each_call_that_it_has_admitted_exactly_once() -> None:
-    """Whatever it took when it admitted a call, it can give back."""
+    """A policy can give back all that it took when it admitted a call."""
     witness = Witness()
-    asked = guarded(step, witness)
+    asked = guard(step, witness)
     assert await asked(ending("answer")) == "answer"
     assert witness.heard == ["admit", "succeeded"]
     for error in (BackendUnavailable(), ValueError(), asyncio.CancelledError(), KeyboardInterrupt()):
@@ -69,7 +69,7 @@ async def test_call_that_is_refused_is_not_made_and_not_heard_of_again() -> None
     """The backend is spared, and the policy counts no failure for a call that it has refused itself."""
     witness = Witness(refuses=True)
     with pytest.raises(Overloaded):
-        await guarded(step, witness)(ending(AssertionError("it was asked")))
+        await guard(step, witness)(ending(AssertionError("it was asked")))
     assert witness.heard == ["admit"]
 
 

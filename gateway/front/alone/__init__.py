@@ -1,6 +1,6 @@
 """Everything of ``redis_lost = "direct"``: a gateway that asks the backends itself while Redis is lost.
 
-``front/app.py`` has one line of it. Without that line and this folder, every app is answered from records.
+``front/app.py`` uses it in one line. Without that line and this folder, every app is answered from records.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -29,7 +29,7 @@ async def direct_askers(  # noqa: PLR0913, PLR0917 - the parts of a gateway that
 ) -> AsyncIterator[Mapping[int, Asker]]:
     """Yield an asker for each app with ``redis_lost = "direct"``; nothing is opened where no app has it.
 
-    Raise ImportError for a Python lookup that is not there.
+    Raise ImportError for a Python lookup that cannot be imported.
     """
     apps = [number for number, app in catalog.apps.items() if app.redis_lost == "direct"]
     if not apps:

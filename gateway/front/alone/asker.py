@@ -8,7 +8,7 @@ from gateway.core.errors import Code
 from gateway.core.messages import Answer
 from gateway.core.records import Known
 from gateway.front.alone.restorer import Restorer
-from gateway.front.askers import unasked
+from gateway.front.askers import unanswered
 from gateway.front.ladder import Heard, Source
 from gateway.front.plan import Planned
 from gateway.lookups.ask import GuardedBackend
@@ -20,30 +20,30 @@ class AloneAsker:
     """Asks the backends of all lanes. Equal lookups are one call in this process."""
 
     def __init__(self, backends: Mapping[str, GuardedBackend], restorer: Restorer) -> None:
-        """Take the backend of each lane, and who keeps the answers for Redis."""
+        """Take the backend of each lane, and the restorer, which keeps the answers for Redis."""
         self._backends, self._restorer = backends, restorer
         self._calls = Background()
         self._flights: dict[str, asyncio.Task[Answer]] = {}
 
     async def close(self) -> None:
-        """Wait for no answer any more."""
+        """Cancel the calls that are under way."""
         await self._calls.close()
 
     async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:
-        """Ask the backends side by side; return what was heard of each lookup by ``deadline``."""
-        return list(await asyncio.gather(*(self._heard(one, deadline) for one in planned)))
+        """Ask the backends side by side; return the result of each lookup at ``deadline``."""
+        return list(await asyncio.gather(*(self._hear(one, deadline) for one in planned)))
 
     def refresh(self, planned: Planned) -> None:
-        """Renew a record behind the callback that it has answered, unless that is under way."""
+        """Begin to renew a record that has just answered a callback, unless a call for it is under way."""
         if planned.job.record not in self._flights:
             backend = self._backends[planned.lookup.lane]
             self._begin(planned, time.monotonic() + backend.overrun, awaited=False)
 
     async def answer(self, planned: Planned, deadline: float) -> Answer | None:
-        """Return what comes of asking, None when nothing has come by ``deadline``.
+        """Return the answer of the backend, None if there is none by ``deadline``.
 
         A call whose callback no longer waits goes on, as a worker's does, and its answer is kept. A lookup
-        that has joined another callback's call begins anew when that one failed for want of time.
+        may join another callback's call. If that call fails for want of time, the lookup begins its own.
         """
         while True:
             joined = self._flights.get(planned.job.record)
@@ -56,12 +56,12 @@ class AloneAsker:
             if joined is None or answer.code not in RETRIED or left < WORTH_ANOTHER:
                 return answer
 
-    async def _heard(self, planned: Planned, deadline: float) -> Heard:
+    async def _hear(self, planned: Planned, deadline: float) -> Heard:
         since = time.monotonic()
         answer = await self.answer(planned, deadline)
         now = time.monotonic()
         if answer is None or answer.code != Code.OK:
-            return unasked(planned, Code.TIMEOUT if answer is None else answer.code, now - since)
+            return unanswered(planned, Code.TIMEOUT if answer is None else answer.code, now - since)
         live = Known(answer.variables, now)
         return Heard(Code.OK, Source.LIVE, live, planned.known, planned.of_user, now - since)
 
@@ -83,5 +83,5 @@ class AloneAsker:
             kept, indexed = planned.lookup.kept, planned.app.indexed
             self._restorer.keep(job, answer, at, mark, kept=kept, indexed=indexed)
         if attempts:  # else the bulkhead was full
-            backend.tell_finished(job, answer, attempts, queued=0.0, took=at - begun, left=left)
+            backend.report_finished(job, answer, attempts, queued=0.0, took=at - begun, left=left)
         return answer

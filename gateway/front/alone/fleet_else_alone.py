@@ -17,65 +17,66 @@ from gateway.queue.jobs import State
 from gateway.wire.link import RedisLink
 
 WORTH_ASKING = 0.1
-"""Least seconds left for which a backend is asked for a lookup that was waited for when Redis was lost."""
+"""Least seconds left to ask a backend for a lookup that waited for the fleet when Redis was lost."""
 
 WORKERS_RETURN = 6.0
-"""Seconds since Redis' return in which workers may still be reconnecting, each by itself."""
+"""Seconds after Redis' return for which some workers may still be reconnecting."""
 
 
 class Watch:
     """The lookups of one callback that the fleet was asked for.
 
-    ``open`` are the numbers of those that are waited for, and ``instead`` of those that this process asks for
-    as well.
+    ``awaited`` has the positions of the lookups that the callback waits for. ``taken_over`` has the positions
+    of the lookups for which this process asks the backends as well.
     """
 
     def __init__(
-        self, planned: Sequence[Planned], asked: Sequence[Asked], open_: Sequence[int], deadline: float
+        self, planned: Sequence[Planned], asked: Sequence[Asked], awaited: Sequence[int], deadline: float
     ) -> None:
-        self.planned, self.asked, self.open, self.deadline = planned, asked, open_, deadline
-        self.instead: set[int] = set()
+        self.planned, self.asked, self.awaited, self.deadline = planned, asked, awaited, deadline
+        self.taken_over: set[int] = set()
 
 
 class FleetElseAlone:
-    """Asks the fleet; asks the backends itself for whatever the fleet cannot answer because Redis is lost."""
+    """Asks the fleet. If the fleet cannot answer because Redis is lost, it asks the backends itself."""
 
     def __init__(self, fleet: FleetAsker, alone: AloneAsker, link: RedisLink) -> None:
         """Take both askers, and the link whose loss is watched."""
         self._fleet, self._alone, self._link = fleet, alone, link
         self.watches: set[Watch] = set()
         """The callbacks that wait for the fleet just now."""
-        self._instead = Background()
-        link.losses.append(self._lost)
+        self._calls = Background()
+        link.losses.append(self._take_all_over)
 
     async def close(self) -> None:
-        """Watch nothing any more."""
-        self._link.losses.remove(self._lost)
-        await self._instead.close()
+        """Stop watching the link, and cancel the calls that are under way."""
+        self._link.losses.remove(self._take_all_over)
+        await self._calls.close()
 
     async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:
-        """Return what was heard of each lookup by ``deadline``, from whichever side was first."""
+        """Return the result of each lookup at ``deadline``, from the side that answers first."""
         try:
             asked = await self._fleet.begin(planned, deadline)
         except QueueUnavailable:
             return await self._alone.ask(planned, deadline)
-        open_ = [i for i, one in enumerate(asked) if one.state not in NOT_AWAITED or self._deserted(one)]
-        with self._watching(Watch(planned, asked, open_, deadline)) as watch:
-            await self._fleet.wait([asked[i] for i in open_], deadline)
-        return [_told(heard, i in watch.instead) for i, heard in enumerate(self._fleet.heard(asked))]
+        awaited = [i for i, one in enumerate(asked) if one.state not in NOT_AWAITED or self._deserted(one)]
+        with self._watching(Watch(planned, asked, awaited, deadline)) as watch:
+            await self._fleet.wait([asked[i] for i in awaited], deadline)
+        heard = self._fleet.collect(asked)
+        return [_as_timeout(one) if i in watch.taken_over else one for i, one in enumerate(heard)]
 
     def refresh(self, planned: Planned) -> None:
-        """Renew a record behind the callback that it has answered, by whoever can be asked now."""
+        """Begin to renew a record that has just answered a callback: by the fleet, or alone without Redis."""
         (self._alone if self._link.lost else self._fleet).refresh(planned)
 
     @contextmanager
     def _watching(self, watch: Watch) -> Iterator[Watch]:
-        """Ask alone for what has no worker, and for all that is unanswered should Redis be lost meanwhile.
+        """Take over the lookups without a worker; take over all that are awaited if Redis is lost meanwhile.
 
         A worker's push may still be first.
         """
         lost = self._link.lost
-        self._ask_instead(watch, [i for i in watch.open if lost or self._deserted(watch.asked[i])])
+        self._take_over(watch, [i for i in watch.awaited if lost or self._deserted(watch.asked[i])])
         self.watches.add(watch)
         try:
             yield watch
@@ -86,18 +87,20 @@ class FleetElseAlone:
         """True for a lane without workers shortly after Redis returned: they may still be reconnecting."""
         return one.state is State.UNATTENDED and time.monotonic() - self._link.restored < WORKERS_RETURN
 
-    def _lost(self) -> None:
+    def _take_all_over(self) -> None:
+        """Take over every lookup that a callback waits for: Redis is lost."""
         for watch in self.watches:
-            self._ask_instead(watch, watch.open)
+            self._take_over(watch, watch.awaited)
 
-    def _ask_instead(self, watch: Watch, numbers: Sequence[int]) -> None:
+    def _take_over(self, watch: Watch, positions: Sequence[int]) -> None:
+        """Ask the backends for these lookups, too, if enough time is left."""
         if watch.deadline - time.monotonic() < WORTH_ASKING:
             return
-        for i in numbers:
+        for i in positions:
             planned, one = watch.planned[i], watch.asked[i]
-            if one.job is not None and one.answer is None and i not in watch.instead:
-                watch.instead.add(i)
-                self._instead.start(self._answer(planned, one, watch.deadline))
+            if one.job is not None and one.answer is None and i not in watch.taken_over:
+                watch.taken_over.add(i)
+                self._calls.start(self._answer(planned, one, watch.deadline))
 
     async def _answer(self, planned: Planned, one: Asked, deadline: float) -> None:
         answer = await self._alone.answer(planned, deadline)
@@ -105,8 +108,8 @@ class FleetElseAlone:
             one.take(answer)
 
 
-def _told(heard: Heard, alone: bool) -> Heard:  # noqa: FBT001 - a small helper of one caller
-    """Return what was heard. Where the backend was asked and gave no answer, time has run out."""
-    if alone and heard.code == Code.QUEUE_UNAVAILABLE:
+def _as_timeout(heard: Heard) -> Heard:
+    """Correct the result of a lookup that was taken over: the backend was asked, and time ran out."""
+    if heard.code == Code.QUEUE_UNAVAILABLE:
         return msgspec.structs.replace(heard, code=Code.TIMEOUT)
     return heard

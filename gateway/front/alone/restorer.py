@@ -21,7 +21,7 @@ RESTORE = Script("gateway.front.alone", "restore", MSGPACK)
 
 
 class RestoreRow(NamedTuple):
-    """ARGV of restore.lua, for each record."""
+    """The ARGV of restore.lua for one record."""
 
     age: float
     kept: int
@@ -31,7 +31,7 @@ class RestoreRow(NamedTuple):
 
 
 class _Noted(NamedTuple):
-    """A record that Redis is to get: whose it is, and for how many seconds it and its index are kept."""
+    """A record to restore: its user, and the seconds for which Redis keeps it and its index."""
 
     user: str
     kept: float
@@ -39,9 +39,9 @@ class _Noted(NamedTuple):
 
 
 class Restorer:
-    """The records that a gateway process has made by itself, and that Redis has yet to get.
+    """Brings to Redis the records that a gateway process has made by itself.
 
-    Their names alone are noted: what memory has forgotten or pushed out by then, Redis does not get either.
+    It notes their names alone. A record that memory has forgotten or pushed out meanwhile is not restored.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class Restorer:
             self._restoring.start(self._restore())
 
     async def close(self) -> None:
-        """Let go of what Redis has not got yet."""
+        """Give up the records that are not restored yet."""
         await self._restoring.close()
 
     async def _restore(self) -> None:
-        """Write all that is noted, as soon as Redis is there."""
+        """Write all noted records, as soon as Redis is there."""
         backoff, written = Backoff(), 0
         while self._noted:
             await self._link.present.wait()
@@ -121,7 +121,7 @@ class Restorer:
                     indexed=int(noted.indexed * 1000),
                 )
         written = int(await self._link.run(RESTORE, names, arguments)) if len(names) > 1 else 0
-        if written >= 0:  # else somebody was forgotten this very moment: the next try knows
+        if written >= 0:  # else a session was forgotten just now: the next try leaves its records out
             for name, noted in batch:
                 if self._noted.get(name) is noted:  # no younger answer has come meanwhile
                     del self._noted[name]

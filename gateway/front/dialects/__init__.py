@@ -1,6 +1,6 @@
-"""The platforms' own words: verified, decoded and encoded here, and known nowhere else.
+"""Dialects: the field names of each platform, which no other room knows.
 
-A further dialect is a file beside ``desk.py``. The line below chooses the one that a gateway speaks.
+A further dialect is a file beside ``desk.py``. The line below chooses the dialect that a gateway speaks.
 """
 
 from gateway.front.dialects.desk import DESK

@@ -1,4 +1,4 @@
-"""The Desk dialect. The only place that knows Tencent's field names.
+"""The Desk dialect: the only file of a gateway that knows Tencent's field names.
 
 Facts from Tencent Cloud's public documentation: the "API Call" node (tencentcloud.com 1229/68990, field names
 and reply), the webhook overview (trtc.io 34354) and callback configuration (cloud.tencent.com 269/32431:
@@ -104,7 +104,7 @@ class Desk:
     event_variables = (SESSION, USER)
 
     def verify(self, query: str, apps: Mapping[int, App], now: float) -> Verified:
-        """Return who calls; raise BadRequest, UnknownApp or Unauthenticated."""
+        """Return the verified query; raise BadRequest, UnknownApp or Unauthenticated."""
         names = _parse_query(query)
         number = names.get("sdkappid", "")
         plain = number.isascii() and number.isdecimal() and number[0] != "0" and len(number) <= _MOST_DIGITS
@@ -174,7 +174,7 @@ def _parse_query(query: str) -> dict[str, str]:
 
 
 def _unquote(text: str) -> str:
-    """Decode one name or value of a query (WHATWG URL, 5.1). Most of them have nothing to decode."""
+    """Decode one name or value of a query (WHATWG URL, 5.1). Most need no decoding."""
     if "%" not in text and "+" not in text:
         return text
     try:
@@ -192,7 +192,7 @@ def _check_signature(tokens: tuple[str, ...], given: str, request_time: str, now
         msg = "RequestTime is more than 60 s from now, or not a time"
         raise Unauthenticated(msg)
     presented = given.encode(errors="surrogatepass")
-    # Every token is tried, even after a match: the time taken does not betray which one is right.
+    # Try every token, even after a match: then the time taken does not show which token is right.
     matches = [hmac.compare_digest(sign(t, request_time).encode(), presented) for t in tokens]
     if not any(matches):
         msg = "Sign does not match any token of this app"

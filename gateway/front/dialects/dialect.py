@@ -1,8 +1,8 @@
-"""A dialect: the words in which one platform calls, and is answered.
+"""A dialect: the form of one platform's callbacks and of the replies to them.
 
-The callback port is built with one dialect, and asks it four questions. Who calls (``verify``)? What does the
-body say (``Verified.decode``)? How is the reply written (``encode``, ``acknowledge``)? How is a refusal
-written (``refuse``)? The package chooses the dialect that a gateway speaks.
+The callback port gets one dialect. The dialect verifies who calls (``verify``), decodes the body
+(``Verified.decode``), and encodes the reply (``encode``, ``acknowledge``) or the refusal (``refuse``). The
+package chooses the dialect of a gateway.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class Verified(Protocol):
 
 
 class Dialect(Protocol):
-    """One platform's words. A dialect keeps no state, and its methods are pure."""
+    """One platform's form of callbacks. A dialect keeps no state, and its methods are pure."""
 
     @property
     def event_variables(self) -> Sequence[str]:

@@ -1,1 +1,1 @@
-"""HTTP in: the ports of a gateway process, and all that lies between a socket and a callback."""
+"""HTTP in: the ports of a gateway process, from the socket to the callback."""

@@ -1,4 +1,4 @@
-"""The admin port: it tells supervisors how the process is. The callback port serves none of it."""
+"""The admin port: supervisors ask it if the process is live and ready. The callback port has none of it."""
 
 from typing import Any
 

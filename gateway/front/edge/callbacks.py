@@ -1,4 +1,4 @@
-"""The callback port: POST on any path, every answer the envelope, every callback one log line."""
+"""The callback port: POST on any path. Each answer is the envelope; each callback is one log line."""
 
 import asyncio
 import os
@@ -12,19 +12,19 @@ from gateway.front.dialects.dialect import Dialect, Verified
 from gateway.front.edge.response import JsonResponse
 from gateway.front.flow import Answered, Flow
 from gateway.front.session_events import SessionEvents
-from gateway.process.later import Later
+from gateway.process.deferred_calls import DeferredCalls
 from gateway.telemetry import events
 from gateway.telemetry.events import LookupAnswered
 
 
 class Callbacks:
-    """The handler of the callback port: bytes in, the dialect's envelope out, even for a bug of ours."""
+    """The handler of the callback port: bytes in, the dialect's envelope out, even after a bug of ours."""
 
     def __init__(self, dialect: Dialect, flow: Flow, events: SessionEvents) -> None:
         """Take the dialect of the platform, the flow for callbacks, and the keeper of session events."""
         self._dialect, self._flow, self._events = dialect, flow, events
         self._settings = flow.catalog.settings.gateway
-        self._log_later = Later(_log)
+        self._log = DeferredCalls(_write_line)
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Return the response to a request; never raises.
@@ -42,10 +42,10 @@ class Callbacks:
                 return JsonResponse(self._dialect.acknowledge())
             answered = await self._flow.answer(message, deadline, trace_id)
             encoded = self._dialect.encode(answered.reply)
-            await asyncio.sleep(0)  # the callbacks of one turn are all answered, then all sent: see Later
+            await asyncio.sleep(0)  # answer all callbacks of a turn, then send all: see DeferredCalls
         except Exception as error:  # noqa: BLE001 - logged
             return self._refuse(error, request, trace_id)
-        self._log_later(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
+        self._log(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
         return JsonResponse(encoded)
 
     def error_page(self, status: int, message: str) -> JsonResponse:
@@ -56,17 +56,17 @@ class Callbacks:
         return JsonResponse(self._dialect.refuse(code, message), status)
 
     def _verify(self, request: web.BaseRequest) -> tuple[Verified, str]:
-        """Return who calls, on which path; raise WrongMethod, or a refusal of the dialect's."""
+        """Return the verified query and the path; raise WrongMethod, or a refusal of the dialect's."""
         if request.method != "POST":
             msg = "callbacks are POSTed"
             raise WrongMethod(msg)
         path, _, query = request.raw_path.partition("?")
-        if "%" in path or path[:1] != "/":  # encoded, or in absolute form: seldom, and yarl's business
+        if "%" in path or path[:1] != "/":  # encoded, or in absolute form: rare, and yarl can do it
             path, query = request.path, request.rel_url.raw_query_string
         return self._dialect.verify(query, self._flow.catalog.apps, time.time()), path
 
     def _refuse(self, error: Exception, request: web.BaseRequest, trace_id: str) -> JsonResponse:
-        """Log a refusal or a fault of ours, and return the response to it."""
+        """Log a refusal or a bug of ours, and return its response."""
         if not isinstance(error, Refusal):
             events.callback_failed(code=Code.INTERNAL, trace_id=trace_id, error=error)
             return JsonResponse(self._dialect.refuse(Code.INTERNAL, "internal error"), 500)
@@ -81,8 +81,8 @@ class Callbacks:
 
 
 async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
-    """Return the body. Raise TooLarge when it is over ``limit``, BadRequest when it is not there in time."""
-    came_whole = request.content.is_eof()  # with its head, as nearly all do
+    """Return the body. Raise TooLarge if it is over ``limit``, BadRequest if it does not come in time."""
+    came_whole = request.content.is_eof()  # together with its head, as nearly all bodies do
     if not came_whole and (request.content_length or 0) > limit:
         raise _too_large(limit)
     body = bytearray()
@@ -91,7 +91,7 @@ async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
             body += request.content.read_nowait()
         else:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                await _let_it_come(request)
+                await _send_continue(request)
                 while len(body) <= limit and (chunk := await request.content.readany()):
                     body += chunk
     except TimeoutError:
@@ -105,8 +105,8 @@ async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
     return bytes(body)
 
 
-async def _let_it_come(request: web.BaseRequest) -> None:
-    """Tell a client to send its body, if it waits to be told."""
+async def _send_continue(request: web.BaseRequest) -> None:
+    """Send ``100 Continue`` to a client that waits for it before it sends its body."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) does not count as the response
@@ -116,7 +116,7 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body is over max_body ({limit} bytes)")
 
 
-def _log(answered: Answered, budget: float, took: float, trace_id: str) -> None:
+def _write_line(answered: Answered, budget: float, took: float, trace_id: str) -> None:
     """Write the canonical line of a callback."""
     callback = answered.callback
     events.callback_answered(

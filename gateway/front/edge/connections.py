@@ -1,7 +1,7 @@
-"""aiohttp's server, whose own error pages are the port's.
+"""aiohttp's server, with the port's error pages in place of aiohttp's.
 
-The server is used by its public doors: ``web.Server``, ``web.RequestHandler``, and of that the public method
-``handle_error``, which is written anew. No name here begins with an underscore: it could meet one of aiohttp.
+Only public names of aiohttp are used: ``web.Server``, ``web.RequestHandler`` and its method ``handle_error``,
+which is overridden. No name here begins with an underscore: aiohttp might use the same one.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ class Server(web.Server):
 class Connection(web.RequestHandler):
     """One connection: requests are parsed, answered in order, and the answers sent, all by aiohttp.
 
-    A client that reads no answers is not read from any more: aiohttp awaits each answer's way out before it
-    begins the next request, and stops reading when 32 requests wait.
+    If a client does not read its answers, the server stops reading from it. aiohttp begins the next request
+    when the answer has been sent, and stops reading when 32 requests wait.
     """
 
     __slots__ = ("error_page",)
@@ -43,9 +43,9 @@ class Connection(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - aiohttp's words, for its own page
+        message: str | None = None,  # noqa: ARG002 - aiohttp's text, for its own page
     ) -> web.StreamResponse:
-        """Answer bytes that are not HTTP, or a fault of a handler, with the port's page, and hang up."""
+        """Answer bytes that are not HTTP, or a bug of a handler, with the port's page, and close."""
         if request.writer.output_size > 0:
             msg = "a response was begun already"
             raise ConnectionError(msg)

@@ -1,4 +1,4 @@
-"""A listening port: where it is, who may share it, TLS, and how it closes."""
+"""A listening port: its address, sharing, TLS, and closing."""
 
 import asyncio
 import ssl
@@ -56,7 +56,7 @@ class Port:
             backlog=1024,
             reuse_port=self._shared or None,
         )
-        # A create_server() of asyncio's that is cancelled loses its socket: it is let finish first.
+        # If asyncio's create_server() is cancelled, its socket stays open. So wait until it has finished.
         starting = asyncio.ensure_future(site.start())
         try:
             await asyncio.shield(starting)

@@ -1,1 +1,1 @@
-"""``deskgate demo``: the whole of it on this machine, and a story told with it."""
+"""``deskgate demo``: all of deskgate on this machine, and a story that it plays."""

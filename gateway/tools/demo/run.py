@@ -1,4 +1,4 @@
-"""``deskgate demo``: the whole of it on this machine, sample callbacks, and what came back and why."""
+"""``deskgate demo``: all of deskgate on this machine, sample callbacks, and their replies explained."""
 
 import asyncio
 import sys
@@ -7,11 +7,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from gateway.tools.call import Call, CallFailed, send
-from gateway.tools.children import ChildEnded, beside, event, run_until_signal
+from gateway.tools.call import CallFailed, OutgoingCallback, send
+from gateway.tools.children import ChildEnded, is_event, run_until_signal, run_watched
 from gateway.tools.demo import story
 from gateway.tools.demo.stage import CALLBACKS, HOST, TOKEN, Stage, sample, stage
-from gateway.tools.demo.story import STEPS, Step, Told
+from gateway.tools.demo.story import STEPS, StepResult, StoryStep
 from gateway.tools.presentation import open_console
 from gateway.tools.processes import CannotStart
 
@@ -29,15 +29,15 @@ SAMPLE = (
 )
 """The callback that the platform documents (tencentcloud.com 1229/68990)."""
 
-_AGED = 0.1
-_PATIENCE = 10.0  # where Desk has 2 s: a machine that is busy for a moment does not end the story
+_PAST_FRESH = 0.1
+_PATIENCE = 10.0  # Desk has 2 s. A machine that is busy for a moment must not end the story.
 _INTERRUPTED = 128
 
 
 def run(*, once: bool) -> int:
     """Run the demo until Ctrl-C, or with ``once`` to the end of its story, and return its exit code.
 
-    It is 1 when a part ended by itself, or when a reply was not what the story says.
+    It is 1 if a part ended by itself, or if a reply was not the story's.
     """
     console = open_console()
     demo = Demo(console, once=once)
@@ -51,9 +51,9 @@ def run(*, once: bool) -> int:
     if stopped_by is not None:
         console.print()  # behind the ^C that the terminal shows
     console.print("Everything has been stopped.")
-    if stopped_by is not None and len(demo.told) < len(STEPS):
+    if stopped_by is not None and len(demo.results) < len(STEPS):
         return _INTERRUPTED + stopped_by
-    return 0 if all(told.as_expected for told in demo.told) else 1
+    return 0 if all(result.as_expected for result in demo.results) else 1
 
 
 def sample_curl(address: str = f"{HOST}:{CALLBACKS}") -> str:
@@ -68,54 +68,55 @@ def _order_call(address: str) -> str:
     return f"{deskgate} call http://{address}/ --app {APP} --session s1 --user {USER} {variables}"
 
 
-async def _asked(step: Step, on: Stage) -> Told:
+async def _send(step: StoryStep, on: Stage) -> StepResult:
     """Send a step's callback, and return the reply with the gateway's log line of it."""
     variables = {"staticKey": "order", "orderId": step.order}
-    line = on.gateway.expect(event("callback.answered", session=SESSION))
-    heard = await send(Call(f"http://{on.callbacks}/", APP, TOKEN, SESSION, USER, variables), _PATIENCE)
+    line = on.gateway.expect(is_event("callback.answered", session=SESSION))
+    callback = OutgoingCallback(f"http://{on.callbacks}/", APP, TOKEN, SESSION, USER, variables)
+    reply = await send(callback, _PATIENCE)
     try:
         async with asyncio.timeout(_PATIENCE):
-            return Told(step, heard, await line)
+            return StepResult(step, reply, await line)
     except TimeoutError:
-        msg = f"the gateway did not log how it answered: {heard.code} {heard.info}"
+        msg = f"the gateway did not log how it answered: {reply.code} {reply.info}"
         raise CallFailed(msg) from None
 
 
 class Demo:
-    """One run of the demo; ``told`` grows by a step at a time."""
+    """One run of the demo. ``results`` grows with each step."""
 
     def __init__(self, console: Console, *, once: bool) -> None:
-        """Take where to show it, and whether to end after the story."""
-        self.told: list[Told] = []
+        """Take the console to show it on, and whether to end after the story."""
+        self.results: list[StepResult] = []
         self._console, self._once = console, once
 
     async def main(self) -> None:
-        """Start everything, tell the story, and stay up; raise CannotStart, CallFailed or ChildEnded."""
+        """Start everything, play the story, and stay up; raise CannotStart, CallFailed or ChildEnded."""
         self._console.print(Text("deskgate demo: everything real, everything on this machine", "bold"))
         async with stage(self._console, any_port=self._once) as on:
-            await beside(self._tell(on), *on.ends())
+            await run_watched(self._play_story(on), *on.ends())
 
-    async def _tell(self, on: Stage) -> None:
+    async def _play_story(self, on: Stage) -> None:
         self._console.print()
         for number, step in enumerate(STEPS, 1):
-            await self._take(number, step, on)
-        story.show_summary(self._console, self.told)
+            await self._play_step(number, step, on)
+        story.show_summary(self._console, self.results)
         if not self._once:
             await self._stay_up(on)
 
-    async def _take(self, number: int, step: Step, on: Stage) -> None:
-        """Take one step: the CRM plays its part, Desk calls, and the reply is shown."""
-        if step.later:
+    async def _play_step(self, number: int, step: StoryStep, on: Stage) -> None:
+        """Play one step: the CRM gets its script, Desk calls, and the reply is shown."""
+        if step.aged:
             with self._console.status("waiting until the order is fresh no longer"):
-                await asyncio.sleep(on.catalog.lookups["order"].fresh + _AGED)
+                await asyncio.sleep(on.catalog.lookups["order"].fresh + _PAST_FRESH)
         await on.play(step.script)
         story.show_case(self._console, number, step, on.catalog)
         with self._console.status("Desk is waiting"):
-            self.told.append(await _asked(step, on))
-        story.show_told(self._console, self.told[-1], on.catalog)
+            self.results.append(await _send(step, on))
+        story.show_result(self._console, self.results[-1], on.catalog)
 
     async def _stay_up(self, on: Stage) -> None:
-        """Say what can be tried, and show what becomes of each callback, until cancelled."""
+        """Show commands to try, then a line for each callback that comes, until cancelled."""
         await on.play(sample("crm.toml").read_text(encoding="utf-8"))
         story.show_invitation(self._console, sample_curl(on.callbacks), _order_call(on.callbacks))
         on.gateway.on_line = lambda line: story.show_callback(self._console, line)

@@ -1,4 +1,4 @@
-"""Where ``deskgate demo`` plays: Valkey, flaky CRM, worker and gateway, all real, all on this machine."""
+"""The stage of ``deskgate demo``: Valkey, flaky CRM, worker and gateway, all real, all on this machine."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.declared.catalog import Catalog, compile_catalog, read
-from gateway.tools.children import Child, ChildEnded, Line, event, valkey_ended
+from gateway.tools.children import Child, ChildEnded, Line, is_event, wait_for_valkey_end
 from gateway.tools.processes import CannotStart, Valkey
 
 T = TypeVar("T")
@@ -42,8 +42,8 @@ class Stage:
     http: aiohttp.ClientSession
 
     def ends(self) -> Iterable[Awaitable[ChildEnded]]:
-        """Return what comes when a part ends by itself."""
-        return valkey_ended(self.valkey), *(child.ended() for child in self.children)
+        """Return an awaitable for each part, which gives how that part ended."""
+        return wait_for_valkey_end(self.valkey), *(child.wait_for_end() for child in self.children)
 
     async def play(self, script: str) -> None:
         """Let the CRM play another fault script."""
@@ -55,7 +55,7 @@ class Stage:
 async def stage(console: Console, *, any_port: bool) -> AsyncIterator[Stage]:
     """Start all parts in order, show each, and stop them in reverse at the end of the block.
 
-    With ``any_port`` the kernel chooses the ports, else they are the documented ones where these are free.
+    With ``any_port`` the kernel chooses the ports. Else they are the documented ports, if these are free.
     Raise CannotStart or ChildEnded.
     """
     with Valkey() as valkey:
@@ -85,7 +85,7 @@ def sample(name: str) -> Path:
 
 
 def _environ(console: Console, redis_url: str, crm_url: str, *, any_port: bool) -> dict[str, str]:
-    """Return what the sample configuration takes from the environment."""
+    """Return the environment variables that the sample configuration reads."""
     return {
         "DESKGATE_LISTEN": f"{HOST}:{0 if any_port else wanted_port(console, CALLBACKS)}",
         "DESKGATE_ADMIN": f"{HOST}:{0 if any_port else wanted_port(console, ADMIN)}",
@@ -107,7 +107,7 @@ def _crm_url(line: Line) -> str:
 
 
 def wanted_port(console: Console, port: int) -> int:
-    """Return ``port`` where it can be had, else 0: the kernel chooses."""
+    """Return ``port`` if it is free, else 0: the kernel chooses one."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -120,9 +120,9 @@ def wanted_port(console: Console, port: int) -> int:
 
 
 async def _both_started(console: Console, worker: Child, gateway: Child, http: aiohttp.ClientSession) -> str:
-    """Return the gateway's host:port once callbacks can be answered and a worker is there to ask."""
-    working = worker.expect(event("worker.started"))
-    listening = gateway.expect(event("gateway.started"))
+    """Return the gateway's host:port, as soon as gateway and worker are ready."""
+    working = worker.expect(is_event("worker.started"))
+    listening = gateway.expect(is_event("gateway.started"))
     lanes = ", ".join((await _soon(console, "worker", working))["lanes"])
     _show(console, "worker", f"lane {lanes}")
     started = await _soon(console, "gateway", listening)
@@ -142,7 +142,7 @@ async def _ready(http: aiohttp.ClientSession, admin: str) -> None:
 
 
 async def _soon(console: Console, name: str, start: Awaitable[T]) -> T:
-    """Return what says that a part has started; raise CannotStart when it takes too long."""
+    """Return the result of a part's ``start``; raise CannotStart if it takes too long."""
     try:
         with console.status(f"starting: {name}"):
             async with asyncio.timeout(_START_PATIENCE):

@@ -1,4 +1,4 @@
-"""The story of ``deskgate demo``: what the CRM does in each step, and what Desk hears because of it."""
+"""The story of ``deskgate demo``: each step has a script for the CRM, and the reply that Desk must get."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from gateway.core.errors import Code
 from gateway.core.units import brief_duration
 from gateway.declared.catalog import Catalog
 from gateway.front.ladder import Source
-from gateway.tools.call import PATIENCE, Heard
+from gateway.tools.call import PATIENCE, ReceivedReply
 from gateway.tools.presentation import code_text, table, time_text
 
 HEALTHY = '[[rules]]\nlatency = { fixed = "120ms" }\n'
@@ -33,11 +33,11 @@ _LONG = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One callback: what is the case, why the reply is what it is, and what it must be.
+class StoryStep:
+    """One callback of the story, with texts for the reader: its ``case``, and ``why`` the reply is as it is.
 
-    ``script`` is what the CRM plays, ``order`` what Desk asks about, ``later`` whether the order's answer has
-    to age before; ``code`` and ``source`` (the order's) are what the reply must show.
+    The CRM plays ``script``, and Desk asks about ``order``. With ``aged`` the order's record must first cease
+    to be fresh. The reply must have this ``code``, and its order this ``source``.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Step:
     code: Code
     source: Source
     order: str = "1001"
-    later: bool = False
+    aged: bool = False
 
 
 STEPS = (
-    Step(
+    StoryStep(
         "live",
         "The CRM is healthy; nothing is known about this session yet.",
         "A worker asked the CRM for the customer and for order 1001, side by side.",
@@ -59,7 +59,7 @@ STEPS = (
         Code.OK,
         Source.LIVE,
     ),
-    Step(
+    StoryStep(
         "fresh",
         "The same callback again, at once.",
         "Both answers are fresh (order: {order:g} s, customer: {customer:g} s), so nobody asked the CRM.",
@@ -67,16 +67,16 @@ STEPS = (
         Code.OK,
         Source.FRESH,
     ),
-    Step(
+    StoryStep(
         "stale",
         "{order:g} s later, order 1001 once more; but now the CRM answers 503 to every call.",
         "The order is fresh no longer, and every attempt failed: its last known answer goes out.",
         FAILING,
         Code.BACKEND_UNAVAILABLE,
         Source.STALE,
-        later=True,
+        aged=True,
     ),
-    Step(
+    StoryStep(
         "fallback",
         "The CRM still fails, and order 1002 was never asked for.",
         "No record of another order stands in for it: the declared fallback goes out.",
@@ -85,7 +85,7 @@ STEPS = (
         Source.FALLBACK,
         order="1002",
     ),
-    Step(
+    StoryStep(
         "timeout",
         "Order 1001 again, and the CRM takes every call without ever answering.",
         "The budget of {budget:g} s ends before Desk's 2 s do: the last known order goes out in time.",
@@ -93,7 +93,7 @@ STEPS = (
         Code.TIMEOUT,
         Source.STALE,
     ),
-    Step(
+    StoryStep(
         "recovery",
         "The CRM is well again, and Desk asks about order 1001.",
         "The order was asked for anew, and the answer is live.",
@@ -105,52 +105,54 @@ STEPS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What came of a step: the reply, and the gateway's log line of the callback."""
+class StepResult:
+    """The result of a step: the reply, and the gateway's log line of the callback."""
 
-    step: Step
-    heard: Heard
-    answered: Mapping[str, Any]
+    step: StoryStep
+    reply: ReceivedReply
+    log_line: Mapping[str, Any]
 
     @property
     def source(self) -> str:
-        """Where the order came from."""
-        return str(self.answered["lookups"]["order"]["source"])
+        """The source of the order."""
+        return str(self.log_line["lookups"]["order"]["source"])
 
     @property
     def as_expected(self) -> bool:
-        """Whether the reply is what the story says."""
-        return self.heard.code == self.step.code and self.source == self.step.source
+        """True if code and source are those of the story."""
+        return self.reply.code == self.step.code and self.source == self.step.source
 
     @property
     def time(self) -> Text:
-        """The time that it took, of the budget."""
-        return time_text(self.answered["took_ms"] / 1000, self.answered["budget_ms"] / 1000)
+        """The time that the callback took, beside its budget."""
+        return time_text(self.log_line["took_ms"] / 1000, self.log_line["budget_ms"] / 1000)
 
 
-def show_case(console: Console, number: int, step: Step, catalog: Catalog) -> None:
-    """Show what is the case before a step's callback is sent."""
+def show_case(console: Console, number: int, step: StoryStep, catalog: Catalog) -> None:
+    """Show a step's case, before its callback is sent."""
     console.print(
         Text.assemble((f"{number}  {step.name}  ", "bold"), _filled(step.case, catalog)), soft_wrap=True
     )
 
 
-def show_told(console: Console, told: Told, catalog: Catalog) -> None:
-    """Show what came back, each variable with its source and age, and why."""
+def show_result(console: Console, result: StepResult, catalog: Catalog) -> None:
+    """Show the reply, each variable with its source and age, and why it is so."""
     variables = table("variable", "value", "source", "age")
-    for name, outcome in told.answered["lookups"].items():
+    for name, outcome in result.log_line["lookups"].items():
         for variable in catalog.lookups[name].variables:
-            known = variable in told.heard.variables
-            value = Text(told.heard.variables[variable]) if known else Text("left out", "dim")
+            known = variable in result.reply.variables
+            value = Text(result.reply.variables[variable]) if known else Text("left out", "dim")
             source = outcome["source"] if known else Source.NONE
             variables.add_row(Text(variable), value, Text(source, _STYLES.get(source, "")), _age(outcome))
-    verdict = Text.assemble(code_text(told.heard.code), "   ", told.time)
-    lines = [verdict, Text(told.heard.info, "dim"), _filled(told.step.why, catalog)]
-    if not told.as_expected:
-        expected = f"{told.step.code.name} and a {told.step.source} order"
+    verdict = Text.assemble(code_text(result.reply.code), "   ", result.time)
+    lines = [verdict, Text(result.reply.info, "dim"), _filled(result.step.why, catalog)]
+    if not result.as_expected:
+        expected = f"{result.step.code.name} and a {result.step.source} order"
         lines.append(Text(f"This run went another way: the story has {expected} here.", "bold red"))
-    if told.heard.took > PATIENCE:
-        slow = f"It took {told.heard.took:.1f} s until the reply was here, and Desk waits for {PATIENCE:g} s"
+    if result.reply.took > PATIENCE:
+        slow = (
+            f"It took {result.reply.took:.1f} s until the reply was here, and Desk waits for {PATIENCE:g} s"
+        )
         lines.append(Text(f"{slow}: this machine is too busy to show what a gateway can do.", "bold red"))
     parts: list[RenderableType] = [variables, *filter(None, lines)]
     for part in parts:
@@ -158,19 +160,19 @@ def show_told(console: Console, told: Told, catalog: Catalog) -> None:
     console.print()
 
 
-def show_summary(console: Console, story: Sequence[Told]) -> None:
+def show_summary(console: Console, results: Sequence[StepResult]) -> None:
     """Show all steps in one table."""
     summary = table("", "step", "the order is", "age", "code", "took")
-    for number, told in enumerate(story, 1):
-        source = Text(told.source, _STYLES.get(told.source, ""))
-        age = _age(told.answered["lookups"]["order"])
-        summary.add_row(str(number), told.step.name, source, age, code_text(told.heard.code), told.time)
+    for number, result in enumerate(results, 1):
+        source = Text(result.source, _STYLES.get(result.source, ""))
+        age = _age(result.log_line["lookups"]["order"])
+        summary.add_row(str(number), result.step.name, source, age, code_text(result.reply.code), result.time)
     console.print(summary)
     console.print()
 
 
 def show_invitation(console: Console, curl: str, call: str) -> None:
-    """Show what can be tried while the demo stays up."""
+    """Show commands to try while the demo stays up."""
     lines = (
         Text("Everything stays up. In a second terminal, send the callback that Tencent documents:", "bold"),
         Text(curl, "cyan"),
@@ -187,7 +189,7 @@ def show_invitation(console: Console, curl: str, call: str) -> None:
 
 
 def show_callback(console: Console, line: Mapping[str, Any]) -> None:
-    """Show in one line what became of a callback that somebody else sent."""
+    """Show in one line how a callback from outside the story was answered."""
     if line["event"] == "callback.refused":
         console.print(Text.assemble("  ", code_text(line["code"]), f"   {line['reason']}"), soft_wrap=True)
     elif line["event"] == "callback.answered":
@@ -198,7 +200,7 @@ def show_callback(console: Console, line: Mapping[str, Any]) -> None:
 
 
 def _filled(text: str, catalog: Catalog) -> Text:
-    """Return a text of a step with the durations of the configuration."""
+    """Return a text of a step, filled with the durations of the configuration."""
     durations = {name: lookup.fresh for name, lookup in catalog.lookups.items()}
     return Text(text.format(budget=catalog.settings.gateway.budget, **durations))
 

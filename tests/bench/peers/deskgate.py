@@ -16,7 +16,7 @@ from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Job
 from gateway.core.records import record_name
 from gateway.declared.catalog import load
-from gateway.process.garbage import settle
+from gateway.process.garbage import tune_collector
 from gateway.queue.hand_off import HandOff
 from gateway.queue.jobs import Wanted
 from gateway.records.memory import RecordMemory
@@ -52,7 +52,7 @@ async def caller(config: Path, name: str) -> None:
         if asked[0].answer is None or asked[0].answer.code:
             raise LostError
 
-    settle()
+    tune_collector()
     await serve(call)
 
 

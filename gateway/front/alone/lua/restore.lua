@@ -1,7 +1,7 @@
 -- Restore records that were made while Redis was lost, unless a younger one is here.
 --
 -- KEYS
---   forgotten   sorted set: whom gateways were told to forget
+--   forgotten   sorted set: the sessions and users that gateways must forget
 -- KEYS, for each record
 --   record      string: the answer that is kept
 -- ARGV

@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 
-from gateway.process.later import Later
+from gateway.process.deferred_calls import DeferredCalls
 
 
 async def test_calls_of_one_turn_are_made_in_a_row_and_in_order() -> None:
-    """Whoever runs in the turn runs before them."""
+    """Everything else in the turn runs before them."""
     made: list[str] = []
-    later = Later(made.append)
+    deferred = DeferredCalls(made.append)
 
     async def call(name: str) -> None:
-        later(name)
+        deferred(name)
         made.append(f"{name} has called")
 
     await asyncio.gather(call("one"), call("two"))
@@ -27,10 +27,10 @@ async def test_call_that_calls_again_waits_for_the_next_turn() -> None:
 
     def count(number: int) -> None:
         made.append(number)
-        later(number + 1)
+        deferred(number + 1)
 
-    later = Later(count)
-    later(0)
+    deferred = DeferredCalls(count)
+    deferred(0)
     await asyncio.sleep(0)
     assert made == [0]
     await asyncio.sleep(0)
@@ -44,9 +44,9 @@ async def test_call_that_fails_is_logged_and_stops_no_other(caplog: pytest.LogCa
     def divide(number: int) -> None:
         made.append(6 // number)
 
-    later = Later(divide)
+    deferred = DeferredCalls(divide)
     for number in (1, 0, 2):
-        later(number)
+        deferred(number)
     await asyncio.sleep(0)
     assert made == [6, 3]
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]

@@ -1,4 +1,4 @@
-"""What can wait for others of its kind: put off to the end of the loop's turn, and done together."""
+"""Calls that wait for the end of the loop's turn, and are then made together."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,21 +7,21 @@ from typing import Generic, ParamSpec
 P = ParamSpec("P")
 
 
-class Later(Generic[P]):
-    """Calls of one function, put off until the others of the loop's turn are there, and made in a row.
+class DeferredCalls(Generic[P]):
+    """The calls of one function. Those of one turn of the loop are made at its end, in a row.
 
-    Its code is in the CPU's caches for all of them but the first; called in between, it and its callers push
-    one another out, and cost half as much again (J. Larus, M. Parkes: Using Cohort Scheduling to Enhance
-    Server Performance, USENIX 2002).
+    The function's code is then in the CPU's caches for all of them but the first. If it were called in
+    between, it and its callers would push one another out of the caches. That costs half as much again
+    (J. Larus, M. Parkes: Using Cohort Scheduling to Enhance Server Performance, USENIX 2002).
     """
 
     def __init__(self, function: Callable[P, None]) -> None:
-        """Take the function. What it raises goes to the loop's exception handler, and stops no other call."""
+        """Take the function. Its exceptions go to the loop's exception handler, and stop no other call."""
         self._function = function
         self._calls: list[tuple[tuple[object, ...], dict[str, object]]] = []
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Put a call off."""
+        """Put a call off to the end of the turn."""
         self._calls.append((args, kwargs))
         if len(self._calls) == 1:
             asyncio.get_running_loop().call_soon(self._make)
