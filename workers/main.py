@@ -11,7 +11,7 @@ from arq.worker import func
 from gateway.declared.catalog import Catalog
 from gateway.lookups.build import open_backend
 from gateway.process.garbage import tune_collector
-from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
+from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -26,7 +26,7 @@ _PATIENCE = 2.0
 
 
 def push_worker(lane: Lane) -> PushWorker:
-    """Return the worker that runs a lane's jobs; its ``main`` is not started."""
+    """Return the worker that runs a lane's jobs, not yet started."""
     worker = PushWorker(
         functions=[func(run_lookup, name=RUN_LOOKUP)],
         queue_name=lane.keys.lane(lane.name),
@@ -42,7 +42,6 @@ def push_worker(lane: Lane) -> PushWorker:
         job_deserializer=deserialize_job,
         log_results=False,
     )
-    worker.in_progress_timeout_s = lane.longest_job + CLAIM_MARGIN
     worker.prepare(lane)
     return worker
 
@@ -71,7 +70,7 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
         running = [push_worker(lane) for lane in lanes]
         stack.push_async_callback(_drain, running, grace)
         for worker in running:
-            worker.main_task = asyncio.create_task(worker.main())
+            worker.start()
         with suppress(TimeoutError):  # without Redis a worker starts, too, and goes on trying
             async with asyncio.timeout(_PATIENCE):
                 await asyncio.gather(*(worker.registered.wait() for worker in running))

@@ -16,7 +16,7 @@ from gateway.core.packing import UNREADABLE
 from gateway.process.background import Background
 from gateway.process.backoff import Backoff
 from gateway.queue.finish import handed
-from gateway.queue.jobs import Taken
+from gateway.queue.jobs import CLAIM_MARGIN, Taken
 from gateway.telemetry import events
 from gateway.wire.connection import OUTAGE
 from gateway.wire.subscription import Subscription
@@ -31,8 +31,9 @@ class PushWorker(Worker):
     """Runs the jobs of one lane, at most ``max_jobs`` at a time, as soon as they are enqueued."""
 
     def prepare(self, lane: Lane) -> None:
-        """Take the lane. Call it before :meth:`main`."""
+        """Take the lane. Call it before :meth:`start`."""
         self.lane = lane
+        self.in_progress_timeout_s = lane.longest_job + CLAIM_MARGIN
         self.registered = asyncio.Event()
         self._due = asyncio.Event()
         self._draining = False
@@ -44,6 +45,10 @@ class PushWorker(Worker):
         self._connected: tuple[int, float] | None = None
         self._handed = Subscription(lane.link, lane.channel, self._receive, self._listening)
         lane.link.losses.append(self._due.set)  # it sweeps as soon as Redis is back
+
+    def start(self) -> None:
+        """Run :meth:`main`, until :meth:`drain`."""
+        self.main_task = asyncio.create_task(self.main())
 
     async def main(self) -> None:
         """Take and run jobs until cancelled, through any outage of Redis."""

@@ -1,7 +1,7 @@
 """Settings for the ``arq`` command: it runs one lane, by arq's own polling."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from arq.worker import func
 from gateway.core.errors import DeskgateError, QueueUnavailable
 from gateway.declared.catalog import Catalog, load
 from gateway.declared.environment import CONFIG_VARIABLE, LANE_VARIABLE, environment
+from gateway.process.background import Background
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
 from gateway.wire.connection import open_redis, sentinel_hosts
@@ -38,17 +39,22 @@ def worker_settings() -> dict[str, Any]:
     # arq ends its process on the first call that fails (its issues 435 and 498): this client calls again.
     redis = open_redis(catalog.settings.redis.url, REDIS_TIMEOUT, retries=_RETRIES)
 
+    parts = AsyncExitStack()
+
     async def start(ctx: dict[str, Any]) -> None:
         configure_logs("worker")
         link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
+        parts.push_async_callback(link.close)
         await link.start()
-        ctx["lane"] = open_lane(catalog, name, link)
-        ctx["presence"] = asyncio.create_task(_announce_presence(ctx["lane"]))
+        lane = open_lane(catalog, name, link)
+        parts.push_async_callback(lane.backend.close)
+        presence = Background()
+        parts.push_async_callback(presence.close)
+        presence.start(_announce_presence(lane))
+        ctx["lane"] = lane
 
-    async def stop(ctx: dict[str, Any]) -> None:
-        ctx["presence"].cancel()
-        await ctx["lane"].backend.close()
-        await ctx["lane"].link.close()
+    async def stop(_: dict[str, Any]) -> None:
+        await parts.aclose()
 
     return {
         "functions": [func(run_lookup, name=RUN_LOOKUP)],
