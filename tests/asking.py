@@ -1,4 +1,4 @@
-"""What the tests ask: an HTTP backend with one lookup, and servers that are worse than the CRM."""
+"""Backends for tests: an HTTP backend with one lookup, and servers that are worse than the CRM."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -54,7 +54,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def sending(data: bytes) -> AsyncIterator[str]:
-    """Yield the URL of a server that reads a request, sends these bytes whatever it was, and hangs up."""
+    """Yield the URL of a server that reads any request, sends these bytes, and hangs up."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):  # a client may turn away at any point
@@ -78,7 +78,7 @@ def answering(body: bytes, status: int = 200, headers: Mapping[str, str] | None 
 
 
 def counting(most: int) -> Handler:
-    """Return a handler that answers order 1, 2 and so on, whatever is asked, and 500 after ``most``."""
+    """Return a handler that answers each request with order 1, 2 and so on, and 500 after ``most``."""
     numbers = iter(range(1, most + 1))
 
     async def handle(_: web.BaseRequest) -> web.Response:

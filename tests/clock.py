@@ -1,4 +1,4 @@
-"""A clock that tests move by hand: whoever sleeps by it wakes when it has been moved far enough."""
+"""A clock that tests move by hand: a sleeper wakes when it has been moved far enough."""
 
 import asyncio
 import heapq

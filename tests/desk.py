@@ -120,7 +120,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What Desk got: HTTP status, the envelope, and the seconds that it took."""
+    """The reply as Desk gets it: HTTP status, the envelope, and the seconds that it took."""
 
     status: int
     envelope: dict[str, Any]
@@ -170,7 +170,7 @@ class Desk:
     async def send(
         self, body: bytes, query: Mapping[str, str] | str | None = None, path: str = "/", method: str = "POST"
     ) -> Heard:
-        """Send any bytes with any query; whatever comes back must be the envelope."""
+        """Send any bytes with any query. The reply must be the envelope."""
         text = query if isinstance(query, str) else urlencode(self.query if query is None else query)
         begun = time.monotonic()
         async with self.http.request(method, f"{self.url}{path}?{text}", data=io.BytesIO(body)) as response:

@@ -1,4 +1,4 @@
-"""Python lookups that answer badly or not at all, and one whose answer is as large as it is told."""
+"""Python lookups that answer badly or not at all, and one whose answer has the size that its input says."""
 
 import asyncio
 import sys

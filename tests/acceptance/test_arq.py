@@ -1,4 +1,4 @@
-"""The arq that users know: its command runs a lane, its client's jobs run, its check tells health."""
+"""The arq that users know: its command runs a lane, its client's jobs run, its check shows health."""
 
 import pickle
 from pathlib import Path
@@ -69,7 +69,7 @@ async def test_wrong_lane_is_refused_with_the_lanes_that_there_are(place: Place,
 
 
 async def test_stock_arq_clients_job_runs_on_a_lane(place: Place) -> None:
-    """Whoever enqueues with arq and this project's serializer gets a record, deadline or not."""
+    """A job enqueued with arq and this project's serializer gets a record, with a deadline or without."""
     catalog = place.catalog()
     keys = Keys(place.prefix)
     job = Job("order", {"orderId": "9"}, 1400000001, "s1", "1400000001:s1:order:test", "trace")
@@ -84,13 +84,13 @@ async def test_stock_arq_clients_job_runs_on_a_lane(place: Place) -> None:
 
 
 def test_jobs_and_answers_are_never_pickled() -> None:
-    """Whoever can write to Redis must not be able to run code in a worker."""
+    """An attacker who can write to Redis must not be able to run code in a worker."""
     with pytest.raises(msgspec.MsgspecError):
         deserialize_job(pickle.dumps({"f": RUN_LOOKUP, "a": (), "k": {}, "t": 1, "et": 0}))
 
 
 def test_job_travels_whole() -> None:
-    """What a stock client writes is what a worker reads."""
+    """A worker can read the jobs of a stock client."""
     job = Job("order", {"orderId": "9"}, 1, "s1", "name", "trace")
     written = serialize_job({"t": None, "f": RUN_LOOKUP, "a": (job,), "k": {}, "et": 1731488371784})
     read = deserialize_job(written)

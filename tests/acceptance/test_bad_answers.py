@@ -77,7 +77,7 @@ async def deployed(place: Place, desk: Desk, **knobs: str) -> AsyncIterator[Desk
 
 
 async def neighbours(here: Desk, count: int = 30) -> list[Heard]:
-    """Return what callbacks are told that share lanes and connections with whatever else goes on."""
+    """Return the replies to callbacks that share lanes and connections with all other traffic."""
     run = uuid4().hex[:8]
     calls = [here.call(f"{run}-{n}", node="sized", bytes=str(n)) for n in range(1, count, 2)]
     calls += [here.call(f"{run}-{n}", node="order", orderId=str(n)) for n in range(0, count, 2)]

@@ -1,4 +1,4 @@
-"""`deskgate call` from a shell: its exit code tells a script what its output tells a person."""
+"""`deskgate call` from a shell: a script reads its exit code, a person its output."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ async def test_live_answer_is_shown_and_exits_0(place: Place) -> None:
 
 
 async def test_another_code_exits_3(place: Place, crm: Crm) -> None:
-    """A script can tell a degraded reply from a good one and from none."""
+    """A script can distinguish a good reply, a degraded one, and a missing one."""
     crm.put("[[rules]]\nshares = { error = 1 }\n")
     catalog = place.catalog()
     async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
@@ -96,7 +96,7 @@ async def test_nobody_there_exits_1_and_says_what_to_do() -> None:
 
 
 async def test_silence_is_given_up_after_as_long_as_desk_would() -> None:
-    """What takes longer than 2 s is a failed callback, however good its reply."""
+    """A callback that takes longer than 2 s has failed, even with a good reply."""
     async with server([]) as silent:
         code, shown = await call(silent)
     assert (code, shown.count("\n")) == (1, 1)

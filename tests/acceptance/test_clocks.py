@@ -88,7 +88,7 @@ def finished_by(worker: Process) -> list[dict[str, Any]]:
 
 
 def sane(finished: Iterable[dict[str, Any]]) -> bool:
-    """Tell whether jobs were picked up at once and had the rest of their budget left."""
+    """True if jobs were picked up at once and had the rest of their budget left."""
     return all(
         0 <= line["queue_ms"] < SLACK * 1000
         and (BUDGET - SLACK) * 1000 < line["left_ms"] <= BUDGET * 1000
@@ -107,7 +107,7 @@ async def answered(front: GatewayProcess, number: int) -> dict[str, Any]:
 async def test_jobs_are_neither_early_nor_late_nor_lost(
     worker_ahead: float, place: Place, crm: Crm, desk: Desk, tmp_path: Path
 ) -> None:
-    """Hosts drift apart; a deadline told on the worker's clock would be minutes off, either way."""
+    """Hosts drift apart; a deadline on the worker's clock would be minutes off, either way."""
     config = written(tmp_path, place, budget=f"{BUDGET}s", attempt_timeout="300ms")
     async with (
         GatewayProcess(config, place, **shifted(tmp_path, -worker_ahead)) as front,
@@ -121,8 +121,8 @@ async def test_jobs_are_neither_early_nor_late_nor_lost(
         await when(lambda: len(finished_by(worker)) >= len(heard))
         assert sane(finished_by(worker))
         crm.put(HANGING)
-        late = await here.call("late", node="order", orderId="late")
-        assert (late.code, late.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
+        timed_out = await here.call("late", node="order", orderId="late")
+        assert (timed_out.code, timed_out.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
         await when(lambda: len(finished_by(worker)) > len(heard))
         last = finished_by(worker)[-1]
         assert last["attempts"] > 1  # no attempt was spared for want of time

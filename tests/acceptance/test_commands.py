@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(30)
 async def test_python_lookup_that_cannot_be_imported_is_named(
     place: Place, tmp_path: Path, command: str, module: str | None, what: str
 ) -> None:
-    """Whoever starts it at night needs the lookup and the place to look, not a trace of our own code."""
+    """An operator at night needs the lookup and the place to look, not a trace of our code."""
     if module is not None:
         (tmp_path / "mycrm.py").write_text(module)
     churn = {"python": "mycrm:churn", "variables": {"churn_risk": "risk"}}

@@ -108,7 +108,7 @@ class Host:
             return await check._process.wait()
 
     async def healthy(self, service: str) -> bool:
-        """Tell whether a service's health check passes within the tries that Docker gives it."""
+        """True if a service's health check passes within the tries that Docker gives it."""
         for _ in range(3):
             if await self.check(service) == 0:
                 return True
@@ -163,7 +163,7 @@ def test_workers_can_be_scaled() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_service_is_supervised_and_has_no_privileges(name: str) -> None:
-    """What dies comes back, and whoever breaks in finds little."""
+    """A service that dies comes back, and an intruder finds little."""
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     assert service["healthcheck"]["test"][0] == "CMD"
@@ -173,7 +173,7 @@ def test_service_is_supervised_and_has_no_privileges(name: str) -> None:
 
 
 def test_stopping_leaves_time_to_drain() -> None:
-    """Docker kills after stop_grace_period, whatever is still in hand."""
+    """Docker kills after stop_grace_period, even with work in hand."""
     budget = read_file(ROOT / "ops/deskgate.toml")[0].gateway.budget
     worker = SERVICES["worker"]["command"]
     grace = float(worker[worker.index("--grace") + 1])
@@ -182,7 +182,7 @@ def test_stopping_leaves_time_to_drain() -> None:
 
 
 def test_image_is_built_from_files_that_exist_and_are_let_in() -> None:
-    """A build that fails on its first COPY is found here, not by whoever deploys."""
+    """A build that fails on its first COPY is found here, not at a deployment."""
     assert {SERVICES[name]["build"]["dockerfile"] for name in OURS} == {"ops/Dockerfile"}
     let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
     sources = [

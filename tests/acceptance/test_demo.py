@@ -81,7 +81,7 @@ async def test_the_story_is_told_and_nothing_stays(temporary: Path) -> None:
 
 
 def each_variable_has_its_source_and_age(rows: list[list[str]]) -> None:
-    """What came back is half of it; the other half is why."""
+    """The reply is half of it. The other half is its reason."""
     status = [row[1:] for row in rows if row[:1] == ["order_status"]]
     assert [row[1] for row in status] == [source for _, _, source, _ in STORY]
     assert [row[2:] for row in status if row[1] == "live"] == [["now"], ["now"]]
@@ -112,7 +112,7 @@ async def test_it_stays_up_for_the_documented_callback(temporary: Path, desk: De
 
 @linux_alone
 async def test_interruption_in_the_middle_leaves_nothing(temporary: Path) -> None:
-    """People press Ctrl-C when they like; a script can tell that the story did not end."""
+    """People press Ctrl-C when they like; a script can see that the story did not end."""
     async with demo(temporary, "--once") as process:
         await shown(process, "2  fresh")
         children = children_of(process.pid)

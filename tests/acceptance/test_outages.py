@@ -1,4 +1,4 @@
-"""What breaks, breaks for real: Redis, workers and gateways are killed, stopped and started again."""
+"""Real outages: Redis, workers and gateways are killed, stopped and started again."""
 
 import asyncio
 import signal
@@ -157,7 +157,7 @@ async def test_callback_of_a_killed_worker_is_answered_live_by_another(
 ) -> None:
     """A worker that is killed costs time, and of that no more than the budget has."""
     config = written(tmp_path, own_place, budget="1.6s")
-    roomy = tmp_path / "roomy.toml"  # whoever has the most slots free gets the job
+    roomy = tmp_path / "roomy.toml"  # the worker with the most free slots gets the job
     roomy.write_text(own_place.config({"backends.crm.concurrency": 50}, budget="1.6s"))
     crm.put(HANGING)
     async with (

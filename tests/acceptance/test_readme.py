@@ -1,4 +1,4 @@
-"""README's quick start, run as it stands, and what the documents tell a reader to count or to try."""
+"""README's quick start, run as it stands, and the commands that the documents give a reader."""
 
 import asyncio
 import os

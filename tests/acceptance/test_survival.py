@@ -44,7 +44,7 @@ async def until_answered(here: Desk, **variables: str) -> Heard:
 async def test_redis_that_comes_back_empty_is_forgotten_within_a_second(
     valkey: Valkey, crm: Crm, desk: Desk, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Scripts, jobs and registrations are gone with it; whoever needs them makes them anew."""
+    """Scripts, jobs and registrations are gone with it; each process makes its own anew."""
     place = Place(valkey.url, f"t{uuid4().hex[:12]}", crm.url)
     config = written(tmp_path, place.config(**OUTAGE))
     async with GatewayProcess(config, place) as front, WorkerProcess(config, place) as worker:
@@ -78,7 +78,7 @@ async def test_redis_that_comes_back_empty_is_forgotten_within_a_second(
 async def test_flushed_redis_is_in_normal_service_after_a_sweep(
     place: Place, valkey: Valkey, crm: Crm, desk: Desk
 ) -> None:
-    """Somebody will type FLUSHALL, and no connection breaks that would tell."""
+    """Somebody will type FLUSHALL, and no connection breaks to show it."""
     own = Place(valkey.url, place.prefix, crm.url)
     catalog = own.catalog(fresh="0s")
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:

@@ -107,7 +107,7 @@ async def test_server_of_ones_own_is_used(place: Place, desk: Desk, tmp_path: Pa
 
 
 async def test_password_of_a_server_is_not_shown(place: Place, tmp_path: Path) -> None:
-    """What `up` says ends in a journal that others read."""
+    """The output of `up` ends in a journal that others read."""
     secret = Place("redis://me:hunter2@127.0.0.1:1/0?password=hunter2", place.prefix, place.crm_url)
     async with up(secret, tmp_path) as process:
         await shown(process, "redis.url names redis://127.0.0.1:1/0")

@@ -1,4 +1,4 @@
-"""Who takes part in the benchmark of the hand-off, and how each is started."""
+"""The contestants in the benchmark of the hand-off, and how each is started."""
 
 import os
 import subprocess

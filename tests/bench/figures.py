@@ -1,4 +1,4 @@
-"""What is made of samples: percentiles of a turn, medians of rounds, ratios of turns of the same round."""
+"""Figures from samples: percentiles of a turn, medians of rounds, ratios of turns of the same round."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a gateway is measured against: handlers that read a callback, answer fixed bytes, and do no more.
+"""Servers to compare a gateway with: handlers that read a callback, answer fixed bytes, and do no more.
 
 ``python -m tests.bench.http_servers KIND PORT``; KIND is ``application`` (aiohttp as people write it: a
 router and a handler), ``server`` (aiohttp's low-level server) or ``socket`` (no HTTP library at all:
@@ -26,7 +26,7 @@ async def handle(request: web.BaseRequest) -> web.Response:
 
 
 class Socket(asyncio.Protocol):
-    """Answers whatever comes in one piece, as callbacks on loopback do."""
+    """Answers each piece that comes: on loopback, a callback is one piece."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way back."""

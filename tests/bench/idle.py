@@ -1,4 +1,4 @@
-"""What a worker costs that has nothing to do."""
+"""The cost of a worker that has nothing to do."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What a run ran on: without it, figures say nothing."""
+"""The machine of a run: without it, figures say nothing."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What a turn costs: Redis commands, reads from sockets by Redis, and CPU time by process."""
+"""The cost of a turn: Redis commands, reads from sockets by Redis, and CPU time by process."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ from tests.bench.stage import Caller, Stage
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What was spent between two readings: counts by Redis, CPU seconds by process."""
+    """The cost between two readings: counts by Redis, CPU seconds by process."""
 
     commands: int
     reads: int
@@ -65,7 +65,7 @@ def run_heat(
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process, all its threads; NaN where the system does not tell it so.
+    """Return the CPU time of a process, all its threads; NaN where the system does not show it.
 
     On Linux a process's CPU clock has an id made of its pid (clock_getcpuclockid(3)), with nanoseconds where
     ``/proc`` has hundredths of a second.

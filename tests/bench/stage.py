@@ -32,7 +32,7 @@ ENVIRON = environ(ROOT)
 
 
 class Stage:
-    """Use it as a context manager; whatever was started on it is stopped at the end, newest first."""
+    """Use it as a context manager; all that was started on it is stopped at the end, newest first."""
 
     def __enter__(self) -> Self:
         """Start Valkey: TCP on loopback, nothing kept on disk. Raise CannotStart."""
@@ -133,12 +133,12 @@ class Caller:
             stdin.flush()
 
     def has_answered(self, within: float) -> bool:
-        """Tell whether it has answered the last order, or ended, within so many seconds."""
+        """True if it has answered the last order, or ended, within so many seconds."""
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], within)
         return bool(ready)
 
-    def hear(self, within: float) -> Any:  # noqa: ANN401 - whatever a caller tells
+    def hear(self, within: float) -> Any:  # noqa: ANN401 - any JSON of a caller
         """Return its answer to the last order; raise CannotStart when there is none, with its last words."""
         stdout = self._process.stdout
         assert stdout is not None

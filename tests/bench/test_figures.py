@@ -29,7 +29,7 @@ def test_calls_that_end_late_do_not_count_for_the_rate() -> None:
 
 
 def test_ratio_compares_turns_of_the_same_round_alone() -> None:
-    """What slows the machine down for one round must not show as a difference."""
+    """A machine that is slow for one round must not show as a difference."""
     ratio = Ratio.of({0: 2.0, 1: 200.0, 2: 4.0}, {0: 1.0, 1: 100.0, 3: 7.0})
     assert ratio.rounds == [2.0, 2.0]
     assert str(ratio) == "2.00 (2.00-2.00)"

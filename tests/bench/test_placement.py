@@ -20,7 +20,7 @@ def test_kernel_places_where_there_are_no_two_cores(usable: set[int]) -> None:
 
 
 def test_report_names_the_core_of_each_side() -> None:
-    """Who compares two runs must see that their processes lay alike; more cores than two change nothing."""
+    """A reader who compares runs must see that their processes lay alike. A third core changes nothing."""
     sentence = Placement.of({7, 5, 6}).sentence("the worker", "caller and Redis")
     assert sentence == "*Placement*: the worker on core 5; caller and Redis on core 6."
 

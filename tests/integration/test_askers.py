@@ -91,7 +91,7 @@ async def fleet_lost_else_alone(catalog: Catalog, valkey: Valkey) -> AsyncIterat
 
 @asynccontextmanager
 async def alone(catalog: Catalog, valkey: Valkey) -> AsyncIterator[Stage]:
-    """This process asks, whatever there is of a fleet."""
+    """This process asks, with a fleet and without one."""
     async with AsyncExitStack() as stack:
         backends = {lane: open_backend(catalog, lane, bulkhead=True) for lane in catalog.lanes}
         for backend in backends.values():

@@ -62,8 +62,8 @@ async def test_answers_come_in_the_order_of_their_requests(seed: int, place: Pla
         heard = [await reply(reader) for _ in orders]
         writer.close()
         await writer.wait_closed()
-    told = [envelope["Body"]["order_id"] if status == 200 else "0" for status, _, envelope in heard]
-    assert told == orders
+    received = [envelope["Body"]["order_id"] if status == 200 else "0" for status, _, envelope in heard]
+    assert received == orders
 
 
 async def test_request_that_comes_while_another_waits_gets_its_turn(place: Place, crm: Crm) -> None:

@@ -55,7 +55,7 @@ async def test_an_id_comes_back_as_it_was_before_percent_encoding() -> None:
 
 
 async def test_an_error_has_the_status_of_its_rule_and_a_json_body() -> None:
-    """Retries and breakers tell a 503 from a 429."""
+    """Retries and breakers distinguish a 503 from a 429."""
     async with get("/orders/1", only("error", "status = 429")) as got:
         assert got.status == 429
         assert await got.json() == {"error": "scripted", "status": 429}
@@ -123,7 +123,7 @@ async def test_a_drip_sends_a_byte_a_second() -> None:
 
 
 async def test_huge_is_fifty_megabytes_of_json() -> None:
-    """Whoever reads a reply without a limit has a problem now."""
+    """A client that reads a reply without a limit has a problem now."""
     async with get("/orders/1", only("huge")) as got:
         assert got.status == 200
         body = await got.read()

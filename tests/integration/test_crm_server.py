@@ -1,4 +1,4 @@
-"""What a test does with the flaky CRM: look at its calls, change its script, stop it."""
+"""A test can look at the flaky CRM's calls, change its script, and stop it."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ from gateway.crm import Crm, ScriptError, run
 HANG = "[[rules]]\npath = '/orders/*'\nshares = { hang = 1 }"
 
 
-async def get_json(session: aiohttp.ClientSession, path: str) -> Any:  # noqa: ANN401 - whatever JSON says
+async def get_json(session: aiohttp.ClientSession, path: str) -> Any:  # noqa: ANN401 - any JSON
     """Return what a GET answers."""
     async with session.get(path) as got:
         return await got.json()
@@ -63,7 +63,7 @@ async def test_stats_count_calls_by_path_and_keep_the_last_headers() -> None:
 
 
 async def test_an_answer_says_when_it_was_made_to_those_who_ask() -> None:
-    """Whoever is served a copy can tell its age; the answer is otherwise the same."""
+    """The reader of a copy can know its age. The answer is otherwise the same."""
     async with Crm() as crm, aiohttp.ClientSession(crm.url) as session:
         before = time.time()
         plain, stamped = await get_json(session, "/orders/1"), await get_json(session, "/orders/1?as_of=1")
@@ -173,7 +173,7 @@ async def test_header_bytes_outside_utf8_do_not_break_the_stats() -> None:
 
 @pytest.mark.parametrize("kind", ["hang", "drip", "huge"])
 async def test_closing_ends_calls_that_would_never_end(kind: str) -> None:
-    """A test that provoked a fault is over when it says so, whatever its client still waits for."""
+    """A test that provoked a fault is over when it says so, even if its client still waits."""
     async with Crm(script=f"[[rules]]\nshares = {{ {kind} = 1 }}") as crm:
         _, writer = await connect(crm)
         writer.write(b"GET /orders/1 HTTP/1.1\r\nHost: crm\r\n\r\n")

@@ -1,4 +1,4 @@
-"""``redis_lost = "direct"``: without Redis the gateway asks the backends itself, and tells Redis later."""
+"""``redis_lost = "direct"``: without Redis the gateway asks the backends itself. Redis gets the answers."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ def direct(place: Place, changes: Mapping[str, object] | None = None, /, **knobs
 
 
 async def ask(desk: Desk, session: str = "s1", number: str = "1") -> Heard:
-    """Return what a session is told about an order."""
+    """Return what a session hears about an order."""
     return await desk.call(session, node="order", orderId=number)
 
 
@@ -114,8 +114,10 @@ async def test_backend_is_asked_while_redis_is_away(
     (finished,) = said(lines, "lookup.finished")
     (first, _) = said(lines, "callback.answered")
     assert finished["trace_id"] == first["trace_id"]
-    told = {name: finished[name] for name in ("lookup", "backend", "lane", "outcome", "attempts", "queue_ms")}
-    assert told == {
+    shown = {
+        name: finished[name] for name in ("lookup", "backend", "lane", "outcome", "attempts", "queue_ms")
+    }
+    assert shown == {
         "lookup": "order",
         "backend": "crm",
         "lane": "crm",
@@ -147,7 +149,7 @@ async def test_backend_is_asked_until_workers_have_found_redis_again(
 async def test_app_that_answers_from_records_asks_nobody(
     own_place: Place, valkey: Valkey, crm: Crm, desk: Desk
 ) -> None:
-    """Who wants backends to be asked by workers alone gets that, whatever another app wants."""
+    """An app that lets workers alone ask the backends gets that, even if another app wants more."""
     async with gateway(direct(own_place)) as running:
         valkey.kill()
         other = desk.at(running.callbacks)
@@ -220,11 +222,11 @@ async def test_answer_that_comes_too_late_serves_the_next_callback(
             here = desk.at(running.callbacks)
             valkey.kill()
             with capture_logs() as lines:
-                late = await ask(here)
+                timed_out = await ask(here)
                 gate.opened.set()
                 await when(lambda: said(lines, "lookup.finished"))
                 heard = await ask(here)
-    assert (late.code, late.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
+    assert (timed_out.code, timed_out.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
     assert (heard.code, heard.variables["order_id"]) == (Code.OK, "1")
     assert sources(lines) == ["fallback", "fresh"]
 
@@ -259,7 +261,9 @@ async def test_what_is_waited_for_when_redis_is_lost_is_asked_for_directly(  # n
     assert crm.stats.report()["total"] == (2 if app == APP else 1)
 
 
-async def test_redis_is_told_when_it_is_back(own_place: Place, valkey: Valkey, crm: Crm, desk: Desk) -> None:
+async def test_answers_reach_redis_when_it_is_back(
+    own_place: Place, valkey: Valkey, crm: Crm, desk: Desk
+) -> None:
     """No other gateway needs to ask again. Ages go on, and what events erase is noted as ever."""
     own = {f"apps.{APP}.forget_on": ["Session.Closed"], "lookups.order.share": "user"}
     catalog = direct(own_place, own, **ROOMY)
@@ -333,7 +337,7 @@ async def test_backends_are_opened_only_for_apps_that_are_direct(place: Place) -
 
 @dataclass(slots=True)
 class Keeping:
-    """What a gateway process keeps of its own answers; its link to Redis is made when the test says so."""
+    """The answers that a gateway process keeps by itself. The test decides when its link to Redis is made."""
 
     link: RedisLink
     sessions: RecordMemory
@@ -431,7 +435,7 @@ async def test_what_others_were_told_to_forget_meanwhile_is_not_written(
 async def test_answer_to_who_was_forgotten_while_it_was_asked_for_is_not_kept(
     name: str, place: Place
 ) -> None:
-    """Whoever tells us to forget may still be heard when Redis cannot be asked any more."""
+    """A message to forget may still arrive when Redis cannot be asked any more."""
     async with keeping(place) as side:
         mark = side.restorer.mark
         side.sessions.erase([name])

@@ -1,4 +1,4 @@
-"""What bad input gets: the envelope with its code, a usable connection, nothing enqueued, one line why."""
+"""Bad input gets the envelope with its code, and one log line. Nothing is enqueued. The connection stays."""
 
 import asyncio
 import json
@@ -96,7 +96,7 @@ QUERIES = {
 
 @pytest.mark.parametrize("kind", QUERIES)
 async def test_query_decides_who_calls(kind: str, running: Gateway, desk: Desk) -> None:
-    """The SdkAppid must be one of ours, in whatever case its name is spelled."""
+    """The SdkAppid must be one of ours. Its name may be spelled in any case."""
     query, code, status = QUERIES[kind]
     heard = await desk.at(running.callbacks).send(BODY, query)
     assert (heard.code, heard.status) == (code, status)

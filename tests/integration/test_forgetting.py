@@ -39,7 +39,7 @@ def sharing(place: Place, **knobs: str) -> Catalog:
 
 
 async def ask(desk: Desk, session: str, user: str = "user517", number: str = "1") -> Heard:
-    """Return what a session of a user is told about an order."""
+    """Return what a session of a user hears about an order."""
     return await desk.call(session, user, node="order", orderId=number)
 
 
@@ -119,7 +119,7 @@ async def test_name_is_only_itself(name: str, place: Place, desk: Desk) -> None:
 
 
 async def test_job_under_way_answers_and_leaves_no_record(place: Place, crm: Crm, desk: Desk) -> None:
-    """Whoever waits is answered, and what came back is not kept for anybody."""
+    """A callback that waits is answered, and the answer is not kept."""
     crm.put(SLOW)
     catalog = sharing(place)
     async with (
@@ -169,7 +169,7 @@ async def test_gateway_that_did_not_listen_learns_of_it(place: Place) -> None:
 
 
 async def test_memory_is_cleared_without_redis(valkey: Valkey, place: Place) -> None:
-    """The part that this process can do is done at once; the caller is told of the rest."""
+    """The part that this process can do is done at once; the caller hears that the rest is not done."""
     sessions = RecordMemory(10)
     link = RedisLink(valkey.url, 0.2)
     forget = Forgetter(link, Keys(place.prefix), sessions)
@@ -232,11 +232,11 @@ async def test_command_says_how_many_records_there_were(place: Place, desk: Desk
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         for number in ("1", "2"):
             await ask(desk.at(running.callbacks), "s1", number=number)
-        told = await asyncio.to_thread(command, place, file, "--session", "s1", "--app", str(APP))
-        assert (told.returncode, told.stdout) == (0, "removed 2\n")
+        done = await asyncio.to_thread(command, place, file, "--session", "s1", "--app", str(APP))
+        assert (done.returncode, done.stdout) == (0, "removed 2\n")
         await when(lambda: in_memory(running) == [0])
-        told = await asyncio.to_thread(command, place, file, "--user", "user517", "--json")
-        assert (told.returncode, json.loads(told.stdout)) == (0, {"removed": 0})
+        done = await asyncio.to_thread(command, place, file, "--user", "user517", "--json")
+        assert (done.returncode, json.loads(done.stdout)) == (0, {"removed": 0})
 
 
 @pytest.mark.parametrize(
@@ -244,16 +244,16 @@ async def test_command_says_how_many_records_there_were(place: Place, desk: Desk
 )
 def test_command_wants_one_name(arguments: Iterable[str], place: Place, tmp_path: Path) -> None:
     """An empty one would mean everybody to somebody."""
-    told = command(place, tmp_path / "deskgate.toml", *arguments)
-    assert told.returncode == 2
-    assert "name" in told.stderr
+    done = command(place, tmp_path / "deskgate.toml", *arguments)
+    assert done.returncode == 2
+    assert "name" in done.stderr
 
 
 def test_command_without_redis_fails_in_one_line(valkey: Valkey, place: Place, tmp_path: Path) -> None:
     """Nothing was promised that was not done."""
     valkey.kill()
     away = Place(valkey.url, place.prefix, place.crm_url)
-    told = command(away, tmp_path / "deskgate.toml", "--session", "s1")
-    assert told.returncode == 1
-    assert told.stderr.startswith("Error: Redis cannot be reached")
-    assert "Traceback" not in told.stderr
+    done = command(away, tmp_path / "deskgate.toml", "--session", "s1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Redis cannot be reached")
+    assert "Traceback" not in done.stderr

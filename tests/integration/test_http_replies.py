@@ -63,7 +63,7 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
 
 
 async def test_a_404_is_the_answer_that_the_lookup_declares(crm: Crm) -> None:
-    """Whatever the error page says; every variable is set."""
+    """The error page's text does not matter. Every variable is set."""
     async with backend(crm.url, ORDER + 'not_found = { status = "none" }') as ask:
         assert await ask(id="missing-1") == {"id": "", "status": "none", "total": ""}
         assert (await ask(id="1"))["id"] == "1"
@@ -159,7 +159,7 @@ NO_ANSWER = {
     ids=[*NOT_JSON, *NO_ANSWER],
 )
 async def test_a_reply_that_is_no_answer_is_bad(body: bytes, transient: bool) -> None:  # noqa: FBT001
-    """With status 200 and the right content type only the body tells; garbage may be followed by sense."""
+    """With status 200 and the right content type only the body shows it. A good reply may follow."""
     handler = answering(body, headers={"Content-Type": "application/json"})
     async with serving(handler) as url, backend(url, ANY + 'required = ["v"]') as ask:
         error = await failure(ask())

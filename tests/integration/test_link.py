@@ -74,7 +74,7 @@ async def test_error_of_one_command_is_its_callers_alone(shared_valkey: Valkey) 
 def test_command_on_a_connection_that_has_just_broken_is_an_outage(
     run_loop: Callable[[Coroutine[Any, Any, None]], None], shared_valkey: Valkey
 ) -> None:
-    """Whoever comes between the break and its discovery must not meet an error that nobody expects."""
+    """A caller between the break and its discovery must not get an error that it does not expect."""
 
     async def main() -> None:
         async with linked(shared_valkey) as link:
@@ -131,7 +131,7 @@ async def mad_server(words: bytes) -> AsyncIterator[str]:
     "words", [b"!\r\n", b"+OK\r\n" * 2, b"*-7\r\n", b"-ERR max number of clients reached\r\n" * 2]
 )
 async def test_what_no_redis_says_breaks_the_connection_and_no_more(words: bytes) -> None:
-    """Whoever has taken the port, or a proxy with a fault, must not leave a gateway deaf for ever."""
+    """Another server on the port, or a faulty proxy, must not leave a gateway deaf for ever."""
     async with mad_server(words) as url:
         link = RedisLink(url, 2.0)
         subscription = Subscription(link, "channel", lambda _: None)

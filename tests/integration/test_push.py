@@ -53,7 +53,7 @@ async def hand_off(catalog: Catalog) -> AsyncIterator[HandOff]:
 async def begin(
     side: HandOff, *numbers: int, trace: str = "t", left: float = FAR
 ) -> tuple[list[Asked], float]:
-    """Begin lookups with a deadline that is far unless told otherwise."""
+    """Begin lookups. Their deadline is far away by default."""
     deadline = asyncio.get_running_loop().time() + left
     return await side.begin([wanted(n, trace) for n in numbers], deadline), deadline
 
@@ -70,7 +70,7 @@ async def stranger(place: Place, slots: int = 1) -> AsyncIterator[PubSub]:
 
 
 async def test_job_of_a_worker_that_is_gone_costs_no_more_than_a_sweep(place: Place) -> None:
-    """What was handed to a worker that died over it must reach another before the callback is given up."""
+    """A job whose worker died must reach another worker before the callback is given up."""
     catalog = place.catalog()
     async with hand_off(catalog) as side:
         async with stranger(place) as pubsub:
@@ -98,7 +98,7 @@ async def test_worker_that_is_gone_is_handed_nothing(place: Place) -> None:
 
 
 async def test_callback_that_joins_a_dead_workers_job_brings_it_to_another(place: Place) -> None:
-    """Whoever waits for a job whose worker was killed need not wait until somebody sweeps."""
+    """A callback whose worker was killed need not wait for a sweep."""
     catalog = place.catalog()
     async with hand_off(catalog) as side, hand_off(catalog) as other:
         async with stranger(place, slots=1000) as pubsub:
@@ -153,7 +153,7 @@ async def test_job_that_was_done_is_not_begun_again_at_half_time(place: Place, c
 
 
 async def test_job_whose_id_is_no_text_is_no_worker_s_end(place: Place) -> None:
-    """Whoever writes nonsense to a lane is told in the log; everyone else is served."""
+    """Nonsense written to a lane is one log line. All jobs are served."""
     catalog = place.catalog()
     keys = Keys(place.prefix)
     nonsense = b"\xff\xfe"
@@ -239,7 +239,7 @@ async def test_job_that_a_worker_is_handed_and_finds_runs_once(
         receive, held = worker._handed._receive, asyncio.Queue[bytes]()
         sweep = worker.lane.queue.sweep
 
-        async def sweep_and_receive(*args: Any) -> list[Taken]:  # noqa: ANN401 - whatever sweep takes
+        async def sweep_and_receive(*args: Any) -> list[Taken]:  # noqa: ANN401 - the arguments of sweep
             taken = await sweep(*args)
             if first == "push":
                 receive(message)
@@ -274,7 +274,7 @@ async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(p
             assert stale.state is State.REVALIDATING
             await begin(side, 3)
         lane = open_lane(catalog, "crm", side.link)
-        dead = server_ms(await redis.time()) + 20.0  # the deadline is 1 ms away, and told in steps of 10
+        dead = server_ms(await redis.time()) + 20.0  # the deadline is 1 ms away, and known in steps of 10
         while server_ms(await redis.time()) < dead:
             pass
         taken = await lane.queue.sweep(slots=3, running=0)
@@ -321,7 +321,7 @@ return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')[2] + handed
 async def test_slots_are_either_free_or_taken_however_often_a_worker_sweeps(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a worker says of its slots, while jobs come and go, must never hide one from begin.lua."""
+    """While jobs come and go, the slots that a worker reports must never hide a free one from begin.lua."""
     monkeypatch.setattr(push, "SWEEP_EVERY", 0.0)
     catalog = place.catalog()
     keys = Keys(place.prefix)

@@ -29,7 +29,7 @@ def revalidating(place: Place) -> Catalog:
 
 
 async def ask(desk: Desk) -> Heard:
-    """Return what the session is told about its order."""
+    """Return what the session hears about its order."""
     return await desk.call(node="order", orderId="1")
 
 
@@ -52,8 +52,8 @@ async def test_reply_does_not_wait_for_the_refresh(place: Place, crm: Crm, desk:
             heard = [await ask(desk.at(one.callbacks)) for one in (first, second)]
             await when(lambda: crm.stats.report()["total"] == 2)
     assert [one.envelope for one in heard] == [known.envelope] * 2
-    assert [told["source"] for told in outcomes(lines)] == ["revalidating"] * 2
-    assert all(told["age_ms"] > 0 and told["code"] == Code.OK for told in outcomes(lines))
+    assert [outcome["source"] for outcome in outcomes(lines)] == ["revalidating"] * 2
+    assert all(outcome["age_ms"] > 0 and outcome["code"] == Code.OK for outcome in outcomes(lines))
 
 
 async def test_refreshed_answer_serves_the_next_callback_and_is_not_late(place: Place, desk: Desk) -> None:
@@ -67,7 +67,7 @@ async def test_refreshed_answer_serves_the_next_callback_and_is_not_late(place: 
                     heard.append(await ask(desk.at(running.callbacks)))
                     await when(lambda: not running.refreshes)
     assert [one.variables["order_id"] for one in heard] == ["1", "1", "2"]
-    assert [told["source"] for told in outcomes(lines)] == ["live", "revalidating", "revalidating"]
+    assert [outcome["source"] for outcome in outcomes(lines)] == ["live", "revalidating", "revalidating"]
     assert not [line for line in lines if line["event"] == "answer.late"]
 
 
@@ -105,7 +105,7 @@ async def test_one_refresh_of_a_record_at_a_time(place: Place, crm: Crm, desk: D
 
 
 async def test_refresh_that_fails_costs_no_callback_anything(place: Place, crm: Crm, desk: Desk) -> None:
-    """The record is served for as long as it may be; then a failure is told as one."""
+    """The record is served for as long as it may be; then a failure shows as one."""
     catalog = revalidating(place)
     async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
         here = desk.at(running.callbacks)
@@ -118,7 +118,7 @@ async def test_refresh_that_fails_costs_no_callback_anything(place: Place, crm: 
                 assert [line["attempts"] for line in lines if line["event"] == "lookup.finished"] == [
                     1
                 ] * count
-    assert {told["source"] for told in outcomes(lines)} == {"revalidating"}
+    assert {outcome["source"] for outcome in outcomes(lines)} == {"revalidating"}
 
 
 async def test_without_redis_the_record_is_served_and_nothing_is_refreshed(
@@ -134,12 +134,12 @@ async def test_without_redis_the_record_is_served_and_nothing_is_refreshed(
         with capture_logs() as lines:
             assert (await ask(here)).envelope == known.envelope
             await when(lambda: not running.refreshes)
-    assert [told["source"] for told in outcomes(lines)] == ["revalidating"]
+    assert [outcome["source"] for outcome in outcomes(lines)] == ["revalidating"]
     assert {line["event"] for line in lines} <= {"callback.answered", "redis.lost"}
 
 
 async def test_refresh_waits_behind_everything_even_when_redis_has_lost_the_record(place: Place) -> None:
-    """What memory serves is refreshed for nobody: it must not take a slot from whoever waits."""
+    """No callback waits for a refresh of a record in memory: it must not take a slot from one that does."""
     catalog = place.catalog()
     keys = Keys(place.prefix)
     async with hand_off(catalog) as side, stranger(place, slots=0), Redis.from_url(place.redis_url) as redis:

@@ -32,7 +32,7 @@ DOCUMENTED = {
 }
 
 
-async def tell(desk: Desk, request_id: str = "", **changed: object) -> Heard:
+async def notify(desk: Desk, request_id: str = "", **changed: object) -> Heard:
     """Send the documented event, with fields changed."""
     query = {**desk.query, "CallbackCommand": "Desk.SessionEventNotify"}
     if request_id:
@@ -46,10 +46,10 @@ def said(lines: list[Any], event: str) -> list[Mapping[str, Any]]:
 
 
 async def test_event_is_answered_with_the_plain_triple(place: Place, desk: Desk) -> None:
-    """Whatever the app wants done, and if it is nothing."""
+    """The app may want much or nothing done on it."""
     async with gateway(place.catalog()) as running:
         with capture_logs() as lines:
-            heard = await tell(desk.at(running.callbacks))
+            heard = await notify(desk.at(running.callbacks))
             await when(lambda: said(lines, "session.notified"))
     assert (heard.status, heard.envelope) == (200, {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0})
     (line,) = said(lines, "session.notified")
@@ -66,10 +66,10 @@ async def test_first_callback_finds_fresh_what_the_event_had_looked_up(
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         here = desk.at(running.callbacks)
         with capture_logs() as lines:
-            await tell(here)
+            await notify(here)
             await when(lambda: len(running.memory) == 2)
             heard = await here.call("s1", node="profile")
-            await tell(here, Event="ChatBot.Another")
+            await notify(here, Event="ChatBot.Another")
             await when(lambda: len(said(lines, "session.notified")) == 2)
     assert heard.code == Code.OK
     (answered,) = said(lines, "callback.answered")
@@ -90,7 +90,7 @@ async def test_what_is_looked_up_ahead_waits_behind_everything(place: Place, des
             await busy.subscribe(keys.jobs("busy"))
             await busy.get_message(timeout=5)
             with capture_logs() as lines:
-                await tell(here)
+                await notify(here)
                 await when(lambda: said(lines, "session.notified"))
             scores = [score for _, score in await redis.zrange(keys.lane("crm"), 0, -1, withscores=True)]
             assert len(scores) == 2
@@ -103,7 +103,7 @@ async def test_event_without_a_user_prefetches_only_what_needs_none(place: Place
     async with gateway(catalog) as running:
         with capture_logs() as lines:
             for number, nobody in enumerate(("", None)):
-                heard = await tell(desk.at(running.callbacks), ClientUserId=nobody, EventTime=number)
+                heard = await notify(desk.at(running.callbacks), ClientUserId=nobody, EventTime=number)
                 assert heard.code == Code.OK
             await when(lambda: len(said(lines, "session.notified")) == 2)
     assert [line["prefetched"] for line in said(lines, "session.notified")] == [[], []]
@@ -132,7 +132,7 @@ async def test_retry_does_nothing_twice(
     async with gateway(place.catalog(FORGET)) as running:
         with capture_logs() as lines:
             for fields in (first, second):
-                assert (await tell(desk.at(running.callbacks), **fields)).code == Code.OK
+                assert (await notify(desk.at(running.callbacks), **fields)).code == Code.OK
             await when(lambda: len(said(lines, "session.notified")) == 2)
     assert [line["reason"] for line in said(lines, "session.notified")] == ["", "a retry" if repeated else ""]
 
@@ -152,7 +152,7 @@ async def test_event_erases_its_session_everywhere(place: Place, crm: Crm, desk:
             for session in ("s1", "s2"):
                 assert (await here.call(session, node="both", orderId="1")).code == Code.OK
         with capture_logs() as lines:
-            await tell(desks[0], Event="Session.Closed")
+            await notify(desks[0], Event="Session.Closed")
             await when(lambda: [len(one.memory) for one in (first, second)] == [2, 2])
             await when(lambda: said(lines, "session.notified"))
         assert [line["forgotten"] for line in said(lines, "session.notified")] == [2]
@@ -160,12 +160,12 @@ async def test_event_erases_its_session_everywhere(place: Place, crm: Crm, desk:
         assert {key.split(":")[3] for key in left} == {"s2"}
         assert await redis.exists(keys.session(f"{APP}:s1"), keys.session(f"{APP}:s2")) == 1
         crm.put(FAILING)
-        told = [(await here.call("s1", node="order", orderId="1")).variables for here in desks]
-    assert told == [{"order_id": "unknown"}] * 2
+        known = [(await here.call("s1", node="order", orderId="1")).variables for here in desks]
+    assert known == [{"order_id": "unknown"}] * 2
 
 
 async def test_app_without_such_events_keeps_no_index(place: Place, desk: Desk) -> None:
-    """What nobody asked for costs nothing."""
+    """An event that no app uses costs nothing."""
     catalog = place.catalog()
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         await desk.at(running.callbacks).call("s1", node="order", orderId="1")
@@ -197,15 +197,15 @@ async def test_what_is_no_event_is_refused(body: bytes, code: Code, place: Place
 
 
 async def test_event_has_to_be_signed_and_of_a_known_app(place: Place, desk: Desk) -> None:
-    """Who could send one could have anybody's session forgotten."""
+    """An attacker who could send one could have anybody's session forgotten."""
     async with gateway(place.catalog()) as running:
         here = desk.at(running.callbacks)
         for app, code in (("1400000003", Code.UNAUTHENTICATED), ("1400000009", Code.UNKNOWN_APP)):
-            assert (await tell(Desk(here.http, here.url, {**here.query, "SdkAppid": app}))).code == code
+            assert (await notify(Desk(here.http, here.url, {**here.query, "SdkAppid": app}))).code == code
 
 
 async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place: Place, desk: Desk) -> None:
-    """The event is answered at once; Redis is told when it is back."""
+    """The event is answered at once; The session is forgotten when Redis is back."""
     own = Place(valkey.url, place.prefix, place.crm_url)
     catalog = own.catalog(FORGET)
     async with gateway(catalog) as running:
@@ -214,7 +214,7 @@ async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place:
             async with workers(catalog, catalog.lanes, grace=1):
                 await here.call("s1", node="order", orderId="1")
             valkey.kill()
-            assert (await tell(here, Event="Session.Closed")).code == Code.OK
+            assert (await notify(here, Event="Session.Closed")).code == Code.OK
             await when(lambda: len(running.memory) == 0)
             assert not said(lines, "session.notified")
             await asyncio.to_thread(valkey.start)
@@ -223,11 +223,11 @@ async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place:
 
 
 async def test_gateway_stops_with_events_in_hand(valkey: Valkey, place: Place, desk: Desk) -> None:
-    """What cannot be done any more is let go."""
+    """A task that cannot be done any more is given up."""
     catalog = Place(valkey.url, place.prefix, place.crm_url).catalog(FORGET, budget="100ms")
     async with gateway(catalog) as running:
         valkey.kill()
         for number in range(50):
             assert (
-                await tell(desk.at(running.callbacks), Event="Session.Closed", EventTime=number)
+                await notify(desk.at(running.callbacks), Event="Session.Closed", EventTime=number)
             ).code == 0

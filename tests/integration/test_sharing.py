@@ -1,4 +1,4 @@
-"""``share = "user"``: what a user's new session may fall back on, and what it must never be told."""
+"""``share = "user"``: answers that a new session of a user may fall back on, or must never get."""
 
 import asyncio
 
@@ -26,12 +26,12 @@ def sharing(place: Place, **knobs: str) -> Catalog:
 
 
 async def ask(desk: Desk, session: str, user: str = "user517", number: str = "1") -> Heard:
-    """Return what a session of a user is told about an order."""
+    """Return what a session of a user hears about an order."""
     return await desk.call(session, user, node="order", orderId=number)
 
 
 async def test_new_session_falls_back_on_the_users_last_answer(place: Place, crm: Crm, desk: Desk) -> None:
-    """Who comes back while the CRM is down is told what was true last time, and that it is old."""
+    """A user who comes back while the CRM is down gets the last answer, marked as old."""
     catalog = sharing(place)
     async with (
         workers(catalog, catalog.lanes, grace=1),
@@ -48,8 +48,8 @@ async def test_new_session_falls_back_on_the_users_last_answer(place: Place, crm
         info = "order: BACKEND_UNAVAILABLE, from the user's last session 0 s ago"
         assert heard.envelope["ErrorInfo"] == info
     answered = [line["lookups"]["order"] for line in lines if line["event"] == "callback.answered"]
-    assert [told["source"] for told in answered] == ["user", "user"]
-    assert all(told["age_ms"] > 0 and told["code"] == Code.BACKEND_UNAVAILABLE for told in answered)
+    assert [outcome["source"] for outcome in answered] == ["user", "user"]
+    assert all(outcome["age_ms"] > 0 and outcome["code"] == Code.BACKEND_UNAVAILABLE for outcome in answered)
 
 
 async def test_while_the_backend_answers_a_new_session_asks_for_itself(
@@ -98,7 +98,7 @@ async def test_session_that_is_named_like_a_user_gets_nothing_of_the_users(
 
 
 async def test_sessions_own_answer_comes_before_a_younger_one_of_the_users(place: Place, desk: Desk) -> None:
-    """A conversation goes on with what it was told itself."""
+    """A conversation goes on with its own answers."""
     async with serving(counting(2)) as url:
         catalog = sharing(Place(place.redis_url, place.prefix, url), fresh="0s")
         async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
@@ -123,7 +123,7 @@ async def test_lookup_that_does_not_share_keeps_nothing_for_the_user(
 
 
 async def test_users_record_lapses_with_the_sessions(place: Place, desk: Desk) -> None:
-    """What nobody may be told any more must not stay in Redis."""
+    """An answer that nobody may get any more must not stay in Redis."""
     catalog = sharing(place, fresh="5s")
     keys = Keys(place.prefix)
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:

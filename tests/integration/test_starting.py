@@ -36,7 +36,7 @@ def open_files() -> set[str]:
 
 
 async def gone(tasks: set["asyncio.Task[Any]"], files: set[str]) -> bool:
-    """Tell whether nothing new is there; a transport that was closed takes some turns of the loop for it."""
+    """True if nothing new is there. A closed transport takes some turns of the loop to go."""
     for _ in range(200):
         await asyncio.sleep(0)
         if asyncio.all_tasks() <= tasks and open_files() <= files:
@@ -47,7 +47,7 @@ async def gone(tasks: set["asyncio.Task[Any]"], files: set[str]) -> bool:
 @pytest.mark.parametrize("start", [gateway, some_workers])
 @pytest.mark.parametrize("first", range(6))
 async def test_start_that_is_cancelled_leaves_nothing_behind(start: Start, first: int, place: Place) -> None:
-    """Whatever the moment: a supervisor that changes its mind must not be left with half a process."""
+    """A supervisor may change its mind at any moment. It must not be left with half a process."""
     catalog = place.catalog({f"apps.{APP}.redis_lost": "direct"})
     async with start(catalog):  # what a start leaves for good, such as threads, is there from now on
         pass

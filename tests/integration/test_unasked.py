@@ -1,4 +1,4 @@
-"""Nobody hears an answer that was sent unasked, whatever a backend sends and whenever it does."""
+"""No caller gets an answer that was sent unasked, at any time and in any form."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ UNASKED = {
 
 
 class Raw:
-    """A server that answers each request with its path as the name, and sends what it is told besides."""
+    """A server that answers each request with its path as the name, and sends other bytes on demand."""
 
     def __init__(self) -> None:
         """Begin with no connection."""

@@ -1,1 +1,1 @@
-"""What must hold for whatever is parsed or decided, searched by Hypothesis."""
+"""Properties that must hold for all input. Hypothesis searches for input that breaks them."""

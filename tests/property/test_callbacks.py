@@ -1,4 +1,4 @@
-"""Whatever is POSTed: decode() returns a callback or raises a refusal, and nothing else."""
+"""For every POST, decode() returns a callback or raises a refusal, and nothing else."""
 
 import json
 
@@ -116,7 +116,7 @@ def test_any_session_event_is_one_or_a_refusal(event: dict[str, object], command
 @settings(deadline=None)
 @given(st.dictionaries(st.text(), sound_values, max_size=6), st.text(min_size=1))
 def test_a_good_callback_keeps_every_variable_as_text(variables: dict[str, object], session: str) -> None:
-    """What the flow sent is what conditions and inputs see."""
+    """Conditions and inputs see the variables that the flow sent."""
     variables["SystemSessionID"] = session
     callback = decoded(json.dumps({"CallbackCommand": INTERFACE_INVOCATION, "Body": variables}).encode())
     assert isinstance(callback, Callback)

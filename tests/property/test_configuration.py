@@ -1,4 +1,4 @@
-"""Any file is a configuration or a list of faults, and no value of the environment is ever shown."""
+"""Every file is a configuration or a list of faults, and no value of the environment is ever shown."""
 
 import re
 
@@ -143,7 +143,7 @@ def test_the_file_that_is_spoiled_below_is_sound() -> None:
 @example("routes = { lookups = [] }")
 @example("backends = { crm = { auth = [] } }")
 def test_any_text_is_a_catalog_or_faults(text: str) -> None:
-    """``check`` is run on files that are wrong; a trace would say nothing to whoever wrote one."""
+    """``check`` is run on files that are wrong; a trace would say nothing to their authors."""
     try:
         compile_catalog(*read(text, {"A": "crm"}))
     except ConfigFaults as raised:
@@ -169,7 +169,7 @@ def test_no_value_of_the_environment_is_ever_shown(place: str) -> None:
 
 
 def test_every_text_may_come_from_the_environment() -> None:
-    """One file for every stage: whatever differs between them is taken from there."""
+    """One file for every stage: the environment gives everything that differs."""
     environ: dict[str, str] = {}
 
     def moved(match: re.Match[str]) -> str:

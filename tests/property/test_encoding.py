@@ -1,4 +1,4 @@
-"""Whatever users type, the backend is asked the question that the author of the template drew."""
+"""Users may type anything: the backend gets the question that the author of the template drew."""
 
 from urllib.parse import parse_qsl, unquote, urlsplit
 

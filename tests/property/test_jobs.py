@@ -22,7 +22,7 @@ times = st.floats(0, 1e14)
 @settings(deadline=None)
 @given(jobs, st.integers(0, 10**14))
 def test_a_stock_clients_job_arrives_whole(job: Job, now_ms: int) -> None:
-    """Whatever a callback held."""
+    """A callback may hold anything."""
     data = arq.jobs.serialize_job(RUN_LOOKUP, (job,), {}, None, now_ms, serializer=serialize_job)
     name, arguments, keywords, job_try, enqueued_ms = arq.jobs.deserialize_job_raw(
         data, deserializer=deserialize_job

@@ -49,7 +49,7 @@ def lookups(name: str) -> st.SearchStrategy[Lookup]:
 
 
 class Case(NamedTuple):
-    """What there is for a lookup: its records as kind and age, and what came of asking."""
+    """The case of a lookup: its records as kind and age, and the code that asking gave."""
 
     lookup: Lookup
     own: tuple[str, float]

@@ -1,4 +1,4 @@
-"""Any JSON becomes strings: no reply that decodes can do more harm than be a bad one."""
+"""Every JSON value becomes strings: a reply that decodes can be bad, and do no other harm."""
 
 import json
 

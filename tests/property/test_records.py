@@ -26,7 +26,7 @@ questions = st.tuples(st.integers(1, 30), texts, names, texts, inputs)
 def test_two_questions_share_a_name_only_when_they_are_one(
     one: tuple[int, str, str, str, dict[str, str]], other: tuple[int, str, str, str, dict[str, str]]
 ) -> None:
-    """One user must never be told another user's order."""
+    """No user must ever get another user's order."""
     assert (record_name(*one) == record_name(*other)) == (one == other)
 
 
@@ -49,7 +49,7 @@ def test_no_session_passes_for_a_user_whatever_it_is_called(
     user: tuple[int, str, str, str, dict[str, str]],
     disguise: Callable[[str], str],
 ) -> None:
-    """Both names come from outside: whoever may choose a session's must not read a user's records by it."""
+    """Both names come from outside: by a session's name, nobody must read a user's records."""
     name = user_record_name(*user)
     assert record_name(*session) != name
     forged = disguise(user[1])
@@ -132,7 +132,7 @@ class Memory(RuleBasedStateMachine):
 
     @rule(key=keys)
     def get(self, key: str) -> None:
-        """What is held comes back, and counts as used."""
+        """A record that is held comes back, and counts as used."""
         held = self.model.get(key)
         known = self.sessions.get(key)
         assert known == (None if held is None else Known({"n": str(held[1])}, held[0]))
@@ -141,7 +141,7 @@ class Memory(RuleBasedStateMachine):
 
     @rule(key=keys, written=births)
     def read(self, key: str, written: float) -> None:
-        """A record from Redis is a put whose birth the server tells."""
+        """A record from Redis is a put with the server's time of birth."""
         self.count += 1
         data = msgspec.msgpack.encode(Record(written * 1000, {"n": str(self.count)}))
         held = self.model.get(key)
@@ -157,7 +157,7 @@ class Memory(RuleBasedStateMachine):
 
     @invariant()
     def holds_no_more_than_the_limit(self) -> None:
-        """Memory is bounded whatever the callbacks bring."""
+        """Memory is bounded for any callbacks."""
         assert len(self.sessions) == len(self.model) <= self.LIMIT
 
 

@@ -28,7 +28,7 @@ def user_of(key: str) -> str:
 
 
 class Forgetting(RuleBasedStateMachine):
-    """``RecordMemory`` against a model: what is held, last used last, and when whom it was told to forget."""
+    """``RecordMemory`` against a model: the records held, last used last, and the times of forgetting."""
 
     LIMIT, LIMIT_BYTES = 6, 6_000
 
@@ -75,7 +75,7 @@ class Forgetting(RuleBasedStateMachine):
 
     @property
     def taken(self) -> int:
-        """What the model's records take."""
+        """The bytes of the model's records."""
         return sum(_size(key, variables) for key, variables in self.model.items())
 
     @invariant()

@@ -49,7 +49,7 @@ _traces = count()
 
 
 class Outcome(NamedTuple):
-    """What came of a lookup; times are on the monotonic clock, which all processes of a host share."""
+    """The outcome of a lookup. Times are on the monotonic clock, which all processes of a host share."""
 
     number: int
     code: str
@@ -57,8 +57,8 @@ class Outcome(NamedTuple):
     ended: float
 
     @property
-    def late(self) -> float:
-        """Seconds past its deadline at which its caller was told."""
+    def delay(self) -> float:
+        """Seconds between the deadline and the answer to the caller."""
         return self.ended - self.begun - BUDGET
 
 

@@ -57,7 +57,7 @@ class Member:
 
 @dataclass(slots=True)
 class Fleet:
-    """So many workers at a time, whatever happens to each."""
+    """A fixed number of workers: each one that ends is replaced."""
 
     config: Path
     directory: Path
@@ -74,12 +74,12 @@ class Fleet:
 
     @property
     def living(self) -> list[Member]:
-        """Those that have not been killed."""
+        """The workers that have not been killed."""
         return [member for member in self.members if member.killed is None]
 
     @property
     def killed(self) -> list[Member]:
-        """Those that have been."""
+        """The workers that have been killed."""
         return [member for member in self.members if member.killed is not None]
 
     @property

@@ -1,4 +1,4 @@
-"""What is left in Redis: keys by kind, whatever they are called."""
+"""The keys that are left in Redis, counted by kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

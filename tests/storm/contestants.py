@@ -1,4 +1,4 @@
-"""Who takes part, and how each is started: what takes the callbacks, and its two workers, if any."""
+"""The contestants, and how each is started: its receiver of callbacks, and its two workers, if any."""
 
 import sys
 from collections.abc import Callable, Mapping

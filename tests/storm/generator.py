@@ -1,4 +1,4 @@
-"""Desk, sending the workload: every callback at its time, whatever became of the others.
+"""Desk, sending the workload: every callback at its time, even if others fail.
 
 A process of its own, on bare sockets, so that it is not what limits. Connections are kept, and opened when
 all are busy. Every time is told from when a callback was to be sent, not from when it was.
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
             self._idle.remove(self)
 
     async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Return status and body; raise ConnectionError. Whoever stops waiting has to close it."""
+        """Return status and body; raise ConnectionError. A caller that stops waiting has to close it."""
         assert self._transport is not None
         self._reply = asyncio.get_running_loop().create_future()
         self._transport.write(request)

@@ -1,4 +1,4 @@
-"""What the verdicts of one contestant in one scenario come to. Pure."""
+"""The sum of one contestant's verdicts in one scenario. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

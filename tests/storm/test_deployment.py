@@ -1,4 +1,4 @@
-"""What a storm plays, and against what: sound before forty minutes are spent on it."""
+"""The parts of a storm are sound before forty minutes are spent on it."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.storm.workload import LOOKUPS, NODES, SEED
 
 @pytest.fixture
 def catalog() -> Catalog:
-    """What deskgate runs in a storm."""
+    """The configuration of deskgate in a storm."""
     environ = {"PORT": "0", "REDIS_URL": "redis://localhost", "CRM_URL": "http://crm", "DESK_TOKEN": TOKEN}
     text = CONFIG.read_text(encoding="utf-8")
     return compile_catalog(*read(text, {**environ, "ORDER_FRESH": f"{WHOLE.order_fresh:g}s"}))
@@ -50,7 +50,7 @@ def test_configuration_gives_the_variables_that_the_judge_wants(catalog: Catalog
 
 
 def test_generator_speaks_as_desk_does(catalog: Catalog) -> None:
-    """What the gateway refuses is no load."""
+    """A callback that the gateway refuses is no load."""
     callback = warm_up()[0]
     head, _, body = request(callback).partition(b"\r\n\r\n")
     target = head.split(b" ")[1].decode()

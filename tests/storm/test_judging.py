@@ -65,7 +65,7 @@ def test_a_variable_that_is_left_out_is_missing_and_not_foreign(
 
 @given(asks, ids, st.data())
 def test_another_inputs_answer_is_foreign(asks: dict[str, str], other: str, data: st.DataObject) -> None:
-    """Whosever it is, whatever else the reply holds, and even if some of its values happen to be the same."""
+    """It may be anybody's, beside any other variables, and even if some values happen to be the same."""
     lookup = data.draw(st.sampled_from(sorted(asks)))
     if other == asks[lookup]:
         other += "x"
@@ -93,7 +93,7 @@ def test_age_is_held_against_fresh_with_code_0_and_against_stale_if_error_withou
 
 @given(asks, st.text(), st.sampled_from([200, 500]))
 def test_anything_may_come_back(asks: dict[str, str], body: str, status: int) -> None:
-    """What breaks under faults breaks in ways that nobody thought of; it is counted, not raised."""
+    """Under faults, things break in ways that nobody thought of: that is counted, not raised."""
     one = callback(asks)
     found = next(judge([one], [Heard(0, 0, 0.0, 0.1, NOW, status, body)], SEED, FRESH))
     assert (found.answered, found.right, found.good) == (False, False, False)

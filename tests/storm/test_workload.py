@@ -71,7 +71,7 @@ def test_inputs_belong_to_one_session_or_to_one_user(pace: Pace, seed: int) -> N
 
 
 def test_seven_of_ten_lookups_repeat_inputs() -> None:
-    """What is kept can serve those alone."""
+    """Kept answers can serve those callbacks alone."""
     for pace in (WHOLE, QUICK):
         seen, lookups, repeated = set(), 0, 0
         for callback in workload(pace):

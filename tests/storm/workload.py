@@ -32,7 +32,7 @@ class Callback:
 
     @property
     def key(self) -> tuple[int, int]:
-        """What it is known by: its session, and its number there."""
+        """Its key: its session, and its number there."""
         return self.session, self.number
 
     @property

@@ -1,4 +1,4 @@
-"""What workers/push.py leans on inside arq: a change there must be read before it is trusted."""
+"""The insides of arq that workers/push.py uses: read a change of them before you trust it."""
 
 import inspect
 from hashlib import blake2b

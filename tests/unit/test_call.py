@@ -46,7 +46,7 @@ def received(
 
 
 def test_documented_sample_is_sent_as_it_stands() -> None:
-    """Whoever tries a flow by hand must not be answered better or worse than Desk."""
+    """A flow that is tried by hand must not be answered better or worse than Desk."""
     call = call_to(staticKey="staticValue", testKey3="")
     assert json.loads(call.body(NOW)) == SAMPLE
     assert call.address(NOW).raw_query_string == SAMPLE_QUERY
@@ -87,7 +87,7 @@ def test_no_address_says_what_one_looks_like(url: str) -> None:
 def test_gateway_reads_what_call_sends(
     session: str, user: str, variables: dict[str, str], token: str
 ) -> None:
-    """Any session, variables and token arrive whole, and the signature holds."""
+    """Every session, variable and token arrives whole, and the signature holds."""
     call = OutgoingCallback("http://127.0.0.1/x", 7, token, session, user, {**variables, "last": "1"})
     app = App(7, (token,), "required", "error", Markers())
     verified = DESK.verify(call.address(NOW).raw_query_string, {7: app}, NOW)

@@ -1,4 +1,4 @@
-"""What a configuration means: each contradiction is found before a callback finds it."""
+"""The contradictions of a configuration: each is found before a callback finds it."""
 
 import pytest
 
@@ -175,7 +175,7 @@ def test_an_expression_with_an_unknown_function_is_a_fault(expression: str) -> N
 
 
 def test_every_unknown_function_of_an_expression_is_named() -> None:
-    """Whoever mends the first one must not find the second one a run later."""
+    """A reader who mends the first fault must not find the second one a run later."""
     faults = found(changed("lookups.order.variables.status", "lenght(frist(@))"))
     assert {fault.path for fault in faults} == {"lookups.order.variables.status"}
     assert [fault.message for fault in faults] == [

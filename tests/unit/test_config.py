@@ -138,7 +138,7 @@ lookups.total.python lookups.total.share
 
 
 def test_every_fault_of_a_file_is_reported_at_once_each_with_its_place() -> None:
-    """Whoever writes the file corrects it once, not thirty times."""
+    """The author of the file corrects it once, not thirty times."""
     assert places(MANY) == sorted(WRONG.split())
 
 

@@ -86,7 +86,7 @@ def test_an_empty_script_has_no_rules_and_seed_seven() -> None:
     ],
 )
 def test_a_bad_script_is_refused_with_the_place_and_the_fault(text: str | bytes, fault: str) -> None:
-    """Whoever wrote the script corrects it without reading this code."""
+    """The author of the script corrects it without reading this code."""
     with pytest.raises(ScriptError) as caught:
         read_script(text)
     assert caught.value.faults[0].startswith(fault)

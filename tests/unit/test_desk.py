@@ -89,7 +89,7 @@ WRONG = {
 @pytest.mark.parametrize("kind", WRONG)
 @pytest.mark.parametrize("signature", ["required", "optional"])
 def test_a_wrong_signature_is_unauthenticated(kind: str, signature: str) -> None:
-    """Whatever it looks like: a 500 would tell an attacker where to dig."""
+    """It may look like anything: a 500 would show an attacker where to dig."""
     with pytest.raises(Unauthenticated):
         DESK.verify(signed(WRONG[kind]), app(signature), NOW)
 

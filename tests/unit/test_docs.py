@@ -1,4 +1,4 @@
-"""What the documents say is so: settings, codes, events, limits, links, commands and the map of the code."""
+"""The documents are right: settings, codes, events, limits, links, commands and the map of the code."""
 
 import ast
 import re
@@ -75,7 +75,7 @@ def test_every_setting_is_documented() -> None:
 
 @pytest.mark.parametrize("row", table(README, "setting"), ids=lambda row: row[0].strip("`"))
 def test_documented_default_is_the_default(row: list[str]) -> None:
-    """Whoever leaves a setting out relies on this column."""
+    """A user who leaves a setting out relies on this column."""
     hint, field = SETTINGS[row[0].strip("`")]
     default = row[1].strip("`")
     if field is None:  # the tag that says which kind of table it is
@@ -99,7 +99,7 @@ def test_every_code_is_documented_with_its_number_and_status() -> None:
 
 
 def test_codes_that_nothing_gives_are_marked_so() -> None:
-    """Nobody should wait for a code that never comes, nor be told that one does not that does."""
+    """Nobody should wait for a code that never comes, nor be surprised by one that does."""
     codes = {error.__name__: error.code for error in descendants(DeskgateError) if hasattr(error, "code")}
     given: set[Code] = set()
     for path in SOURCES:
@@ -167,12 +167,12 @@ def test_every_event_is_documented_with_its_level() -> None:
 
 
 def test_an_event_is_named_like_its_function() -> None:
-    """Whoever greps for a line's name finds who emits it."""
+    """A search for a line's name finds its emitter."""
     assert {function for function, name, _ in events() if function != name.replace(".", "_")} == set()
 
 
 def test_every_event_is_emitted_by_the_process_that_is_documented() -> None:
-    """Whoever looks for a line must know in whose output."""
+    """A reader who looks for a line must know in which output."""
     assert {name for function, name, _ in events() if not emitters(function)} == set()
     theirs = {name for function, name, _ in events() if emitters(function) == {"workers"}}
     assert {row[0].strip("`") for row in table(README, "event") if row[2] == "worker"} == theirs
@@ -249,7 +249,7 @@ def test_links_within_the_project_lead_somewhere(document: Path) -> None:
 
 
 def test_changelog_has_this_version() -> None:
-    """Whoever upgrades looks here first."""
+    """A user who upgrades looks here first."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     headings = re.findall(r"^## \[?([^\]\s]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "Unreleased"
@@ -296,7 +296,7 @@ def test_documented_limit_is_the_limit(row: list[str]) -> None:
 
 
 def test_every_redis_key_is_documented() -> None:
-    """Whoever looks into Redis at night wants to know what belongs to whom."""
+    """A person who looks into Redis at night wants to know what belongs to whom."""
     keys = Keys("PREFIX")
     made = {
         getattr(keys, name)("NAME") for name in vars(Keys) if not name.startswith("_") and name != "prefix"
@@ -307,7 +307,7 @@ def test_every_redis_key_is_documented() -> None:
 
 @pytest.mark.parametrize("row", table(ARCHITECTURE, "word"), ids=lambda row: row[0].strip("`"))
 def test_shape_is_where_the_glossary_says(row: list[str]) -> None:
-    """Whoever meets a word in the code looks it up there."""
+    """A reader who meets a word in the code looks it up there."""
     word, where = row[0].strip("`"), row[1].strip("`")
     text = (ROOT / "gateway" / where).read_text(encoding="utf-8")
     assert re.search(rf"^class {word}\b", text, re.MULTILINE)

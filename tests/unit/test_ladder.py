@@ -107,7 +107,7 @@ def test_a_record_with_other_variables_than_the_lookups_is_not_usable(variables:
 
 
 def test_a_last_known_answer_comes_before_the_fallback() -> None:
-    """What was true a minute ago is better than what somebody wrote into a file."""
+    """An answer of a minute ago is better than a value that somebody wrote into a file."""
     outcome = descend(lookup(status="unknown"), Code.TIMEOUT, known(99.0), NOW)
     assert (outcome.source, outcome.code, outcome.age) == (Source.STALE, Code.TIMEOUT, 99.0)
     assert outcome.variables == {"status": "shipped", "total": "5"}
@@ -272,6 +272,6 @@ def test_failure_that_was_heard_of_stands_on_the_best_record_in_hand() -> None:
 
 
 def test_variables_under_a_failures_code_are_no_answer() -> None:
-    """The code decides, whatever came with it."""
+    """The code decides, not the variables beside it."""
     outcome = resolve(lookup(), Heard(Code.BAD_BACKEND_REPLY, Source.LIVE, known(0.0)), NOW)
     assert (outcome.source, outcome.code) == (Source.NONE, Code.BAD_BACKEND_REPLY)

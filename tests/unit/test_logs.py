@@ -135,7 +135,7 @@ def test_a_terminal_gets_readable_lines() -> None:
 
 
 def test_any_kind_of_value_can_be_logged() -> None:
-    """What has no JSON is written as Python shows it."""
+    """A value that JSON does not know is written as Python shows it."""
     values = (
         "10**30",
         "float('nan')",

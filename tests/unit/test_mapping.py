@@ -1,4 +1,4 @@
-"""What a lookup reads out of a backend's reply."""
+"""The variables that a lookup reads out of a backend's reply."""
 
 import jmespath
 import pytest

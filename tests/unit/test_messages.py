@@ -1,4 +1,4 @@
-"""What travels is encoded without loss, and shows no value of a user when it is printed."""
+"""Messages are encoded without loss, and show no value of a user when they are printed."""
 
 import msgspec
 import pytest

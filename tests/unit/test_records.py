@@ -1,4 +1,4 @@
-"""A record's name says whom it is about and what was asked; its age is told on one clock."""
+"""A record's name shows its session and its question. Its age is taken on one clock."""
 
 import re
 
@@ -10,7 +10,7 @@ SESSION = "207cac25-f49e-4ada-9c9f-301cea31dcf2"
 
 
 def test_the_session_is_readable_in_the_name() -> None:
-    """Whoever looks into Redis at night searches for the session."""
+    """A person who looks into Redis at night searches for the session."""
     name = record_name(1400000001, SESSION, "order", "v1", {"orderId": "1"})
     assert re.fullmatch(rf"1400000001:{SESSION}:order:[0-9a-f]{{32}}", name)
 

@@ -1,4 +1,4 @@
-"""What wire/connection.py leans on inside redis-py: a change there must be read before it is trusted."""
+"""The insides of redis-py that wire/connection.py uses: read a change of them before you trust it."""
 
 import inspect
 from collections.abc import Callable

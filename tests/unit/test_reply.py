@@ -1,4 +1,4 @@
-"""What an HTTP status and a body mean, before anything is mapped."""
+"""The meaning of an HTTP status and a body, before the mapping."""
 
 import jmespath
 import pytest
@@ -51,7 +51,7 @@ def test_missing_customer_is_an_answer_where_that_is_declared() -> None:
 
 @pytest.mark.parametrize(("body", "value"), [(b"{}", {}), (b"null", None), (b' [1, "\xc3\xa9"] ', [1, "é"])])
 def test_json_is_decoded(body: bytes, value: object) -> None:
-    """Whatever its type: the expressions say what they make of it."""
+    """The reply may have any type: the expressions decide what it gives."""
     assert decode(body) == value
 
 

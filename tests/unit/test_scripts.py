@@ -180,7 +180,7 @@ def test_reply_of_begin_is_in_the_order_of_its_rows() -> None:
     ids=["bytes of msgpack", "bands of scores", "keys of arq"],
 )
 def test_magic_stands_in_one_prelude(owner: str, magic: str) -> None:
-    """Whoever changes it changes one line."""
+    """A change of it is a change of one line."""
     found = {path.stem for path in FILES if re.search(magic, COMMENT.sub("", _text(path)))}
     assert found == {owner}
 

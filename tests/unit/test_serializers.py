@@ -69,7 +69,7 @@ def test_whatever_a_job_returned_can_be_kept_as_its_result(result: object) -> No
 
 
 class Bomb:
-    """What an attacker with write access to Redis would leave."""
+    """An attacker with write access to Redis would leave such a job."""
 
     def __reduce__(self) -> tuple[type[BaseException], tuple[str]]:
         """Raise when it is unpickled."""

@@ -101,7 +101,7 @@ def test_unreadable_records_are_logged_once_a_kind(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_log_shows_no_value_of_an_unreadable_record() -> None:
-    """Whatever is in it belongs to a user."""
+    """Everything in it belongs to a user."""
     with capture_logs() as lines:
         decode_record(encode([1.0, {"phone": 5550123, "name": ["Ada Abe"]}]))
     assert "5550123" not in repr(lines)

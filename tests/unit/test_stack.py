@@ -53,7 +53,7 @@ async def step(call: Call) -> Any:  # noqa: ANN401 - the stack's own type
 
 
 async def test_policy_hears_of_each_call_that_it_has_admitted_exactly_once() -> None:
-    """Whatever it took when it admitted a call, it can give back."""
+    """A policy can give back all that it took when it admitted a call."""
     witness = Witness()
     asked = guard(step, witness)
     assert await asked(ending("answer")) == "answer"

@@ -1,1 +1,1 @@
-"""What people would write without deskgate: the other contestants."""
+"""The other contestants: handlers as people would write them without deskgate."""

@@ -1,4 +1,4 @@
-"""Receiving callbacks: the part that both other contestants share. They trust whoever calls them."""
+"""Receiving callbacks: the part that both other contestants share. They trust every caller."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
