@@ -24,7 +24,7 @@ STALL = 0.02
 async def test_goodput_stays_near_capacity_when_five_times_as_much_is_asked(
     place: Place, crm: Crm, desk: Desk
 ) -> None:
-    """A queue that runs the oldest job first answers nobody in time. This one sheds, and serves others."""
+    """A queue that runs the oldest job first serves nobody in time. This one sheds and serves the others."""
     crm_settings = {"backends.crm.attempts": 1, "backends.crm.concurrency": SLOTS}
     catalog = place.catalog(crm_settings, budget=f"{BUDGET}s")
     crm.put(f'seed = 1\n[[rules]]\nlatency = {{ fixed = "{TAKES * 1000:.0f}ms" }}\nshares = {{ ok = 1 }}\n')

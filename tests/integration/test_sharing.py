@@ -1,4 +1,4 @@
-"""``share = "user"``: answers that a user's new session may fall back on, and others that it never gets."""
+"""``share = "user"``: answers that a new session of a user may fall back on, or must never get."""
 
 import asyncio
 

@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
     ended: float
 
     @property
-    def late(self) -> float:
+    def delay(self) -> float:
         """Seconds between the deadline and the answer to the caller."""
         return self.ended - self.begun - BUDGET
 

@@ -47,7 +47,7 @@ class Caller:
                 while not self.stop.is_set():
                     outcome = await ask(side, catalog, next(self.numbers))
                     self.ended += 1
-                    self.latest = max(self.latest, outcome.late)
+                    self.latest = max(self.latest, outcome.delay)
                     if outcome.code != OK:
                         self.failed += 1
                         tell("lookup.failed", outcome=outcome)
