@@ -16,6 +16,7 @@ from gateway.core.messages import Job
 from gateway.core.records import Record, record_name
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
+from gateway.queue.finish import handed
 from gateway.queue.hand_off import Asked, HandOff
 from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted, server_ms
 from gateway.records.memory import RecordMemory
@@ -59,9 +60,9 @@ async def begin(
 
 
 @asynccontextmanager
-async def stranger(place: Place, slots: int = 1) -> AsyncIterator[PubSub]:
+async def stranger(place: Place, slots: int = 1, name: str = "stranger") -> AsyncIterator[PubSub]:
     """A worker that says that it has slots free, and listens, but runs nothing."""
-    channel = Keys(place.prefix).jobs("stranger")
+    channel = Keys(place.prefix).jobs(name)
     async with Redis.from_url(place.redis_url) as redis, redis.pubsub() as pubsub:
         await pubsub.subscribe(channel)
         await pubsub.get_message(timeout=5.0)
@@ -95,6 +96,20 @@ async def test_worker_that_is_gone_is_handed_nothing(place: Place) -> None:
             known = await redis.zrange(Keys(place.prefix).free("crm"), 0, -1)
             assert known == [running[0].lane.channel.encode()]
         assert asked[0].answer is not None
+
+
+async def test_jobs_of_a_worker_that_is_struck_off_are_asked_for_at_once(place: Place) -> None:
+    """Its callbacks wait: the worker that comes next is told to sweep, before it sweeps by itself."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side:
+        async with stranger(place, slots=1000) as gone:
+            await begin(side, 1)
+            assert await gone.get_message(timeout=5.0)
+        async with stranger(place, name="next") as following:
+            await begin(side, 2)
+            messages = [await following.get_message(timeout=5.0) for _ in range(2)]
+    told = [[one.job_id.split(":")[1] for one in handed(message["data"])] for message in messages if message]
+    assert told == [[], ["t2"]]
 
 
 async def test_callback_that_joins_a_dead_workers_job_brings_it_to_another(place: Place) -> None:
@@ -354,6 +369,65 @@ async def test_full_lane_refuses_one_job_more(place: Place) -> None:
         (asked,), _ = await begin(side, 1)
         assert asked.state is State.UNATTENDED
         assert await redis.zcard(lane) == 1
+
+
+async def test_lapsed_refreshes_alone_make_room_on_a_full_lane(place: Place) -> None:
+    """Without workers nobody else removes them; all else on the lane waits for the workers' return."""
+    async with hand_off(place.catalog()) as side, Redis.from_url(place.redis_url) as redis:
+        lane = Keys(place.prefix).lane("crm")
+        seconds, _ = await redis.time()
+        refreshes = 5e11  # lane.lua: their band begins here
+        lapsed = refreshes + (seconds - 3600) * 100
+        await redis.zadd(lane, {f"lapsed-{n}": lapsed for n in range(LANE_LIMIT)})
+        await redis.zadd(lane, {"job": (seconds + 60) * 100, "refresh": refreshes + seconds * 100})
+        (asked,), _ = await begin(side, 1)
+        assert asked.state is State.UNATTENDED
+        assert asked.job is not None
+        left = await redis.zrange(lane, 0, -1)
+        assert set(left) == {b"job", b"refresh", asked.job.job_id.encode()}
+
+
+async def test_sweep_puts_back_what_was_lost_and_nothing_that_the_worker_has(place: Place) -> None:
+    """Put back, a job that runs would be run by another worker, too."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side:
+        await begin(side, 1)
+        lane = open_lane(catalog, "crm", side.link)
+        (first,) = await lane.queue.sweep(slots=2, running=0)
+        assert await lane.queue.sweep(2, 1, has=[first.job_id]) == []
+        (again,) = await lane.queue.sweep(2, 0, has=[])
+        await lane.backend.close()
+    assert (first.job_id, first.job_try) == (again.job_id, again.job_try - 1)
+
+
+async def test_claim_whose_job_is_gone_is_removed(place: Place) -> None:
+    """Redis drops a job that nobody finishes; its claim must not stay on the lane for ever."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        name, job_id = Keys(place.prefix).lane("crm"), f"{place.prefix}:gone"
+        seconds, _ = await redis.time()
+        await redis.zadd(name, {job_id: (seconds - 60) * 1000})
+        await redis.set(f"arq:retry:{job_id}", 1)
+        lane = open_lane(catalog, "crm", side.link)
+        assert await lane.queue.sweep(slots=1, running=0) == []
+        await lane.backend.close()
+        assert await redis.exists(name, f"arq:retry:{job_id}") == 0
+
+
+async def test_worker_among_too_many_claims_takes_no_more_than_redis_says(place: Place) -> None:
+    """Some of the claims that were not looked at may be its own: its slots must not count as free."""
+    catalog = place.catalog()
+    keys = Keys(place.prefix)
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        await begin(side, 1, 2)
+        lane = open_lane(catalog, "crm", side.link)
+        seconds, _ = await redis.time()
+        await redis.zadd(keys.lane("crm"), {f"job-{n}": (seconds + FAR) * 1000 for n in range(1000)})
+        await redis.zadd(keys.free("crm"), {lane.channel: 1})
+        taken = await lane.queue.sweep(slots=3, running=0)
+        free = await redis.zscore(keys.free("crm"), lane.channel)
+        await lane.backend.close()
+    assert (len(taken), free) == (1, 0)
 
 
 async def test_push_that_overtakes_its_question_is_heard(place: Place) -> None:
