@@ -22,7 +22,7 @@ from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted, server_ms
 from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
-from tests.desk import Place
+from tests.desk import Place, when
 from workers import push
 from workers.main import open_lane, workers
 
@@ -204,9 +204,10 @@ async def test_job_handed_over_twice_runs_once(place: Place, crm: Crm) -> None:
 
 
 async def test_job_that_was_lost_on_its_way_is_handed_over_when_the_worker_listens_again(
-    place: Place, crm: Crm
+    place: Place, crm: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis had not noticed yet that the subscription was cut: the claim says that the worker has the job."""
+    monkeypatch.setattr(push, "SWEEP_EVERY", FAR)  # the first sweep has to find it
     catalog = place.catalog()
     async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
         await worker._handed.close()
@@ -222,6 +223,38 @@ async def test_job_that_was_lost_on_its_way_is_handed_over_when_the_worker_liste
     assert asked[0].answer.code == Code.OK
     assert left > FAR / 2  # it was not begun again at half time
     assert set(crm.stats.calls.values()) == {1}
+
+
+async def test_worker_that_does_not_listen_takes_nothing(place: Place) -> None:
+    """It would be taken for dead over its job, and another worker would ask the backend a second time."""
+    catalog = place.catalog()
+    async with (
+        hand_off(catalog) as side,
+        Redis.from_url(place.redis_url) as redis,
+        workers(catalog, catalog.lanes, grace=1) as (worker,),
+    ):
+        await worker._handed.close()
+        asked, _ = await begin(side, 1)
+        worker._due.set()
+        for _ in range(5):  # turns of the loop, in which it would send a sweep
+            await asyncio.sleep(0)
+        await worker.lane.link.execute("PING")  # the sweep would be done before this
+        assert asked[0].job is not None
+        assert not await redis.exists(f"arq:in-progress:{asked[0].job.job_id}")
+
+
+async def test_worker_that_listens_again_takes_at_once_what_has_come_meanwhile(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short break must not cost a callback the time to the next sweep."""
+    monkeypatch.setattr(push, "SWEEP_EVERY", FAR)
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        await worker._handed.close()
+        asked, deadline = await begin(side, 1)
+        await worker._handed.start(patience=5.0)
+        await side.wait(asked, deadline)
+    assert asked[0].answer is not None
 
 
 async def test_job_whose_taking_was_never_heard_of_is_taken_again(place: Place, crm: Crm) -> None:
@@ -241,6 +274,18 @@ async def test_job_whose_taking_was_never_heard_of_is_taken_again(place: Place, 
         left = deadline - asyncio.get_running_loop().time()
     assert asked[0].answer is not None
     assert left > FAR / 2
+    assert set(crm.stats.calls.values()) == {1}
+
+
+async def test_job_that_followed_another_in_its_slot_is_not_put_back(place: Place, crm: Crm) -> None:
+    """A worker whose connection was made anew says which jobs it has; one left out would be run twice."""
+    crm.put('seed = 1\n[[rules]]\nlatency = { fixed = "200ms" }\nshares = { ok = 1 }\n')
+    catalog = place.catalog({"backends.crm.concurrency": 1})
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        asked, deadline = await begin(side, 1, 2)
+        await when(lambda: crm.stats.report()["total"] == 2)
+        worker._listening()
+        await side.wait(asked, deadline)
     assert set(crm.stats.calls.values()) == {1}
 
 
@@ -398,6 +443,22 @@ async def test_sweep_puts_back_what_was_lost_and_nothing_that_the_worker_has(pla
         (again,) = await lane.queue.sweep(2, 0, has=[])
         await lane.backend.close()
     assert (first.job_id, first.job_try) == (again.job_id, again.job_try - 1)
+
+
+async def test_job_that_redis_has_lost_is_taken_off_its_lane(place: Place) -> None:
+    """Its place must not be found again at each sweep, and those behind it must be."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        name = Keys(place.prefix).lane("crm")
+        asked, _ = await begin(side, 1)
+        assert asked[0].job is not None
+        seconds, _ = await redis.time()
+        await redis.zadd(name, {f"{place.prefix}:lost": (seconds + 1) * 100})
+        lane = open_lane(catalog, "crm", side.link)
+        taken = await lane.queue.sweep(slots=1, running=0)
+        await lane.backend.close()
+        assert [one.job_id for one in taken] == [asked[0].job.job_id]
+        assert await redis.zrange(name, 0, -1) == [asked[0].job.job_id.encode()]
 
 
 async def test_claim_whose_job_is_gone_is_removed(place: Place) -> None:
