@@ -12,7 +12,7 @@ from redis.asyncio.client import PubSub
 from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
-from gateway.core.messages import Job
+from gateway.core.messages import Answer, Job
 from gateway.core.records import Record, record_name
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
@@ -185,6 +185,20 @@ async def test_job_whose_id_is_no_text_is_no_worker_s_end(place: Place) -> None:
     assert [line["event"] for line in lines].count("job.unfinished") == 1
 
 
+async def test_nonsense_on_a_channel_is_logged_and_costs_nobody_anything(place: Place) -> None:
+    """Another release, or another program, may publish there; jobs and answers go on coming."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        with capture_logs() as lines:
+            for channel in (side.replies.channel, worker.lane.channel):
+                await side.link.execute("PUBLISH", channel, b"\xc1")
+            asked, deadline = await begin(side, 1)
+            await side.wait(asked, deadline)
+    assert asked[0].answer is not None
+    told = [line["event"] for line in lines if line["log_level"] != "info"]
+    assert sorted(told) == ["answer.unreadable", "job.unreadable"]
+
+
 async def test_job_handed_over_twice_runs_once(place: Place, crm: Crm) -> None:
     """A worker that is handed what it is at work on has been taken for dead for a moment."""
     catalog = place.catalog()
@@ -347,6 +361,73 @@ async def now(redis: Redis, record: bytes) -> bytes:
     seconds, microseconds = await redis.time()
     written = msgspec.msgpack.encode(seconds * 1000 + microseconds / 1000)
     return record[:1] + written + record[10:]
+
+
+@pytest.mark.parametrize(
+    ("pace", "state"),
+    [("500 100.0", State.SHED), ("5 2.0", State.SHED), ("5 100.0", State.BEGUN)],
+    ids=["a job takes too long", "its turn comes too late", "there is time"],
+)
+async def test_lookup_is_shed_when_its_job_cannot_be_done_in_time(
+    place: Place, pace: str, state: State
+) -> None:
+    """The workers are busy: by their pace it is known now that waiting is in vain."""
+    async with hand_off(place.catalog()) as side, stranger(place, slots=0):
+        await side.link.execute("HSET", Keys(place.prefix).pace("crm"), "stranger", pace)
+        (asked,), _ = await begin(side, 1, left=0.3)
+    assert asked.state is state
+
+
+async def test_job_that_is_joined_stays_with_its_worker(place: Place) -> None:
+    """It runs: back among those that wait, other workers would stumble over it."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, hand_off(catalog) as other, stranger(place):
+        (asked,), _ = await begin(side, 1)
+        (joined,), _ = await begin(other, 1)
+        assert joined.state is State.JOINED
+        assert asked.job is not None
+        claimed = await side.link.execute("ZSCORE", Keys(place.prefix).lane("crm"), asked.job.job_id)
+    assert float(claimed) > 1e12  # lane.lua: the band of claims
+
+
+async def test_answer_to_a_job_of_another_user_is_not_remembered_for_this_one(place: Place) -> None:
+    """Two users in one session: the job that was joined was begun with the other one's name."""
+    catalog = place.catalog()
+
+    def by(user: str) -> Wanted:
+        want = wanted(1, trace=user)
+        return want._replace(job=msgspec.structs.replace(want.job, user=user, user_record=f"of-{user}"))
+
+    async with hand_off(catalog) as side, hand_off(catalog) as other:
+        deadline = asyncio.get_running_loop().time() + FAR
+        begun = await side.begin([by("ann")], deadline)
+        joined = await other.begin([by("bob")], deadline)
+        assert joined[0].state is State.JOINED
+        async with workers(catalog, catalog.lanes, grace=1):
+            await side.wait(begun, deadline)
+            await other.wait(joined, deadline)
+    assert joined[0].answer is not None
+    assert side.remembered("of-ann") is not None
+    assert other.remembered("of-bob") is None
+
+
+async def test_answer_is_as_old_as_its_backend_gave_it(place: Place) -> None:
+    """It may have waited for Redis; neither memory nor Redis may take it for younger."""
+    catalog = place.catalog()
+    clock = asyncio.get_running_loop().time
+    async with hand_off(catalog) as side:
+        asked, deadline = await begin(side, 1)
+        lane = open_lane(catalog, "crm", side.link)
+        (taken,) = await lane.queue.sweep(slots=1, running=0)
+        answer = Answer(taken.job_id, Code.OK, "", {"order_id": "1"})
+        await lane.queue.finish(taken, answer, clock() - 30.0, 60.0, wants=False)
+        await side.wait(asked, deadline)
+        await lane.backend.close()
+        remembered = side.remembered(wanted(1).job.record)
+        (again,), _ = await begin(side, 1)
+    for known in (remembered, again.known):
+        assert known is not None
+        assert 30.0 <= known.age(clock()) < 60.0
 
 
 async def test_every_job_runs_once_with_several_workers_and_leaves_no_key(place: Place, crm: Crm) -> None:
