@@ -411,6 +411,58 @@ async def test_answer_to_a_job_of_another_user_is_not_remembered_for_this_one(pl
     assert other.remembered("of-bob") is None
 
 
+async def test_failed_job_that_was_joined_is_not_waited_for_anew_without_workers(place: Place) -> None:
+    """Its worker has gone meanwhile: the callback is answered now, not at its deadline."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, hand_off(catalog) as other:
+        await begin(side, 1)
+        joined, deadline = await begin(other, 1)
+        assert joined[0].state is State.JOINED
+        lane = open_lane(catalog, "crm", side.link)
+        (taken,) = await lane.queue.sweep(slots=1, running=0)
+        failed = Answer(taken.job_id, Code.TIMEOUT, "it had too little time")
+        await lane.queue.finish(taken, failed, asyncio.get_running_loop().time(), 60.0, wants=False)
+        await lane.backend.close()
+        await other.wait(joined, deadline)
+    assert joined[0].state is State.UNATTENDED
+
+
+@pytest.mark.parametrize(
+    ("failure", "heard"),
+    [(Code.TIMEOUT, Code.OK), (Code.BACKEND_REJECTED, Code.BACKEND_REJECTED)],
+    ids=["in too little time", "for good"],
+)
+async def test_failed_job_that_was_joined_is_begun_anew_if_more_time_may_help(
+    place: Place, failure: Code, heard: Code
+) -> None:
+    """It had the time of the callback that began it; the one that joined it may have more."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, hand_off(catalog) as other:
+        await begin(side, 1)
+        joined, deadline = await begin(other, 1, trace="u")
+        assert joined[0].state is State.JOINED
+        lane = open_lane(catalog, "crm", side.link)
+        (taken,) = await lane.queue.sweep(slots=1, running=0)
+        now = asyncio.get_running_loop().time()
+        await lane.queue.finish(taken, Answer(taken.job_id, failure, "it failed"), now, 60.0, wants=False)
+        await lane.backend.close()
+        async with workers(catalog, catalog.lanes, grace=1):
+            await other.wait(joined, deadline)
+    assert joined[0].answer is not None
+    assert joined[0].answer.code == heard
+
+
+async def test_fresh_record_that_cannot_be_read_is_asked_for_anew(place: Place) -> None:
+    """Its head is enough for the script to serve it, but there is nothing in it to be served."""
+    async with hand_off(place.catalog()) as side, Redis.from_url(place.redis_url) as redis:
+        want = wanted(1)._replace(fresh=FAR, revalidate=FAR)
+        head = (await now(redis, msgspec.msgpack.encode(Record(0.0, {}))))[:10]
+        await redis.set(Keys(place.prefix).record(want.job.record), head + b"\xc1")
+        (asked,) = await side.begin([want], asyncio.get_running_loop().time() + FAR)
+    assert asked.state is State.UNATTENDED
+    assert asked.job is not None
+
+
 async def test_answer_is_as_old_as_its_backend_gave_it(place: Place) -> None:
     """It may have waited for Redis; neither memory nor Redis may take it for younger."""
     catalog = place.catalog()
