@@ -13,8 +13,10 @@ from redis.exceptions import ResponseError
 
 from gateway.core.errors import QueueUnavailable
 from gateway.forgetting.forget import FORGET
+from gateway.process.backoff import SHORTEST
 from gateway.queue.finish import SWEEP
 from gateway.tools.processes import Valkey
+from gateway.wire import subscription as subscription_module
 from gateway.wire.link import RedisLink
 from gateway.wire.subscription import Subscription
 from tests.desk import when
@@ -161,6 +163,65 @@ async def test_hanging_server_costs_one_cap_and_then_nothing(valkey: Valkey) -> 
         valkey.signal(signal.SIGCONT)
         await when(lambda: not link.lost)
         assert await link.execute("ECHO", "back") == b"back"
+
+
+@pytest.mark.parametrize("kind", ["link", "subscription"])
+async def test_server_that_hangs_up_is_tried_again_with_pauses(kind: str) -> None:
+    """A Redis that starts must not be met by all processes at once, as often as they can."""
+    tried: list[float] = []
+    clock = asyncio.get_running_loop().time
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tried.append(clock())
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        link = RedisLink(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", 2.0)
+        subscription = Subscription(link, "channel", lambda _: None)
+        await (link.start() if kind == "link" else subscription.start(patience=0.0))
+        await when(lambda: len(tried) > 4)
+        await subscription.close()
+        await link.close()
+    assert tried[4] - tried[0] >= 4 * SHORTEST
+
+
+async def test_silent_death_of_a_subscription_is_noticed(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing comes on it when nothing is published, either; a worker would wait for its jobs for ever."""
+    monkeypatch.setattr(subscription_module, "_PING_EVERY", 0.05)
+    monkeypatch.setattr(subscription_module, "_SILENCE", 0.3)
+    async with linked(valkey) as link:
+        subscription = Subscription(link, "channel", lambda _: None)
+        await subscription.start(patience=2.0)
+        valkey.signal(signal.SIGSTOP)
+        await when(lambda: not subscription.present.is_set())
+        valkey.signal(signal.SIGCONT)
+        await subscription.present.wait()
+        await subscription.close()
+
+
+async def test_connection_on_which_no_answer_comes_is_made_anew() -> None:
+    """Its server may be gone without a word, and another one in its place."""
+    async with mad_server(b"") as url:
+        link = RedisLink(url, 0.1)
+        await link.start()
+        with pytest.raises(QueueUnavailable, match="TimeoutError"):
+            await link.execute("PING")
+        await when(lambda: not link.lost)
+        await link.close()
+
+
+async def test_server_that_is_the_master_no_longer_is_left(valkey: Valkey) -> None:
+    """Its address may lead to the new master by now; only a new connection finds out."""
+    async with linked(valkey) as link:
+        lost = asyncio.Event()
+        link.losses.append(lost.set)
+        await link.execute("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(QueueUnavailable, match="ReadOnlyError"):
+            await link.execute("SET", "key", "value")
+        await lost.wait()
 
 
 async def test_broken_connection_fails_every_call_that_was_under_way(valkey: Valkey) -> None:

@@ -12,16 +12,17 @@ from redis.asyncio.client import PubSub
 from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
-from gateway.core.messages import Job
+from gateway.core.messages import Answer, Job
 from gateway.core.records import Record, record_name
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
+from gateway.queue.finish import handed
 from gateway.queue.hand_off import Asked, HandOff
 from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted, server_ms
 from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
-from tests.desk import Place
+from tests.desk import Place, when
 from workers import push
 from workers.main import open_lane, workers
 
@@ -59,9 +60,9 @@ async def begin(
 
 
 @asynccontextmanager
-async def stranger(place: Place, slots: int = 1) -> AsyncIterator[PubSub]:
+async def stranger(place: Place, slots: int = 1, name: str = "stranger") -> AsyncIterator[PubSub]:
     """A worker that says that it has slots free, and listens, but runs nothing."""
-    channel = Keys(place.prefix).jobs("stranger")
+    channel = Keys(place.prefix).jobs(name)
     async with Redis.from_url(place.redis_url) as redis, redis.pubsub() as pubsub:
         await pubsub.subscribe(channel)
         await pubsub.get_message(timeout=5.0)
@@ -95,6 +96,20 @@ async def test_worker_that_is_gone_is_handed_nothing(place: Place) -> None:
             known = await redis.zrange(Keys(place.prefix).free("crm"), 0, -1)
             assert known == [running[0].lane.channel.encode()]
         assert asked[0].answer is not None
+
+
+async def test_jobs_of_a_worker_that_is_struck_off_are_asked_for_at_once(place: Place) -> None:
+    """Its callbacks wait: the worker that comes next is told to sweep, before it sweeps by itself."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side:
+        async with stranger(place, slots=1000) as gone:
+            await begin(side, 1)
+            assert await gone.get_message(timeout=5.0)
+        async with stranger(place, name="next") as following:
+            await begin(side, 2)
+            messages = [await following.get_message(timeout=5.0) for _ in range(2)]
+    told = [[one.job_id.split(":")[1] for one in handed(message["data"])] for message in messages if message]
+    assert told == [[], ["t2"]]
 
 
 async def test_callback_that_joins_a_dead_workers_job_brings_it_to_another(place: Place) -> None:
@@ -170,6 +185,20 @@ async def test_job_whose_id_is_no_text_is_no_worker_s_end(place: Place) -> None:
     assert [line["event"] for line in lines].count("job.unfinished") == 1
 
 
+async def test_nonsense_on_a_channel_is_logged_and_costs_nobody_anything(place: Place) -> None:
+    """Another release, or another program, may publish there; jobs and answers go on coming."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        with capture_logs() as lines:
+            for channel in (side.replies.channel, worker.lane.channel):
+                await side.link.execute("PUBLISH", channel, b"\xc1")
+            asked, deadline = await begin(side, 1)
+            await side.wait(asked, deadline)
+    assert asked[0].answer is not None
+    told = [line["event"] for line in lines if line["log_level"] != "info"]
+    assert sorted(told) == ["answer.unreadable", "job.unreadable"]
+
+
 async def test_job_handed_over_twice_runs_once(place: Place, crm: Crm) -> None:
     """A worker that is handed what it is at work on has been taken for dead for a moment."""
     catalog = place.catalog()
@@ -189,9 +218,10 @@ async def test_job_handed_over_twice_runs_once(place: Place, crm: Crm) -> None:
 
 
 async def test_job_that_was_lost_on_its_way_is_handed_over_when_the_worker_listens_again(
-    place: Place, crm: Crm
+    place: Place, crm: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis had not noticed yet that the subscription was cut: the claim says that the worker has the job."""
+    monkeypatch.setattr(push, "SWEEP_EVERY", FAR)  # the first sweep has to find it
     catalog = place.catalog()
     async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
         await worker._handed.close()
@@ -207,6 +237,38 @@ async def test_job_that_was_lost_on_its_way_is_handed_over_when_the_worker_liste
     assert asked[0].answer.code == Code.OK
     assert left > FAR / 2  # it was not begun again at half time
     assert set(crm.stats.calls.values()) == {1}
+
+
+async def test_worker_that_does_not_listen_takes_nothing(place: Place) -> None:
+    """It would be taken for dead over its job, and another worker would ask the backend a second time."""
+    catalog = place.catalog()
+    async with (
+        hand_off(catalog) as side,
+        Redis.from_url(place.redis_url) as redis,
+        workers(catalog, catalog.lanes, grace=1) as (worker,),
+    ):
+        await worker._handed.close()
+        asked, _ = await begin(side, 1)
+        worker._due.set()
+        for _ in range(5):  # turns of the loop, in which it would send a sweep
+            await asyncio.sleep(0)
+        await worker.lane.link.execute("PING")  # the sweep would be done before this
+        assert asked[0].job is not None
+        assert not await redis.exists(f"arq:in-progress:{asked[0].job.job_id}")
+
+
+async def test_worker_that_listens_again_takes_at_once_what_has_come_meanwhile(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short break must not cost a callback the time to the next sweep."""
+    monkeypatch.setattr(push, "SWEEP_EVERY", FAR)
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        await worker._handed.close()
+        asked, deadline = await begin(side, 1)
+        await worker._handed.start(patience=5.0)
+        await side.wait(asked, deadline)
+    assert asked[0].answer is not None
 
 
 async def test_job_whose_taking_was_never_heard_of_is_taken_again(place: Place, crm: Crm) -> None:
@@ -226,6 +288,18 @@ async def test_job_whose_taking_was_never_heard_of_is_taken_again(place: Place, 
         left = deadline - asyncio.get_running_loop().time()
     assert asked[0].answer is not None
     assert left > FAR / 2
+    assert set(crm.stats.calls.values()) == {1}
+
+
+async def test_job_that_followed_another_in_its_slot_is_not_put_back(place: Place, crm: Crm) -> None:
+    """A worker whose connection was made anew says which jobs it has; one left out would be run twice."""
+    crm.put('seed = 1\n[[rules]]\nlatency = { fixed = "200ms" }\nshares = { ok = 1 }\n')
+    catalog = place.catalog({"backends.crm.concurrency": 1})
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        asked, deadline = await begin(side, 1, 2)
+        await when(lambda: crm.stats.report()["total"] == 2)
+        worker._listening()
+        await side.wait(asked, deadline)
     assert set(crm.stats.calls.values()) == {1}
 
 
@@ -287,6 +361,125 @@ async def now(redis: Redis, record: bytes) -> bytes:
     seconds, microseconds = await redis.time()
     written = msgspec.msgpack.encode(seconds * 1000 + microseconds / 1000)
     return record[:1] + written + record[10:]
+
+
+@pytest.mark.parametrize(
+    ("pace", "state"),
+    [("500 100.0", State.SHED), ("5 2.0", State.SHED), ("5 100.0", State.BEGUN)],
+    ids=["a job takes too long", "its turn comes too late", "there is time"],
+)
+async def test_lookup_is_shed_when_its_job_cannot_be_done_in_time(
+    place: Place, pace: str, state: State
+) -> None:
+    """The workers are busy: by their pace it is known now that waiting is in vain."""
+    async with hand_off(place.catalog()) as side, stranger(place, slots=0):
+        await side.link.execute("HSET", Keys(place.prefix).pace("crm"), "stranger", pace)
+        (asked,), _ = await begin(side, 1, left=0.3)
+    assert asked.state is state
+
+
+async def test_job_that_is_joined_stays_with_its_worker(place: Place) -> None:
+    """It runs: back among those that wait, other workers would stumble over it."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, hand_off(catalog) as other, stranger(place):
+        (asked,), _ = await begin(side, 1)
+        (joined,), _ = await begin(other, 1)
+        assert joined.state is State.JOINED
+        assert asked.job is not None
+        claimed = await side.link.execute("ZSCORE", Keys(place.prefix).lane("crm"), asked.job.job_id)
+    assert float(claimed) > 1e12  # lane.lua: the band of claims
+
+
+async def test_answer_to_a_job_of_another_user_is_not_remembered_for_this_one(place: Place) -> None:
+    """Two users in one session: the job that was joined was begun with the other one's name."""
+    catalog = place.catalog()
+
+    def by(user: str) -> Wanted:
+        want = wanted(1, trace=user)
+        return want._replace(job=msgspec.structs.replace(want.job, user=user, user_record=f"of-{user}"))
+
+    async with hand_off(catalog) as side, hand_off(catalog) as other:
+        deadline = asyncio.get_running_loop().time() + FAR
+        begun = await side.begin([by("ann")], deadline)
+        joined = await other.begin([by("bob")], deadline)
+        assert joined[0].state is State.JOINED
+        async with workers(catalog, catalog.lanes, grace=1):
+            await side.wait(begun, deadline)
+            await other.wait(joined, deadline)
+    assert joined[0].answer is not None
+    assert side.remembered("of-ann") is not None
+    assert other.remembered("of-bob") is None
+
+
+async def test_failed_job_that_was_joined_is_not_waited_for_anew_without_workers(place: Place) -> None:
+    """Its worker has gone meanwhile: the callback is answered now, not at its deadline."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, hand_off(catalog) as other:
+        await begin(side, 1)
+        joined, deadline = await begin(other, 1)
+        assert joined[0].state is State.JOINED
+        lane = open_lane(catalog, "crm", side.link)
+        (taken,) = await lane.queue.sweep(slots=1, running=0)
+        failed = Answer(taken.job_id, Code.TIMEOUT, "it had too little time")
+        await lane.queue.finish(taken, failed, asyncio.get_running_loop().time(), 60.0, wants=False)
+        await lane.backend.close()
+        await other.wait(joined, deadline)
+    assert joined[0].state is State.UNATTENDED
+
+
+@pytest.mark.parametrize(
+    ("failure", "heard"),
+    [(Code.TIMEOUT, Code.OK), (Code.BACKEND_REJECTED, Code.BACKEND_REJECTED)],
+    ids=["in too little time", "for good"],
+)
+async def test_failed_job_that_was_joined_is_begun_anew_if_more_time_may_help(
+    place: Place, failure: Code, heard: Code
+) -> None:
+    """It had the time of the callback that began it; the one that joined it may have more."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, hand_off(catalog) as other:
+        await begin(side, 1)
+        joined, deadline = await begin(other, 1, trace="u")
+        assert joined[0].state is State.JOINED
+        lane = open_lane(catalog, "crm", side.link)
+        (taken,) = await lane.queue.sweep(slots=1, running=0)
+        now = asyncio.get_running_loop().time()
+        await lane.queue.finish(taken, Answer(taken.job_id, failure, "it failed"), now, 60.0, wants=False)
+        await lane.backend.close()
+        async with workers(catalog, catalog.lanes, grace=1):
+            await other.wait(joined, deadline)
+    assert joined[0].answer is not None
+    assert joined[0].answer.code == heard
+
+
+async def test_fresh_record_that_cannot_be_read_is_asked_for_anew(place: Place) -> None:
+    """Its head is enough for the script to serve it, but there is nothing in it to be served."""
+    async with hand_off(place.catalog()) as side, Redis.from_url(place.redis_url) as redis:
+        want = wanted(1)._replace(fresh=FAR, revalidate=FAR)
+        head = (await now(redis, msgspec.msgpack.encode(Record(0.0, {}))))[:10]
+        await redis.set(Keys(place.prefix).record(want.job.record), head + b"\xc1")
+        (asked,) = await side.begin([want], asyncio.get_running_loop().time() + FAR)
+    assert asked.state is State.UNATTENDED
+    assert asked.job is not None
+
+
+async def test_answer_is_as_old_as_its_backend_gave_it(place: Place) -> None:
+    """It may have waited for Redis; neither memory nor Redis may take it for younger."""
+    catalog = place.catalog()
+    clock = asyncio.get_running_loop().time
+    async with hand_off(catalog) as side:
+        asked, deadline = await begin(side, 1)
+        lane = open_lane(catalog, "crm", side.link)
+        (taken,) = await lane.queue.sweep(slots=1, running=0)
+        answer = Answer(taken.job_id, Code.OK, "", {"order_id": "1"})
+        await lane.queue.finish(taken, answer, clock() - 30.0, 60.0, wants=False)
+        await side.wait(asked, deadline)
+        await lane.backend.close()
+        remembered = side.remembered(wanted(1).job.record)
+        (again,), _ = await begin(side, 1)
+    for known in (remembered, again.known):
+        assert known is not None
+        assert 30.0 <= known.age(clock()) < 60.0
 
 
 async def test_every_job_runs_once_with_several_workers_and_leaves_no_key(place: Place, crm: Crm) -> None:
@@ -354,6 +547,81 @@ async def test_full_lane_refuses_one_job_more(place: Place) -> None:
         (asked,), _ = await begin(side, 1)
         assert asked.state is State.UNATTENDED
         assert await redis.zcard(lane) == 1
+
+
+async def test_lapsed_refreshes_alone_make_room_on_a_full_lane(place: Place) -> None:
+    """Without workers nobody else removes them; all else on the lane waits for the workers' return."""
+    async with hand_off(place.catalog()) as side, Redis.from_url(place.redis_url) as redis:
+        lane = Keys(place.prefix).lane("crm")
+        seconds, _ = await redis.time()
+        refreshes = 5e11  # lane.lua: their band begins here
+        lapsed = refreshes + (seconds - 3600) * 100
+        await redis.zadd(lane, {f"lapsed-{n}": lapsed for n in range(LANE_LIMIT)})
+        await redis.zadd(lane, {"job": (seconds + 60) * 100, "refresh": refreshes + seconds * 100})
+        (asked,), _ = await begin(side, 1)
+        assert asked.state is State.UNATTENDED
+        assert asked.job is not None
+        left = await redis.zrange(lane, 0, -1)
+        assert set(left) == {b"job", b"refresh", asked.job.job_id.encode()}
+
+
+async def test_sweep_puts_back_what_was_lost_and_nothing_that_the_worker_has(place: Place) -> None:
+    """Put back, a job that runs would be run by another worker, too."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side:
+        await begin(side, 1)
+        lane = open_lane(catalog, "crm", side.link)
+        (first,) = await lane.queue.sweep(slots=2, running=0)
+        assert await lane.queue.sweep(2, 1, has=[first.job_id]) == []
+        (again,) = await lane.queue.sweep(2, 0, has=[])
+        await lane.backend.close()
+    assert (first.job_id, first.job_try) == (again.job_id, again.job_try - 1)
+
+
+async def test_job_that_redis_has_lost_is_taken_off_its_lane(place: Place) -> None:
+    """Its place must not be found again at each sweep, and those behind it must be."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        name = Keys(place.prefix).lane("crm")
+        asked, _ = await begin(side, 1)
+        assert asked[0].job is not None
+        seconds, _ = await redis.time()
+        await redis.zadd(name, {f"{place.prefix}:lost": (seconds + 1) * 100})
+        lane = open_lane(catalog, "crm", side.link)
+        taken = await lane.queue.sweep(slots=1, running=0)
+        await lane.backend.close()
+        assert [one.job_id for one in taken] == [asked[0].job.job_id]
+        assert await redis.zrange(name, 0, -1) == [asked[0].job.job_id.encode()]
+
+
+async def test_claim_whose_job_is_gone_is_removed(place: Place) -> None:
+    """Redis drops a job that nobody finishes; its claim must not stay on the lane for ever."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        name, job_id = Keys(place.prefix).lane("crm"), f"{place.prefix}:gone"
+        seconds, _ = await redis.time()
+        await redis.zadd(name, {job_id: (seconds - 60) * 1000})
+        await redis.set(f"arq:retry:{job_id}", 1)
+        lane = open_lane(catalog, "crm", side.link)
+        assert await lane.queue.sweep(slots=1, running=0) == []
+        await lane.backend.close()
+        assert await redis.exists(name, f"arq:retry:{job_id}") == 0
+
+
+async def test_worker_among_too_many_claims_takes_no_more_than_redis_says(place: Place) -> None:
+    """Some of the claims that were not looked at may be its own: its slots must not count as free."""
+    catalog = place.catalog()
+    keys = Keys(place.prefix)
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        await begin(side, 1, 2)
+        lane = open_lane(catalog, "crm", side.link)
+        seconds, _ = await redis.time()
+        await redis.zadd(keys.lane("crm"), {f"job-{n}": (seconds + FAR) * 1000 for n in range(1000)})
+        await redis.zadd(keys.free("crm"), {lane.channel: 1})
+        taken = await lane.queue.sweep(slots=3, running=0)
+        free = await redis.zscore(keys.free("crm"), lane.channel)
+        await lane.backend.close()
+    assert (len(taken), free) == (1, 0)
 
 
 async def test_push_that_overtakes_its_question_is_heard(place: Place) -> None:

@@ -45,3 +45,27 @@ async def test_answer_that_comes_early_waits_until_it_is_expected(replies: Repli
     answer = Answer("job", Code.OK, "", {"level": "gold"})
     replies.resolve(answer)
     assert expect("job", math.inf).future.result() == answer
+
+
+async def test_answers_that_nobody_ever_expects_are_dropped_in_time(replies: Replies, expect: Expect) -> None:
+    """They come to a gateway that has given up; the oldest go, and the latest may yet be expected."""
+    for number in range(2000):
+        replies.resolve(Answer(str(number), Code.OK))
+    assert not expect("0", math.inf).done()
+    assert expect("1999", math.inf).done()
+
+
+async def test_answer_is_kept_once_however_often_it_comes() -> None:
+    """It may be looked up in Redis while its push is on the way, and neither is an error."""
+    kept: list[Answer] = []
+    link = RedisLink("redis://127.0.0.1:1", 1.0)
+    replies = Replies(link, Keys("test"), lambda _, answer, __: kept.append(answer))
+    pending = replies.expect("job", JOB, math.inf, 0.0, ours=True)
+    pending.resolve(Answer("", Code.OK), 1.0)
+    replies.resolve(Answer("job", Code.OK, "pushed"))
+    assert (kept, pending.future.result().info) == ([], "")
+    again = replies.expect("other", JOB, math.inf, 0.0, ours=True)
+    for _ in range(2):
+        replies.resolve(Answer("other", Code.OK))
+    assert kept == [again.future.result()]
+    assert replies.expect("other", JOB, math.inf, 0.0, ours=True) is not again

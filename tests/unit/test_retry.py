@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
-from tenacity.wait import wait_base, wait_fixed, wait_none
+from tenacity.wait import wait_base, wait_fixed, wait_incrementing, wait_none
 
 from gateway.core.errors import (
     BackendRejected,
@@ -149,6 +149,21 @@ async def test_pauses_are_uniform_below_a_bound_that_doubles_to_its_limit() -> N
     bounds = [min(LONGEST_PAUSE, FIRST_PAUSE * 2**number) for number in range(7)]
     assert all(0 <= pause <= bound for pause, bound in zip(asking.clock.slept, bounds, strict=True))
     assert len(set(asking.clock.slept)) == len(bounds)
+
+
+async def test_pause_depends_on_the_number_of_the_attempt() -> None:
+    """The bound doubles with each attempt: a backend that stays down is left alone for longer."""
+    asking = Asking(4, wait_incrementing(start=1.0, increment=1.0))
+    with pytest.raises(BackendUnavailable):
+        await asking.run(Backend(BackendUnavailable() for _ in range(4)).ask)
+    assert asking.clock.slept == [1.0, 2.0, 3.0]
+
+
+async def test_retry_needs_no_deadline() -> None:
+    """Each policy stands for itself: without one that sets an end, the attempts alone are counted."""
+    clock, backend = ManualClock(), Backend([BackendUnavailable(), "answer"])
+    retrying = repeated(lambda call: call.make(), Retry(2, clock=clock), clock)
+    assert await retrying(Call(backend.ask, clock.now())) == "answer"
 
 
 @pytest.mark.parametrize("left", [0.0, 1e-9, WORTH_ANOTHER])

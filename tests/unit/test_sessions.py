@@ -61,6 +61,16 @@ def test_no_record_in_redis_leaves_what_is_held() -> None:
     assert sessions.read("a", b"\xc1", 0.0, 2.0) == Known({"v": "1"}, 1.0)
 
 
+def test_those_forgotten_long_ago_give_way_to_those_forgotten_since() -> None:
+    """Whom a gateway was told to forget is noted in memory, which must not grow for as long as it runs."""
+    sessions = RecordMemory(10)
+    sessions.erase(["1:first"], 1000.0)
+    for number in range(0, 20_000, 1000):
+        sessions.erase([f"1:s{n}" for n in range(number, number + 1000)], 2000.0)
+    assert not sessions.erased_since(["1:first"], 0)
+    assert sessions.erased_since(["1:s19999"], 0)
+
+
 UNREADABLE = {
     "cut off": b"\x92\xcb",
     "another shape": encode({"a": 1}),

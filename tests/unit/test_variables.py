@@ -91,3 +91,10 @@ def test_what_json_cannot_say_is_a_type_error(value: object) -> None:
     """An object's ``repr`` with its address must never become a variable."""
     with pytest.raises(TypeError):
         as_text(value)
+
+
+@pytest.mark.parametrize("value", ["\ud800", "a\udfff", ["\ud800"], {"\ud800": 1}], ids=ascii)
+def test_half_a_character_is_an_error(value: object) -> None:
+    """JSON may spell it, but no reply and no record can hold it; it must fail here, for its lookup alone."""
+    with pytest.raises(ValueError, match="surrogates"):
+        as_text(value)
