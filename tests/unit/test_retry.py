@@ -162,7 +162,7 @@ async def test_pause_depends_on_the_number_of_the_attempt() -> None:
 async def test_retry_needs_no_deadline() -> None:
     """Each policy stands for itself: without one that sets an end, the attempts alone are counted."""
     clock, backend = ManualClock(), Backend([BackendUnavailable(), "answer"])
-    retrying = repeated(lambda call: call.make(), Retry(2, clock=clock), clock)
+    retrying = repeat(lambda call: call.make(), Retry(2, clock=clock), clock)
     assert await retrying(Call(backend.ask, clock.now())) == "answer"
 
 
