@@ -81,14 +81,18 @@ class Replies:
         return self.subscription.channel
 
     def expect(self, job_id: str, job: Job, until: float, asked_ms: float, *, ours: bool) -> Pending:
-        """Return the pending job, the same for all who wait for it; it may be dropped after ``until``."""
+        """Return the pending job, the same for all who wait for it; it may be dropped after ``until``.
+
+        A job that Redis says is under way can have been answered another way while Redis was lost. Its own
+        answer is still to come, so it is expected anew.
+        """
         pending = self._pending.get(job_id)
-        if pending is None:
+        if pending is None or pending.done():
             future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             pending = Pending(job_id, job, future, until, asked_ms, ours)
             self._drop_oldest()
             self._pending[job_id] = pending
-            if (early := self._early.pop(job_id, None)) is not None:
+            if (early := self._early.get(job_id)) is not None:  # others may have joined the job: it stays
                 self.resolve(early)
         return pending
 
@@ -99,11 +103,11 @@ class Replies:
         different connections.
         """
         pending = self._pending.pop(answer.job_id, None)
-        if pending is None:
+        if pending is None or pending.done():
             self._early[answer.job_id] = answer
             if len(self._early) > _MOST_EARLY:
                 self._early.popitem(last=False)
-        elif not pending.future.done():
+        else:
             at = time.monotonic()
             self._keep(pending, answer, at)
             pending.resolve(answer, at)

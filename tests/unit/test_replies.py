@@ -45,3 +45,31 @@ async def test_answer_that_comes_early_waits_until_it_is_expected(replies: Repli
     answer = Answer("job", Code.OK, "", {"level": "gold"})
     replies.resolve(answer)
     assert expect("job", math.inf).future.result() == answer
+
+
+async def test_early_answer_reaches_all_who_joined_the_job(replies: Replies, expect: Expect) -> None:
+    """Two callbacks begin and join a job in one round trip; its push is read before the reply to both."""
+    answer = Answer("job", Code.OK, "", {"level": "gold"})
+    replies.resolve(answer)
+    assert [expect("job", math.inf).future.result() for _ in range(2)] == [answer] * 2
+
+
+async def test_job_that_was_answered_another_way_is_expected_anew(replies: Replies, expect: Expect) -> None:
+    """It still runs, so its own answer is to come; the first callback's stand-in is not for the next one."""
+    first = expect("job", math.inf)
+    first.resolve(Answer("job", Code.BACKEND_REJECTED), 0.0)
+    second = expect("job", math.inf)
+    assert not second.done()
+    answer = Answer("job", Code.OK, "", {"level": "gold"})
+    replies.resolve(answer)
+    assert second.future.result() == answer
+
+
+async def test_push_of_a_job_that_was_answered_another_way_waits_until_it_is_expected(
+    replies: Replies, expect: Expect
+) -> None:
+    """The next callback has joined the job, and has not heard so yet."""
+    expect("job", math.inf).resolve(Answer("job", Code.BACKEND_REJECTED), 0.0)
+    answer = Answer("job", Code.OK, "", {"level": "gold"})
+    replies.resolve(answer)
+    assert expect("job", math.inf).future.result() == answer
