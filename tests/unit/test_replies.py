@@ -73,3 +73,22 @@ async def test_push_of_a_job_that_was_answered_another_way_waits_until_it_is_exp
     answer = Answer("job", Code.OK, "", {"level": "gold"})
     replies.resolve(answer)
     assert expect("job", math.inf).future.result() == answer
+
+
+async def test_answer_reaches_who_joined_the_job_and_hears_so_only_now(
+    replies: Replies, expect: Expect
+) -> None:
+    """In a burst of equal callbacks, the push is often read between the replies to two calls of begin.lua."""
+    first = expect("job", math.inf)
+    answer = Answer("job", Code.OK, "", {"level": "gold"})
+    replies.resolve(answer)
+    assert first.future.result() == answer
+    assert expect("job", math.inf).future.result() == answer
+
+
+async def test_answers_are_remembered_no_longer_than_a_call_of_redis_may_take() -> None:
+    """They may be large, and a later callback cannot join their jobs."""
+    replies = Replies(RedisLink("redis://127.0.0.1:1", 0.0), Keys("test"), lambda *_: None)
+    replies.resolve(Answer("first", Code.OK))
+    replies.resolve(Answer("second", Code.OK))
+    assert not replies.expect("first", JOB, math.inf, 0.0, ours=True).done()
