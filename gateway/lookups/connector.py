@@ -45,14 +45,17 @@ class SilentConnector(aiohttp.TCPConnector):
         """Return a silent connection, of the pool or new; raise UnaskedBytes if a new one speaks first.
 
         A request without a body is written in this turn of the loop, so this is the last look. A ``Body``
-        looks again when it is written.
+        looks again when it is written. With ``Expect: 100-continue`` the head leaves alone, a turn later, and
+        nobody looks then. Such a request gets a new connection, which has no other user's answer on it.
         """
-        body = req.body if isinstance(req.body, Body) else None
+        head_leaves_alone = "Expect" in req.headers
+        body = req.body if isinstance(req.body, Body) and not head_leaves_alone else None
+        needs_new = head_leaves_alone or (body is not None and body.was_held_back)
         while True:  # each turn closes a connection of the pool, or ends
             connection = await super().connect(req, traces, timeout)
             try:
                 ear, reused = _ear(connection)
-                trusted = await ear.is_silent() and not (reused and body is not None and body.was_held_back)
+                trusted = await ear.is_silent() and not (reused and needs_new)
                 if trusted and (not reused or await ear.is_between_answers()):
                     connection.add_callback(ear.stop_expecting)  # runs when the answer is complete
                     if body is None:

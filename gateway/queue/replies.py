@@ -18,7 +18,8 @@ from gateway.wire.subscription import Subscription
 
 _decoder = msgspec.msgpack.Decoder(list[Answer])
 
-_MOST_EARLY = 1000
+_MOST_HEARD = 1000
+"""Most answers that are remembered for callbacks which have joined their jobs and do not know it yet."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,11 +70,12 @@ class Replies:
     """The jobs that are expected, by their ids; :class:`Pending` has each answer."""
 
     def __init__(self, link: RedisLink, keys: Keys, keep: Callable[[Pending, Answer, float], None]) -> None:
-        """Take the link whose server pushes, and ``keep``: it gets each answer once, and when that came."""
+        """Take the link whose server pushes, and ``keep``: it gets each answer, and when that came."""
         self.subscription = Subscription(link, keys.replies(uuid4().hex), self._receive)
         self._keep = keep
         self._pending: OrderedDict[str, Pending] = OrderedDict()
-        self._early: OrderedDict[str, Answer] = OrderedDict()
+        self._heard: OrderedDict[str, tuple[Answer, float]] = OrderedDict()
+        self._patience = link.timeout
 
     @property
     def channel(self) -> str:
@@ -81,32 +83,46 @@ class Replies:
         return self.subscription.channel
 
     def expect(self, job_id: str, job: Job, until: float, asked_ms: float, *, ours: bool) -> Pending:
-        """Return the pending job, the same for all who wait for it; it may be dropped after ``until``."""
+        """Return the pending job, the same for all who wait for it; it may be dropped after ``until``.
+
+        A job that Redis says is under way can have been answered another way while Redis was lost. Its own
+        answer is still to come, so it is expected anew.
+        """
         pending = self._pending.get(job_id)
-        if pending is None:
+        if pending is None or pending.done():
             future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             pending = Pending(job_id, job, future, until, asked_ms, ours)
-            self._drop_oldest()
-            self._pending[job_id] = pending
-            if (early := self._early.pop(job_id, None)) is not None:
-                self.resolve(early)
+            if (heard := self._heard.get(job_id)) is not None:
+                self._give(pending, *heard)
+            else:
+                self._drop_oldest()
+                self._pending[job_id] = pending
         return pending
 
     def resolve(self, answer: Answer) -> None:
         """Hand an answer to all who wait for it, now or in a moment.
 
-        A quick worker's push can come before the reply to the command that began its job: the two come over
-        different connections.
+        A push can come before the reply to the command that began its job, or joined it: the two come over
+        different connections. So an answer is remembered for as long as such a reply may take.
         """
+        at = time.monotonic()
+        self._remember(answer, at)
         pending = self._pending.pop(answer.job_id, None)
-        if pending is None:
-            self._early[answer.job_id] = answer
-            if len(self._early) > _MOST_EARLY:
-                self._early.popitem(last=False)
-        elif not pending.future.done():
-            at = time.monotonic()
-            self._keep(pending, answer, at)
-            pending.resolve(answer, at)
+        if pending is not None and not pending.done():
+            self._give(pending, answer, at)
+
+    def _give(self, pending: Pending, answer: Answer, at: float) -> None:
+        self._keep(pending, answer, at)
+        pending.resolve(answer, at)
+
+    def _remember(self, answer: Answer, at: float) -> None:
+        self._heard.pop(answer.job_id, None)
+        while self._heard:
+            job_id, (_, oldest) = next(iter(self._heard.items()))
+            if at - oldest <= self._patience and len(self._heard) < _MOST_HEARD:
+                break
+            del self._heard[job_id]
+        self._heard[answer.job_id] = answer, at
 
     async def start(self, patience: float) -> None:
         """Begin to listen; wait at most ``patience`` seconds until answers can come."""

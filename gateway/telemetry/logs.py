@@ -5,6 +5,7 @@ import atexit
 import logging
 import sys
 import time
+from contextlib import suppress
 from select import PIPE_BUF
 from typing import Any, BinaryIO
 
@@ -138,8 +139,9 @@ class _Lines:
             self._write(piece)
 
     def _write(self, lines: list[bytes]) -> None:
-        self._out.write(b"\n".join((*lines, b"")))
-        self._out.flush()
+        with suppress(OSError):  # its reader has gone, or the disk is full: a line about it would fail, too
+            self._out.write(b"\n".join((*lines, b"")))
+            self._out.flush()
 
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)

@@ -261,6 +261,35 @@ async def test_what_is_waited_for_when_redis_is_lost_is_asked_for_directly(  # n
     assert crm.stats.report()["total"] == (2 if app == APP else 1)
 
 
+async def test_job_that_still_runs_after_redis_returned_is_waited_for(
+    own_place: Place, valkey: Valkey, desk: Desk
+) -> None:
+    """The gateway's own call for it failed while Redis was lost; the next callback wants the job's answer."""
+    started, opened = asyncio.Event(), asyncio.Event()
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        if started.is_set():  # the gateway's own call
+            return web.Response(status=400)
+        started.set()
+        await opened.wait()
+        return web.json_response({"id": "1"})
+
+    async with serving(answer) as url, Redis.from_url(valkey.url) as redis:
+        catalog = direct(Place(own_place.redis_url, own_place.prefix, url), **ROOMY)
+        async with gateway(catalog) as running, workers(catalog, ["crm"], 0.1):
+            here = desk.at(running.callbacks)
+            first = asyncio.create_task(ask(here))
+            await started.wait()
+            await redis.execute_command("CLIENT", "KILL", "TYPE", "normal")
+            assert (await first).code == Code.BACKEND_REJECTED
+            await running.link.present.wait()
+            second = asyncio.create_task(ask(here))
+            await when(lambda: running.flow.asking)
+            opened.set()
+            heard = await second
+    assert (heard.code, heard.variables["order_id"]) == (Code.OK, "1")
+
+
 async def test_answers_reach_redis_when_it_is_back(
     own_place: Place, valkey: Valkey, crm: Crm, desk: Desk
 ) -> None:

@@ -416,7 +416,7 @@ async def test_failed_job_that_was_joined_is_not_waited_for_anew_without_workers
     catalog = place.catalog()
     async with hand_off(catalog) as side, hand_off(catalog) as other:
         await begin(side, 1)
-        joined, deadline = await begin(other, 1)
+        joined, deadline = await begin(other, 1, trace="u")
         assert joined[0].state is State.JOINED
         lane = open_lane(catalog, "crm", side.link)
         (taken,) = await lane.queue.sweep(slots=1, running=0)

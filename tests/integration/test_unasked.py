@@ -32,6 +32,8 @@ LOOPS = pytest.mark.parametrize(
     "new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
 )
 METHODS = pytest.mark.parametrize("lookup", [GET, POST], ids=["GET", "POST"])
+EXPECT = 'headers = { Expect = "100-continue" }, path'
+EXPECTING = [lookup.replace("path", EXPECT, 1) for lookup in (GET, POST)]
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -93,6 +95,8 @@ class Raw:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 _, found, rest = head.partition("Content-Length: ")
+                if "Expect: 100-continue" in head:
+                    writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 await reader.readexactly(int(rest.split("\r\n")[0]) if found else 0)
                 name = head.split()[1].removeprefix("/")
                 self.asked.append(name)
@@ -152,6 +156,23 @@ def test_no_user_hears_an_answer_that_was_sent_unasked(lookup: str, new_loop: Ne
             await hear_their_own(ask, *(f"u{number}" for number in range(2, 61)))
             assert raw.asked == [f"u{number}" for number in range(1, 61)]
             assert len(raw.writers) == 2
+
+    run(new_loop, main())
+
+
+@LOOPS
+@pytest.mark.parametrize("lookup", EXPECTING, ids=["GET", "POST"])
+def test_a_request_that_asks_to_go_on_is_answered_and_hears_no_unasked_answer(
+    lookup: str, new_loop: NewLoop
+) -> None:
+    """A backend says 100 Continue between the head and the body, which is not unasked."""
+
+    async def main() -> None:
+        async with Raw().serve() as raw, backend(raw.url, lookup) as ask:
+            await hear_their_own(ask, "u1", "u2")
+            raw.send(ELSE)
+            await hear_their_own(ask, "u3", "u4")
+            assert raw.asked == ["u1", "u2", "u3", "u4"]
 
     run(new_loop, main())
 

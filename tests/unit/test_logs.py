@@ -74,6 +74,30 @@ asyncio.run(main())
         assert len([json.loads(line) for line in reader]) == 6000
 
 
+def test_a_log_that_cannot_be_written_is_no_work_for_the_loop() -> None:
+    """Its reader has gone or the disk is full: to log that, too, would take a whole CPU for ever."""
+    code = """
+async def main():
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    log.info("callback.answered")
+    await asyncio.sleep(0)
+    log.info("callback.answered", text="x" * 100_000)
+    await asyncio.sleep(0)
+    print(len(failures), file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(0)
+import os, sys
+asyncio.run(main())
+"""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", SETUP + code]
+    with os.fdopen(write, "wb") as gone:
+        ended = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, check=True)
+    assert ended.stderr == b"0\n"
+
+
 def test_a_bug_is_logged_with_its_trace() -> None:
     """An INTERNAL code in a reply is of use only together with the trace."""
     (line,) = lines(

@@ -69,3 +69,50 @@ async def test_answer_is_kept_once_however_often_it_comes() -> None:
         replies.resolve(Answer("other", Code.OK))
     assert kept == [again.future.result()]
     assert replies.expect("other", JOB, math.inf, 0.0, ours=True) is not again
+
+
+async def test_early_answer_reaches_all_who_joined_the_job(replies: Replies, expect: Expect) -> None:
+    """Two callbacks begin and join a job in one round trip; its push is read before the reply to both."""
+    answer = Answer("job", Code.OK, "", {"level": "gold"})
+    replies.resolve(answer)
+    assert [expect("job", math.inf).future.result() for _ in range(2)] == [answer] * 2
+
+
+async def test_job_that_was_answered_another_way_is_expected_anew(replies: Replies, expect: Expect) -> None:
+    """It still runs, so its own answer is to come; the first callback's stand-in is not for the next one."""
+    first = expect("job", math.inf)
+    first.resolve(Answer("job", Code.BACKEND_REJECTED), 0.0)
+    second = expect("job", math.inf)
+    assert not second.done()
+    answer = Answer("job", Code.OK, "", {"level": "gold"})
+    replies.resolve(answer)
+    assert second.future.result() == answer
+
+
+async def test_push_of_a_job_that_was_answered_another_way_waits_until_it_is_expected(
+    replies: Replies, expect: Expect
+) -> None:
+    """The next callback has joined the job, and has not heard so yet."""
+    expect("job", math.inf).resolve(Answer("job", Code.BACKEND_REJECTED), 0.0)
+    answer = Answer("job", Code.OK, "", {"level": "gold"})
+    replies.resolve(answer)
+    assert expect("job", math.inf).future.result() == answer
+
+
+async def test_answer_reaches_who_joined_the_job_and_hears_so_only_now(
+    replies: Replies, expect: Expect
+) -> None:
+    """In a burst of equal callbacks, the push is often read between the replies to two calls of begin.lua."""
+    first = expect("job", math.inf)
+    answer = Answer("job", Code.OK, "", {"level": "gold"})
+    replies.resolve(answer)
+    assert first.future.result() == answer
+    assert expect("job", math.inf).future.result() == answer
+
+
+async def test_answers_are_remembered_no_longer_than_a_call_of_redis_may_take() -> None:
+    """They may be large, and a later callback cannot join their jobs."""
+    replies = Replies(RedisLink("redis://127.0.0.1:1", 0.0), Keys("test"), lambda *_: None)
+    replies.resolve(Answer("first", Code.OK))
+    replies.resolve(Answer("second", Code.OK))
+    assert not replies.expect("first", JOB, math.inf, 0.0, ours=True).done()
