@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.core.errors import QueueUnavailable
-from gateway.core.packing import UNREADABLE
+from gateway.core.packing import UNREADABLE, finite
 from gateway.process.background import Background
 from gateway.process.backoff import Backoff
 from gateway.queue.jobs import LANE, server_ms
@@ -101,6 +101,7 @@ class Forgetter:
         """Forget the sessions and users that a message names; return when it was sent."""
         try:
             at_ms, names = _messages.decode(message)
+            finite(at_ms)
         except UNREADABLE as error:
             events.forget_unreadable(error=error)
             return 0.0
@@ -129,13 +130,15 @@ class Forgetter:
                 return
 
     async def _read(self, since: float) -> None:
-        offset = 0
+        """Act on the messages after ``since``, and pass over those that cannot be read."""
+        key, offset = self._keys.forgotten(), 0
         while True:
             page: list[Any] = await self._link.execute(
-                "ZRANGEBYSCORE", self._keys.forgotten(), f"({since}", "+inf", "LIMIT", offset, _PAGE
+                "ZRANGEBYSCORE", key, f"({since}", "+inf", "WITHSCORES", "LIMIT", offset, _PAGE
             )
-            for message in page:
-                self._since = max(self._since, self._act(message))
-            if len(page) < _PAGE:
+            for message, sent_ms in zip(page[::2], page[1::2], strict=True):
+                self._act(message)
+                self._since = max(self._since, float(sent_ms))
+            if len(page) < 2 * _PAGE:
                 return
             offset += _PAGE

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.core.messages import Answer
-from gateway.core.packing import UNREADABLE, pack
+from gateway.core.packing import UNREADABLE, finite, pack
 from gateway.core.records import Record
 from gateway.queue.jobs import (
     CLAIM_MARGIN,
@@ -204,7 +204,7 @@ def handed(message: bytes) -> list[Taken]:
     Raise one of UNREADABLE for any other message.
     """
     now_ms, jobs = _handed.decode(message)
-    ahead_ms = now_ms - time.monotonic() * 1000
+    ahead_ms = finite(now_ms) - time.monotonic() * 1000
     return [Taken(job_id, job_try, _envelope(body), ahead_ms) for job_id, job_try, body in jobs]
 
 

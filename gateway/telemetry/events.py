@@ -7,6 +7,7 @@ Names and fields are the contract of README's table of events. Durations come in
 ``…_ms``. No function takes the value of a variable: names only.
 """
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -29,7 +30,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 Instrument = Callable[[Event], None]
-"""Gets each event of the process at once. It must not raise, and must not take long."""
+"""Gets each event of the process at once. It must not take long."""
 
 instruments: list[Instrument] = []
 
@@ -286,4 +287,7 @@ def _error(name: str, /, **fields: Any) -> None:  # noqa: ANN401
 
 def _emit(event: Event) -> None:
     for instrument in instruments:
-        instrument(event)
+        try:
+            instrument(event)
+        except Exception:  # noqa: BLE001 - a broken instrument must not break the room that emits
+            traceback.print_exc()  # to standard error: an event about it would come back to it

@@ -1,6 +1,7 @@
 """Answers that are none: what one lookup suffers, no callback beside it does, on shared connections."""
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -207,6 +208,7 @@ PUSHES = {
         Garbage("no UTF-8", b"\x92" + NOW + b"\x91\x93\xa2\xff\xfe\x01\xa0", NOT_UTF_8),
         Garbage("other types", packed([1.8e12, [[1, 2, 3]]]), "Expected `str`, got `int` - at `$[1][0][0]`"),
         Garbage("no time", packed(["now", []]), "Expected `float`, got `str` - at `$[0]`"),
+        Garbage("a time without end", packed([math.inf, []]), "not finite"),
         Garbage("no body", packed([1.8e12, [["job-id", 1]]]), "length 3, got 2 - at `$[1][0]`"),
         Garbage("nested deeply", b"\x92" + NOW + b"\x91\x93\xa6job-id\x01" + DEEP, TOO_DEEP),
     ],
@@ -215,6 +217,8 @@ PUSHES = {
         Garbage("no UTF-8", b"\x92" + NOW + b"\x91\xa2\xff\xfe", NOT_UTF_8),
         Garbage("other types", packed([1.8e12, [1]]), "Expected `str`, got `int` - at `$[1][0]`"),
         Garbage("no time", packed(["now", []]), "Expected `float`, got `str` - at `$[0]`"),
+        Garbage("a time without end", packed([math.inf, ["1400000001:s1"]]), "not finite"),
+        Garbage("a time that is none", packed([math.nan, ["1400000001:s1"]]), "not finite"),
     ],
 }
 RECORDS = [

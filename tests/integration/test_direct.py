@@ -460,6 +460,18 @@ async def test_what_others_were_told_to_forget_meanwhile_is_not_written(
         assert await redis.exists(keys.record(gone.record), keys.record(gone.user_record)) == 2
 
 
+async def test_a_message_that_cannot_be_read_keeps_no_record_from_redis(place: Place) -> None:
+    """It is of another version, say: to look for it again and again would load Redis for ten minutes."""
+    keys = Keys(place.prefix)
+    async with keeping(place) as side, Redis.from_url(place.redis_url) as redis:
+        side.answer(job(1), v="ours")
+        seconds, _ = await redis.time()
+        await redis.zadd(keys.forgotten(), {"unreadable": seconds * 1000})
+        await side.link.start()
+        await when(lambda: not side.restorer._restoring)
+        assert await redis.exists(keys.record(job(1).record)) == 1
+
+
 @pytest.mark.parametrize("name", [f"{APP}:s1", f"{APP}:user=user517"])
 async def test_answer_to_who_was_forgotten_while_it_was_asked_for_is_not_kept(
     name: str, place: Place
