@@ -371,11 +371,14 @@ async def now(redis: Redis, record: bytes) -> bytes:
 async def test_lookup_is_shed_when_its_job_cannot_be_done_in_time(
     place: Place, pace: str, state: State
 ) -> None:
-    """The workers are busy: by their pace it is known now that waiting is in vain."""
+    """The workers are busy: by their pace it is known now. The job becomes a refresh."""
     async with hand_off(place.catalog()) as side, stranger(place, slots=0):
         await side.link.execute("HSET", Keys(place.prefix).pace("crm"), "stranger", pace)
         (asked,), _ = await begin(side, 1, left=0.3)
+        assert asked.job is not None
+        score = await side.link.execute("ZSCORE", Keys(place.prefix).lane("crm"), asked.job.job_id)
     assert asked.state is state
+    assert (float(score) > 5e11) == (state is State.SHED)  # lane.lua: the band of refreshes
 
 
 async def test_job_that_is_joined_stays_with_its_worker(place: Place) -> None:
