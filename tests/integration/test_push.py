@@ -533,6 +533,26 @@ async def test_record_from_the_future_is_not_fresh_for_ever(place: Place) -> Non
     assert asked.known is not None
 
 
+@pytest.mark.parametrize(("deaths", "code"), [(2, Code.OK), (3, Code.LOOKUP_FAILED)])
+async def test_job_over_which_three_workers_died_is_given_up(
+    place: Place, crm: Crm, deaths: int, code: Code
+) -> None:
+    """It may be the job that kills them; its callback is told, and no further worker is put at risk."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side:
+        asked, deadline = await begin(side, 1)
+        assert asked[0].job is not None
+        await side.link.execute("SET", f"arq:retry:{asked[0].job.job_id}", deaths)
+        with capture_logs() as lines:
+            async with workers(catalog, catalog.lanes, grace=1):
+                await side.wait(asked, deadline)
+    assert asked[0].answer is not None
+    assert asked[0].answer.code == code
+    given_up = code != Code.OK
+    assert crm.stats.report()["total"] == (not given_up)
+    assert [line["event"] for line in lines].count("job.dropped") == given_up
+
+
 async def test_answer_is_as_old_as_its_backend_gave_it(place: Place) -> None:
     """It may have waited for Redis; neither memory nor Redis may take it for younger."""
     catalog = place.catalog()
