@@ -22,6 +22,7 @@ from gateway.front.askers import Asker
 from gateway.front.ladder import Heard, Source, resolve
 from gateway.front.plan import Planned, plan
 from gateway.lookups.build import open_backend
+from gateway.queue.jobs import LANE_LIMIT
 from gateway.records.memory import RecordMemory
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
@@ -195,6 +196,17 @@ async def test_who_joins_a_call_that_had_too_little_time_asks_anew(stage: Stage,
     assert [one.code for one in await first] == [Code.TIMEOUT]
     crm.put("seed = 1\n[[rules]]\nshares = { ok = 1 }\n")
     assert [one.code for one in await second] == [Code.OK]
+
+
+async def test_lane_that_is_full_is_overload_and_no_outage(valkey: Valkey, crm: Crm) -> None:
+    """Whoever reads the log at night must not look for a broken Redis, or for a slow backend."""
+    place = Place(valkey.url, "askers", crm.url)
+    catalog = place.catalog()
+    async with gateway(catalog) as running:
+        lane, far = Keys(place.prefix).lane("crm"), 4e11
+        await running.link.execute("ZADD", lane, *(x for n in range(LANE_LIMIT) for x in (far, f"job-{n}")))
+        (heard,) = await _stage(running, catalog, FLEET_APP).ask("order")
+    assert (heard.code, heard.source) == (Code.OVERLOADED, Source.NONE)
 
 
 async def test_alone_no_attempt_begins_after_the_deadline(valkey: Valkey, crm: Crm) -> None:

@@ -476,6 +476,17 @@ async def test_answer_to_a_callback_that_could_not_wait_is_late(place: Place) ->
     assert [line["job"] for line in lines if line["event"] == "answer.late"] == [asked.job.job_id]
 
 
+async def test_worker_that_has_run_a_job_tells_its_pace(place: Place) -> None:
+    """Without it no callback is ever shed, and under overload all of them wait in vain."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        asked, deadline = await begin(side, 1)
+        await side.wait(asked, deadline)
+        worker._due.set()
+        while not await side.link.execute("HEXISTS", Keys(place.prefix).pace("crm"), worker.lane.channel):
+            pass
+
+
 async def test_worker_that_has_run_nothing_lately_tells_no_pace(place: Place) -> None:
     """Its backend may be quicker by now; callbacks must not be shed by the pace of this morning."""
     catalog = place.catalog()
