@@ -22,6 +22,7 @@ from gateway.front.askers import Asker
 from gateway.front.ladder import Heard, Source, resolve
 from gateway.front.plan import Planned, plan
 from gateway.lookups.build import open_backend
+from gateway.queue.jobs import LANE_LIMIT
 from gateway.records.memory import RecordMemory
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
@@ -184,6 +185,40 @@ async def test_answer_that_comes_too_late_is_remembered(stage: Stage, crm: Crm) 
     (heard,) = await stage.ask("order", left=0.15)
     assert heard.code == Code.TIMEOUT
     await when(lambda: stage.planned("order")[0].known)
+
+
+async def test_who_joins_a_call_that_had_too_little_time_asks_anew(stage: Stage, crm: Crm) -> None:
+    """The first callback was nearly over when it asked; the second one has time left for another call."""
+    crm.put(HANGING)
+    first = asyncio.create_task(stage.ask("order", left=0.2))
+    await when(lambda: crm.stats.report()["total"] == 1)
+    second = asyncio.create_task(stage.ask("order"))
+    assert [one.code for one in await first] == [Code.TIMEOUT]
+    crm.put("seed = 1\n[[rules]]\nshares = { ok = 1 }\n")
+    assert [one.code for one in await second] == [Code.OK]
+
+
+async def test_lane_that_is_full_is_overload_and_no_outage(valkey: Valkey, crm: Crm) -> None:
+    """Whoever reads the log at night must not look for a broken Redis, or for a slow backend."""
+    place = Place(valkey.url, "askers", crm.url)
+    catalog = place.catalog()
+    async with gateway(catalog) as running:
+        lane, far = Keys(place.prefix).lane("crm"), 4e11
+        await running.link.execute("ZADD", lane, *(x for n in range(LANE_LIMIT) for x in (far, f"job-{n}")))
+        (heard,) = await _stage(running, catalog, FLEET_APP).ask("order")
+    assert (heard.code, heard.source) == (Code.OVERLOADED, Source.NONE)
+
+
+async def test_alone_no_attempt_begins_after_the_deadline(valkey: Valkey, crm: Crm) -> None:
+    """The callback has been answered, and a backend that fails has enough to do."""
+    crm.put(FAILING)
+    catalog = Place(valkey.url, "askers", crm.url).catalog({"backends.crm.attempts": 3})
+    async with alone(catalog, valkey) as stage:
+        asker = stage.asker
+        assert isinstance(asker, AloneAsker)
+        await stage.ask("order", left=0.01)
+        await when(lambda: not asker._calls)
+    assert crm.stats.report()["total"] == 1
 
 
 async def test_failure_brings_the_last_known_answer_with_it(stage: Stage, crm: Crm) -> None:

@@ -371,11 +371,14 @@ async def now(redis: Redis, record: bytes) -> bytes:
 async def test_lookup_is_shed_when_its_job_cannot_be_done_in_time(
     place: Place, pace: str, state: State
 ) -> None:
-    """The workers are busy: by their pace it is known now that waiting is in vain."""
+    """The workers are busy: by their pace it is known now. The job becomes a refresh."""
     async with hand_off(place.catalog()) as side, stranger(place, slots=0):
         await side.link.execute("HSET", Keys(place.prefix).pace("crm"), "stranger", pace)
         (asked,), _ = await begin(side, 1, left=0.3)
+        assert asked.job is not None
+        score = await side.link.execute("ZSCORE", Keys(place.prefix).lane("crm"), asked.job.job_id)
     assert asked.state is state
+    assert (float(score) > 5e11) == (state is State.SHED)  # lane.lua: the band of refreshes
 
 
 async def test_job_that_is_joined_stays_with_its_worker(place: Place) -> None:
@@ -456,11 +459,110 @@ async def test_fresh_record_that_cannot_be_read_is_asked_for_anew(place: Place) 
     """Its head is enough for the script to serve it, but there is nothing in it to be served."""
     async with hand_off(place.catalog()) as side, Redis.from_url(place.redis_url) as redis:
         want = wanted(1)._replace(fresh=FAR, revalidate=FAR)
-        head = (await now(redis, msgspec.msgpack.encode(Record(0.0, {}))))[:10]
-        await redis.set(Keys(place.prefix).record(want.job.record), head + b"\xc1")
+        written = await now(redis, msgspec.msgpack.encode(Record(0.0, {})))
+        await redis.set(Keys(place.prefix).record(want.job.record), written[:10] + b"\xc1")
         (asked,) = await side.begin([want], asyncio.get_running_loop().time() + FAR)
+    assert (asked.state, asked.known) == (State.UNATTENDED, None)
+
+
+async def test_answer_to_a_callback_that_could_not_wait_is_late(place: Place) -> None:
+    """There was no worker, and the callback has been answered; the log tells that it came after all."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side:
+        (asked,), _ = await begin(side, 1)
+        assert asked.job is not None
+        with capture_logs() as lines:
+            async with workers(catalog, catalog.lanes, grace=1):
+                await asked.job.future
+    assert [line["job"] for line in lines if line["event"] == "answer.late"] == [asked.job.job_id]
+
+
+async def test_worker_that_has_run_a_job_tells_its_pace(place: Place) -> None:
+    """Without it no callback is ever shed, and under overload all of them wait in vain."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, workers(catalog, catalog.lanes, grace=1) as (worker,):
+        asked, deadline = await begin(side, 1)
+        await side.wait(asked, deadline)
+        worker._due.set()
+        while not await side.link.execute("HEXISTS", Keys(place.prefix).pace("crm"), worker.lane.channel):
+            pass
+
+
+async def test_worker_that_has_run_nothing_lately_tells_no_pace(place: Place) -> None:
+    """Its backend may be quicker by now; callbacks must not be shed by the pace of this morning."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side:
+        lane, pace = open_lane(catalog, "crm", side.link), Keys(place.prefix).pace("crm")
+        lane.queue.note_run(0.5)
+        await lane.queue.sweep(slots=2, running=0)
+        assert await side.link.execute("HGET", pace, lane.channel) == b"501 4.0"
+        await side.link.execute("DEL", pace)
+        await lane.queue.sweep(slots=2, running=0)
+        assert not await side.link.execute("EXISTS", pace)
+        await lane.backend.close()
+
+
+async def test_job_that_is_finished_twice_leaves_no_record_of_who_was_forgotten(place: Place) -> None:
+    """Its worker tries again when Redis was lost before it had answered."""
+    catalog, keys = place.catalog(), Keys(place.prefix)
+    async with hand_off(catalog) as side:
+        await begin(side, 1)
+        lane = open_lane(catalog, "crm", side.link)
+        (taken,) = await lane.queue.sweep(slots=1, running=0)
+        await side.link.execute("SADD", keys.waiters(taken.job_id), "")  # as forget.lua marks it
+        answer, at = Answer(taken.job_id, Code.OK, "", {"order_id": "1"}), asyncio.get_running_loop().time()
+        for _ in range(2):
+            await lane.queue.finish(taken, answer, at, 60.0, wants=False)
+            assert not await side.link.execute("EXISTS", keys.record(wanted(1).job.record))
+        await lane.backend.close()
+
+
+async def test_every_key_of_a_job_that_is_never_finished_lapses(place: Place) -> None:
+    """Gateways and workers may all be killed at any moment: Redis must not fill up with their jobs."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, hand_off(catalog) as other:
+        deadline = asyncio.get_running_loop().time() + FAR
+        for one in (side, other):
+            await one.begin([wanted(1)._replace(indexed=FAR)], deadline)
+        lane = open_lane(catalog, "crm", side.link)
+        lane.queue.note_run(0.5)
+        assert await lane.queue.sweep(slots=2, running=0)
+        assert await lane.queue.sweep(2, 0, has=[])
+        await lane.backend.close()
+        keys = await side.link.execute("KEYS", f"*{place.prefix}:*")
+        lasting = [key for key in keys if await side.link.execute("PTTL", key) <= 0]
+    assert len(keys) == 9  # job, claim, tries, flight, waiters, index of the session, lane, free, pace
+    assert lasting == [Keys(place.prefix).lane("crm").encode()]
+
+
+async def test_record_from_the_future_is_not_fresh_for_ever(place: Place) -> None:
+    """After a failover the clock may be behind the one by which it was written: it is as old as now."""
+    async with hand_off(place.catalog()) as side:
+        record = msgspec.msgpack.encode(Record(9e12, {"order_id": "1"}))
+        await side.link.execute("SET", Keys(place.prefix).record(wanted(1).job.record), record)
+        (asked,), _ = await begin(side, 1)
     assert asked.state is State.UNATTENDED
-    assert asked.job is not None
+    assert asked.known is not None
+
+
+@pytest.mark.parametrize(("deaths", "code"), [(2, Code.OK), (3, Code.LOOKUP_FAILED)])
+async def test_job_over_which_three_workers_died_is_given_up(
+    place: Place, crm: Crm, deaths: int, code: Code
+) -> None:
+    """It may be the job that kills them; its callback is told, and no further worker is put at risk."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side:
+        asked, deadline = await begin(side, 1)
+        assert asked[0].job is not None
+        await side.link.execute("SET", f"arq:retry:{asked[0].job.job_id}", deaths)
+        with capture_logs() as lines:
+            async with workers(catalog, catalog.lanes, grace=1):
+                await side.wait(asked, deadline)
+    assert asked[0].answer is not None
+    assert asked[0].answer.code == code
+    given_up = code != Code.OK
+    assert crm.stats.report()["total"] == (not given_up)
+    assert [line["event"] for line in lines].count("job.dropped") == given_up
 
 
 async def test_answer_is_as_old_as_its_backend_gave_it(place: Place) -> None:

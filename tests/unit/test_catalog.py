@@ -142,6 +142,14 @@ def test_lanes_are_the_backends_that_lookups_use() -> None:
     assert catalog("[backends.idle]\nurl = 'http://idle'").lanes == ("crm", "erp", PYTHON_LANE)
 
 
+def test_lane_is_asked_by_the_settings_of_its_backend() -> None:
+    """Those of another one would cut its attempts short; Python lookups have settings of their own."""
+    timeouts = [catalog().backend(lane).attempt_timeout for lane in ("crm", "erp", PYTHON_LANE)]
+    assert timeouts[0] == 0.3
+    assert timeouts[2] == PYTHON_TIMEOUT
+    assert len(set(timeouts)) == 3
+
+
 def test_a_running_attempt_may_end_one_attempt_timeout_after_the_deadline() -> None:
     """Its answer is late, and still worth keeping."""
     lookups = catalog().lookups
