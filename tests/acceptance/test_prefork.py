@@ -61,6 +61,8 @@ async def test_processes_share_a_port_and_drain_together(config: Path, place: Pl
         await gone(family)
     assert len(front.events("gateway.drained")) == 2
     assert len(front.events("callback.answered")) == ENOUGH
+    # Jobs are named by it: two forked processes that named two jobs alike would mix up their answers.
+    assert len({line["trace_id"] for line in front.events("callback.answered")}) == ENOUGH
 
 
 async def test_killed_process_is_replaced_while_the_others_answer(
