@@ -18,8 +18,8 @@ from gateway.wire.subscription import Subscription
 
 _decoder = msgspec.msgpack.Decoder(list[Answer])
 
-_MOST_HEARD = 1000
-"""Most answers that are remembered for callbacks which have joined their jobs and do not know it yet."""
+_MOST_HEARD = 500
+"""Answers after which those before them are dropped early."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +74,11 @@ class Replies:
         self.subscription = Subscription(link, keys.replies(uuid4().hex), self._receive)
         self._keep = keep
         self._pending: OrderedDict[str, Pending] = OrderedDict()
-        self._heard: OrderedDict[str, tuple[Answer, float]] = OrderedDict()
+        # Answers for callbacks that have joined a job and do not know it yet. There are two generations, so that
+        # no answer costs a look at the oldest one.
+        self._heard: dict[str, tuple[Answer, float]] = {}
+        self._heard_before: dict[str, tuple[Answer, float]] = {}
+        self._next_generation = 0.0
         self._patience = link.timeout
 
     @property
@@ -92,7 +96,8 @@ class Replies:
         if pending is None or pending.done():
             future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             pending = Pending(job_id, job, future, until, asked_ms, ours)
-            if (heard := self._heard.get(job_id)) is not None:
+            heard = self._heard.get(job_id) or self._heard_before.get(job_id)
+            if heard is not None and time.monotonic() - heard[1] <= self._patience:
                 self._give(pending, *heard)
             else:
                 self._drop_oldest()
@@ -116,12 +121,9 @@ class Replies:
         pending.resolve(answer, at)
 
     def _remember(self, answer: Answer, at: float) -> None:
-        self._heard.pop(answer.job_id, None)
-        while self._heard:
-            job_id, (_, oldest) = next(iter(self._heard.items()))
-            if at - oldest <= self._patience and len(self._heard) < _MOST_HEARD:
-                break
-            del self._heard[job_id]
+        if at >= self._next_generation or len(self._heard) >= _MOST_HEARD:
+            self._heard, self._heard_before = {}, self._heard
+            self._next_generation = at + self._patience
         self._heard[answer.job_id] = answer, at
 
     async def start(self, patience: float) -> None:
