@@ -74,7 +74,7 @@ class Replies:
         self.subscription = Subscription(link, keys.replies(uuid4().hex), self._receive)
         self._keep = keep
         self._pending: OrderedDict[str, Pending] = OrderedDict()
-        # Answers for callbacks that have joined a job and do not know it yet. There are two generations, so that
+        # Answers for callbacks that have joined a job and do not know it yet. With two generations of them,
         # no answer costs a look at the oldest one.
         self._heard: dict[str, tuple[Answer, float]] = {}
         self._heard_before: dict[str, tuple[Answer, float]] = {}
