@@ -49,7 +49,8 @@ class Asked:
 
     As soon as it is begun it has a ``state``; the records that answer it for now, the session's (``known``)
     and the user's (``of_user``); and the ``job`` that may bring a better answer, if there is one.
-    ``server_ms`` is when it was begun, on the Redis server's clock.
+    ``server_ms`` is when it was begun, on the Redis server's clock, and ``at`` is the same moment on this
+    process's.
     """
 
     want: Wanted
@@ -60,6 +61,7 @@ class Asked:
     of_user: Known | None = field(init=False)
     job: Pending | None = field(init=False)
     server_ms: float = field(init=False)
+    at: float = field(init=False)
 
     @property
     def answer(self) -> Answer | None:
@@ -71,12 +73,18 @@ class Asked:
         """Whether Redis holds a record that is the answer and cannot be read."""
         return self.known is None and self.state in _SERVED and self.want.awaited
 
-    def begun(
-        self, state: State, known: Known | None, of_user: Known | None, job: Pending | None, server_ms: float
+    def begun(  # noqa: PLR0913, PLR0917 - its fields
+        self,
+        state: State,
+        known: Known | None,
+        of_user: Known | None,
+        job: Pending | None,
+        server_ms: float,
+        at: float,
     ) -> None:
         """Note how it stands now that it is begun, or begun anew."""
         self.state, self.known, self.of_user, self.job = state, known, of_user, job
-        self.server_ms = server_ms
+        self.server_ms, self.at = server_ms, at
 
     def refuse_record(self) -> None:
         """Ask for a job, even if there is a record."""
@@ -154,7 +162,7 @@ class HandOff:
             if begun.state in _LEFT:
                 job.leave()
         of_user = self._memory.read(user_record, begun.of_user, server_ms, now) if user_record else None
-        one.begun(begun.state, known, of_user, job, server_ms)
+        one.begun(begun.state, known, of_user, job, server_ms, now)
 
     def _note_full(self, lane: str, depth: int, now: float) -> None:
         """Log that a lane is full, though not for each callback that it refuses."""
@@ -220,21 +228,25 @@ class HandOff:
         If the job was done and its push is lost or late, its record is younger than the question: then that
         is the answer.
         """
-        now = time.monotonic()
+        # The way to begin.lua takes time, so records may come back that are a little older than the question.
+        until = time.monotonic() + self.link.timeout
         wanted = [
-            one.want._replace(fresh=max(one.want.fresh, now - one.since), revalidate=0.0) for one in asked
+            one.want._replace(fresh=max(one.want.fresh, until - one.since), revalidate=0.0) for one in asked
         ]
+        made_anew: list[Asked] = []
         try:
             begun = await self.begin(wanted, deadline)
+            if older := [one for one, again in zip(asked, begun, strict=True) if _is_older(again, one)]:
+                made_anew = await self.begin([one.want._replace(revalidate=0.0) for one in older], deadline)
         except QueueUnavailable:
             return
-        made_anew = []
-        for one, again in zip(asked, begun, strict=True):
-            if again.state is State.FRESH and again.known is not None:
+        follow = []
+        for one, again in (*zip(asked, begun, strict=True), *zip(older, made_anew, strict=True)):
+            if again.state is State.FRESH and again.known is not None and not _is_older(again, one):
                 one.take(Answer("", Code.OK, "", dict(again.known.variables)))
             elif again.job is not None and again.job is not one.job:
-                made_anew.append(_follow(one, again.job))
-        await asyncio.gather(*made_anew)
+                follow.append(_follow(one, again.job))
+        await asyncio.gather(*follow)
 
     async def _look_again(self, asked: Sequence[Asked], _deadline: float) -> None:
         """Answer lookups by their records, if these were written since the lookups were begun."""
@@ -260,6 +272,14 @@ class HandOff:
             self._memory.put(job.user_record, answer.variables, born, asked_ms, job.user)
         if pending.late:
             events.answer_late(lookup=job.lookup, job=pending.job_id)
+
+
+def _is_older(again: Asked, one: Asked) -> bool:
+    """True if ``again`` has found a record that is older than the question ``one``, and is not its answer."""
+    if again.state is not State.FRESH or again.known is None:
+        return False
+    since = again.at - (again.server_ms - one.server_ms) / 1000  # both moments are told on the server's clock
+    return again.known.born < since and again.known.age(again.at) >= one.want.fresh
 
 
 async def _follow(one: Asked, job: Pending) -> None:

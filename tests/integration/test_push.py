@@ -167,6 +167,28 @@ async def test_job_that_was_done_is_not_begun_again_at_half_time(place: Place, c
     assert sum(crm.stats.calls.values()) == 1
 
 
+async def test_record_from_before_the_question_is_no_answer_at_half_time(place: Place, crm: Crm) -> None:
+    """The lookup asks every time. Its worker has died, and a record that is a moment older is no answer."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        side.link.timeout = 1.0
+        want = wanted(1)._replace(fresh=0.0)
+        async with stranger(place, slots=1000) as pubsub, workers(catalog, catalog.lanes, grace=1) as running:
+            old = await now(
+                redis, msgspec.msgpack.encode(Record(0.0, {"order_id": "old", "order_total": ""}))
+            )
+            await redis.set(Keys(place.prefix).record(want.job.record), old)
+            deadline = asyncio.get_running_loop().time() + 5.0
+            asked = await side.begin([want], deadline)
+            assert await pubsub.get_message(timeout=5.0)
+            running[0]._draining = True  # it must not sweep the job up
+            await pubsub.aclose()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+            await side.wait(asked, deadline)
+    assert asked[0].answer is not None
+    assert asked[0].answer.variables["order_id"] == "1"
+    assert sum(crm.stats.calls.values()) == 1
+
+
 async def test_job_whose_id_is_no_text_is_no_worker_s_end(place: Place) -> None:
     """Nonsense written to a lane is one log line. All jobs are served."""
     catalog = place.catalog()
