@@ -436,18 +436,29 @@ async def test_answer_to_a_job_of_another_user_is_not_remembered_for_this_one(pl
     assert other._memory.get("of-bob") is None
 
 
+async def begin_and_join(side: HandOff, other: HandOff) -> tuple[list[Asked], float]:
+    """Let one side begin a lookup and the other one join it; return that one's lookup, and its deadline."""
+    await begin(side, 1)
+    joined, deadline = await begin(other, 1, trace="u")
+    assert joined[0].state is State.JOINED
+    return joined, deadline
+
+
+async def fail_next(side: HandOff, catalog: Catalog, code: Code) -> None:
+    """Take the job that waits, as a worker does, and finish it with a failure."""
+    lane = open_lane(catalog, "crm", side.link)
+    (taken,) = await lane.queue.sweep(slots=1, running=0)
+    failure = Answer(taken.job_id, code, "it failed")
+    await lane.queue.finish(taken, failure, asyncio.get_running_loop().time(), 60.0, wants=False)
+    await lane.backend.close()
+
+
 async def test_failed_job_that_was_joined_is_not_waited_for_anew_without_workers(place: Place) -> None:
     """Its worker has gone meanwhile: the callback is answered now, not at its deadline."""
     catalog = place.catalog()
     async with hand_off(catalog) as side, hand_off(catalog) as other:
-        await begin(side, 1)
-        joined, deadline = await begin(other, 1, trace="u")
-        assert joined[0].state is State.JOINED
-        lane = open_lane(catalog, "crm", side.link)
-        (taken,) = await lane.queue.sweep(slots=1, running=0)
-        failed = Answer(taken.job_id, Code.TIMEOUT, "it had too little time")
-        await lane.queue.finish(taken, failed, asyncio.get_running_loop().time(), 60.0, wants=False)
-        await lane.backend.close()
+        joined, deadline = await begin_and_join(side, other)
+        await fail_next(side, catalog, Code.TIMEOUT)
         await other.wait(joined, deadline)
     assert (joined[0].state, joined[0].answer) == (State.UNATTENDED, None)
 
@@ -463,14 +474,8 @@ async def test_failed_job_that_was_joined_is_begun_anew_if_more_time_may_help(
     """It had the time of the callback that began it; the one that joined it may have more."""
     catalog = place.catalog()
     async with hand_off(catalog) as side, hand_off(catalog) as other:
-        await begin(side, 1)
-        joined, deadline = await begin(other, 1, trace="u")
-        assert joined[0].state is State.JOINED
-        lane = open_lane(catalog, "crm", side.link)
-        (taken,) = await lane.queue.sweep(slots=1, running=0)
-        now = asyncio.get_running_loop().time()
-        await lane.queue.finish(taken, Answer(taken.job_id, failure, "it failed"), now, 60.0, wants=False)
-        await lane.backend.close()
+        joined, deadline = await begin_and_join(side, other)
+        await fail_next(side, catalog, failure)
         async with workers(catalog, catalog.lanes, grace=1):
             await other.wait(joined, deadline)
     assert joined[0].answer is not None
