@@ -436,6 +436,26 @@ async def test_answer_to_a_job_of_another_user_is_not_remembered_for_this_one(pl
     assert other._memory.get("of-bob") is None
 
 
+async def test_job_of_a_stock_arq_worker_is_left_to_it(place: Place) -> None:
+    """Such a worker listens to no channel, and is not dead for that: nobody else may run its job."""
+    catalog = place.catalog()
+    async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
+        (asked,), _ = await begin(side, 1)
+        assert asked.job is not None
+        claim = f"arq:in-progress:{asked.job.job_id}"
+        await redis.set(claim, "1", px=60_000)  # as arq's own worker writes it
+        lapses = server_ms(await redis.time()) + 60_000
+        await redis.zadd(Keys(place.prefix).lane("crm"), {asked.job.job_id: lapses})
+        async with stranger(place) as pubsub:
+            (joined,), _ = await begin(side, 1, trace="u")
+            handed_over = await pubsub.get_message(timeout=0.0)
+        lane = open_lane(catalog, "crm", side.link)
+        swept = await lane.queue.sweep(slots=1, running=0)
+        await lane.backend.close()
+        assert await redis.get(claim) == b"1"
+    assert (joined.state, handed_over, swept) == (State.JOINED, None, [])
+
+
 async def begin_and_join(side: HandOff, other: HandOff) -> tuple[list[Asked], float]:
     """Let one side begin a lookup and the other one join it; return that one's lookup, and its deadline."""
     await begin(side, 1)
