@@ -63,9 +63,10 @@ $(BIN)/python:
 	test -n "$$python" || { echo 'No Python >= 3.11 with venv found: install one, or name it: make PYTHON=/path/to/python3' >&2; exit 1; }; \
 	"$$python" -m venv --clear .venv
 
-# -qq: errors alone. --no-build-isolation: nothing unpinned is downloaded to build with.
+# -qq: errors alone. --no-deps: the lock has every package, so pip must not look for others (for "coverage[toml]" it
+# takes one newer than the lock, and stops). --no-build-isolation: nothing unpinned is downloaded to build with.
 $(INSTALLED): requirements-dev.txt pyproject.toml | $(BIN)/python
 	@echo "Installing deskgate and the packages of requirements-dev.txt into .venv ..." >&2
-	@$(BIN)/python -m pip install --disable-pip-version-check -qq --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --require-hashes -r requirements-dev.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check -qq --no-deps --no-build-isolation -e .
 	@touch $@
