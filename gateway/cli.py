@@ -4,16 +4,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import uvloop
 
 from gateway.declared.catalog import Catalog, compile_catalog, read_file
-from gateway.declared.reading import ConfigFaults
+from gateway.declared.reading import ConfigFaults, Fault
 from gateway.telemetry.logs import configure_logs
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the module's docstring
@@ -83,10 +83,15 @@ def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
 
 @main.command()
 @_config
-def check(path: Path) -> None:
+@click.option("--strict", is_flag=True, help="Take warnings as faults.")
+def check(path: Path, strict: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Report every fault of a configuration, or what it will run."""
     catalog = _load(path, embedded=True)
     settings = catalog.settings
+    if catalog.warnings and strict:
+        _fail(path, catalog.warnings)
+    for warning in catalog.warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(f"ok: {path}")
     click.echo(
         f"  callbacks   {_address(settings.gateway.listen)}, answered within {settings.gateway.budget:g} s"
@@ -215,11 +220,16 @@ def _load(path: Path, *, embedded: bool = False) -> Catalog:
     try:
         return compile_catalog(*read_file(path, embedded=embedded), event_variables=DIALECT.event_variables)
     except ConfigFaults as error:
-        count = len(error.faults)
-        click.echo(f"{path}: {count} fault{'s' if count > 1 else ''}", err=True)
-        for fault in error.faults:
-            click.echo(f"  {fault}", err=True)
-        sys.exit(1)
+        _fail(path, error.faults)
+
+
+def _fail(path: Path, faults: Sequence[Fault]) -> NoReturn:
+    """Report faults, warnings among them, and end with exit code 1."""
+    count = len(faults)
+    click.echo(f"{path}: {count} fault{'s' if count > 1 else ''}", err=True)
+    for fault in faults:
+        click.echo(f"  {fault}", err=True)
+    sys.exit(1)
 
 
 def _progress() -> Callable[[float], None]:

@@ -15,15 +15,21 @@ error                       code    raise it when
 :class:`BadBackendReply`    120004  the backend's reply is not what it should be
 :class:`Overloaded`         120006  the backend was not asked, because it could not answer in time
 :class:`LookupFailed`       120010  the lookup itself cannot go on
+:class:`InvalidInput`       120011  an input is none that can be asked for; name it, without its value
+:class:`BackendDenied`      120012  the backend did not accept our credentials
+:class:`BackendThrottled`   120013  the backend asked to be left alone for a while
 ==========================  ======  =====================================================================
 
 :class:`NoAnswer` is their common base.
 """
 
 from gateway.core.errors import (
+    BackendDenied,
     BackendRejected,
+    BackendThrottled,
     BackendUnavailable,
     BadBackendReply,
+    InvalidInput,
     LookupFailed,
     NoAnswer,
     Overloaded,
@@ -33,9 +39,12 @@ from gateway.core.messages import Ask
 
 __all__ = [
     "Ask",
+    "BackendDenied",
     "BackendRejected",
+    "BackendThrottled",
     "BackendUnavailable",
     "BadBackendReply",
+    "InvalidInput",
     "LookupFailed",
     "NoAnswer",
     "Overloaded",

@@ -19,7 +19,10 @@
     │   │   └── NotJson             120004  transient
     │   ├── Overloaded              120006
     │   ├── QueueUnavailable        120007
-    │   └── LookupFailed            120010
+    │   ├── LookupFailed            120010
+    │   ├── InvalidInput            120011
+    │   ├── BackendDenied           120012
+    │   └── BackendThrottled        120013
     ├── ConfigFaults                the configuration cannot be used (declared/reading.py)
     ├── NoLane                      arq's command does not know which lane to run (workers/settings.py)
     ├── CallFailed                  no reply came to a callback sent by hand (tools/call.py)
@@ -48,6 +51,9 @@ class Code(IntEnum):
     NO_WORKERS = 120008
     MISSING_INPUT = 120009
     LOOKUP_FAILED = 120010
+    INVALID_INPUT = 120011
+    BACKEND_DENIED = 120012
+    BACKEND_THROTTLED = 120013
     BAD_REQUEST = 120100
     UNAUTHENTICATED = 120101
     UNKNOWN_APP = 120102
@@ -164,6 +170,29 @@ class LookupFailed(NoAnswer):
     """The lookup's own code raised, or the worker does not know the lookup."""
 
     code, transient = Code.LOOKUP_FAILED, False
+
+
+class InvalidInput(NoAnswer):
+    """An input is none that the lookup takes, so nobody is asked. ``str()`` names it, without its value."""
+
+    code, transient = Code.INVALID_INPUT, False
+
+
+class BackendDenied(NoAnswer):
+    """The backend did not accept our credentials."""
+
+    code, transient = Code.BACKEND_DENIED, False
+
+
+class BackendThrottled(NoAnswer):
+    """The backend asked to be left alone: for ``pause`` seconds, None if it did not say for how long."""
+
+    code, transient = Code.BACKEND_THROTTLED, False
+
+    def __init__(self, text: str, pause: float | None = None) -> None:
+        """Take the reason, for people, and the pause."""
+        super().__init__(text)
+        self.pause = pause
 
 
 def is_transient(error: BaseException) -> bool:

@@ -37,12 +37,13 @@ class Config(Table, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Everything that the configuration declares, ready for use."""
+    """Everything that the configuration declares, ready for use. It can run with its ``warnings``."""
 
     settings: Config
     apps: Mapping[int, App]
     routes: tuple[Route, ...]
     lookups: Mapping[str, Lookup]
+    warnings: tuple[Fault, ...] = ()
 
     @property
     def lanes(self) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ def compile_catalog(
     # A value that could not be read is empty or a default now: that it does not fit is no second fault.
     unread = [fault.path for fault in faults]
     every = [*faults, *(fault for fault in found if not fault.lies_in(unread))]
-    if every:
+    if any(not fault.warning for fault in every):
         raise ConfigFaults(every)
     apps = [compile_app(name, table, lookups) for name, table in settings.apps.items()]
     return Catalog(
@@ -117,6 +118,7 @@ def compile_catalog(
         apps={app.id: app for app in apps},
         routes=tuple(compile_route(i, table, lookups) for i, table in enumerate(settings.routes)),
         lookups=lookups,
+        warnings=tuple(every),
     )
 
 

@@ -1,19 +1,17 @@
 """The table ``[lookups.NAME]``, its contradictions, and the :class:`Lookup` that it means."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Literal
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-from jmespath.functions import Functions
 from jmespath.parser import ParsedResult
 
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
-from gateway.declared.reading import Fault, Secret, encode_json, known, plain, suggestion, unknown
+from gateway.declared.expression import compile_expression
+from gateway.declared.reading import Fault, encode_json, known, plain, unknown
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request
 from gateway.declared.values import Duration, Table
 
@@ -124,7 +122,7 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         faults.append(Fault(f"lookups.{name}.{place}", message))
 
     variables = {
-        variable: _compile_expression(expression, partial(report, f"variables.{variable}"))
+        variable: compile_expression(expression, partial(report, f"variables.{variable}"))
         for variable, expression in table.variables.items()
     }
     request = None
@@ -148,28 +146,3 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         share=table.share,
         overrun=(backend or PYTHON).attempt_timeout,
     )
-
-
-def _compile_expression(text: str, report: Callable[[str], None]) -> ParsedResult:
-    """Return a JMESPath expression; report that it is none, or each unknown function that it calls."""
-    try:
-        compiled = jmespath.compile(text)
-    except JMESPathError as error:
-        reason = "" if isinstance(text, Secret) else ": " + str(error).splitlines()[0].rstrip(":")
-        report(f"{text!r} is not a JMESPath expression{reason}")
-        return jmespath.compile("@")  # a stand-in: with this fault there is no catalog
-    for function in _functions(compiled.parsed):
-        if function not in Functions.FUNCTION_TABLE:
-            shown = repr(text) if isinstance(text, Secret) else f"{function}()"
-            hint = suggestion(function, Functions.FUNCTION_TABLE)
-            report(f"{shown} is not a function of JMESPath{hint}")
-    return compiled
-
-
-def _functions(node: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the functions that a parsed expression calls: ``jmespath.compile`` looks none of them up."""
-    if node["type"] == "function_expression":
-        yield node["value"]
-    for child in node["children"]:
-        if isinstance(child, dict):
-            yield from _functions(child)

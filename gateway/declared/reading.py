@@ -16,14 +16,25 @@ _PLACE = re.compile(r"^(.*) - at `(?:key in )?\$(.*)`$", re.DOTALL)
 
 
 class Secret(str):
-    """A text that no log line and no traceback shows: a credential, or a value of the environment."""
+    """A text that no log line and no traceback shows: a credential, or a value of the environment.
 
-    __slots__ = ()
+    ``written`` is how the file has it, with the names of environment variables in place of their values.
+    """
+
+    __slots__ = ("written",)
+
+    def __new__(cls, text: str = "", written: str | None = None) -> Self:
+        """Take the text, and how the file has it if that is another text."""
+        secret = super().__new__(cls, text)
+        secret.written = text if written is None else written
+        return secret
+
+    written: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return ``text`` as a secret; raise TypeError if it is no text."""
-        return cls(str.__add__("", text))
+        return cls(str.__add__("", text), getattr(text, "written", None))
 
     def __repr__(self) -> str:
         """Hide the value."""
@@ -46,12 +57,14 @@ encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 class Fault(msgspec.Struct, frozen=True, order=True):
     """A fault of the configuration: its place (``lookups.order.fresh``), and a message for people.
 
-    ``about`` names the other places that it contradicts.
+    ``about`` names the other places that it contradicts. A ``warning`` is about a setting that can be used,
+    and that probably does not do what its author expects.
     """
 
     path: str
     message: str
     about: tuple[str, ...] = ()
+    warning: bool = False
 
     def __str__(self) -> str:
         """Return the fault as ``check`` prints it."""
@@ -209,7 +222,7 @@ def _expand(value: object, path: str, environ: Mapping[str, str], faults: list[F
     missing = [name for name in _VARIABLE.findall(value) if name not in environ]
     faults += [Fault(path, f"the environment variable {name} is not set") for name in missing]
     expanded = _VARIABLE.sub(lambda match: environ.get(match[1], ""), value)
-    return value if expanded == value else Secret(expanded)
+    return value if expanded == value else Secret(expanded, value)
 
 
 def parse(kind: Any, value: object) -> object:

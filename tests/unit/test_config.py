@@ -312,6 +312,12 @@ def test_a_secret_is_text_that_does_not_print_itself() -> None:
     assert (secret, str(secret), f"{secret!r}", repr([secret])) == ("s3cret", "s3cret", "'***'", "['***']")
 
 
+def test_a_secret_knows_how_it_is_written_in_the_file() -> None:
+    """A text of the environment may change while its meaning does not: a password is renewed."""
+    assert (Secret("s3cret", "${KEY}").written, Secret("s3cret").written) == ("${KEY}", "s3cret")
+    assert Secret.parse(Secret("s3cret", "${KEY}")).written == "${KEY}"
+
+
 def test_embedded_server_is_the_one_that_the_environment_names() -> None:
     """``deskgate up`` starts it, and tells gateway and worker where; a server of one's own stays."""
     environ = {REDIS_URL_VARIABLE: "unix:///run/embedded.sock"}

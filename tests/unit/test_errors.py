@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from gateway.core import errors
-from gateway.core.errors import DeskgateError, NoAnswer
+from gateway.core.errors import BackendThrottled, DeskgateError, NoAnswer
 
 WITH_ERRORS = (  # the modules that define errors of their own
     "gateway.declared.reading",
@@ -56,3 +56,8 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     tree = list(drawn(errors.__doc__ or ""))
     assert len(tree) == len(set(tree))
     assert set(tree) == set(defined(DeskgateError))
+
+
+def test_a_throttled_lookup_knows_how_long_its_backend_wants_to_be_left_alone() -> None:
+    """Some backends say for how long, and some do not."""
+    assert (BackendThrottled("slow down", 10.0).pause, BackendThrottled("slow down").pause) == (10.0, None)
