@@ -32,7 +32,8 @@ async def backend(url: str, lookup: str = ANY, declared: str = "") -> AsyncItera
     http = HttpBackend(catalog.settings.backends["crm"])
 
     async def ask(name: str = "order", /, **inputs: str) -> Variables:
-        return await http.ask(catalog.lookups[name], Ask(name, inputs, 1, "s1", "t1", 1.0))
+        finding = await http.ask(catalog.lookups[name], Ask(name, inputs, 1, "s1", "t1", 1.0))
+        return finding.variables
 
     try:
         yield ask

@@ -66,7 +66,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 class Answer(msgspec.Struct, frozen=True, array_like=True):
     """The answer to a job: code 0 with ``variables``, or another code with ``info`` for people.
 
-    ``age_ms`` is the age of the backend's answer when it was sent. It is long only after an outage.
+    ``age_ms`` is the age of the backend's answer when it was sent. It is long only after an outage. ``found``
+    is False if the backend said that there is no such thing, and ``variables`` are those declared for that.
     """
 
     job_id: str
@@ -74,6 +75,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     info: str = ""
     variables: dict[str, str] = {}
     age_ms: float = 0.0
+    found: bool = True
 
 
 @dataclass(frozen=True, slots=True)

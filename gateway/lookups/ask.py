@@ -9,6 +9,7 @@ from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
 from gateway.declared.backend import Backend as BackendSettings
 from gateway.declared.lookup import Lookup
+from gateway.lookups.reply import Finding
 from gateway.process.deferred_calls import DeferredCalls
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import Runner
@@ -23,8 +24,8 @@ _LONGEST_INFO = 200
 class Backend(Protocol):
     """A service behind lookups: one attempt at a time."""
 
-    async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
-        """Return the variables of one attempt; raise NoAnswer."""
+    async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
+        """Return the answer of one attempt; raise NoAnswer."""
         ...
 
     async def close(self) -> None:
@@ -73,17 +74,17 @@ class GuardedBackend:
                 awaited=awaited,
                 retried=partial(self._report_retried, job),
             )
-            variables: dict[str, str] = await self._policies(call)
+            finding: Finding = await self._policies(call)
         except NoAnswer as error:
             return Answer(job_id, error.code, _shorten_text(error)), _attempts(call)
         except Exception as error:  # noqa: BLE001 - logged
             events.lookup_failed(lookup=job.lookup, lane=self.name, trace_id=job.trace_id, error=error)
             return Answer(job_id, Code.LOOKUP_FAILED, "internal error"), _attempts(call)
-        size = sum(len(name) + len(value) for name, value in variables.items())
+        size = sum(len(name) + len(value) for name, value in finding.variables.items())
         if size > MAX_ANSWER:
             events.lookup_oversized(lookup=job.lookup, lane=self.name, size=size, trace_id=job.trace_id)
             return Answer(job_id, Code.BAD_BACKEND_REPLY, "the variables are too large"), _attempts(call)
-        return Answer(job_id, Code.OK, "", variables), _attempts(call)
+        return Answer(job_id, Code.OK, "", finding.variables, found=finding.found), _attempts(call)
 
     def kept(self, job: Job) -> float:
         """Return the seconds for which an answer to ``job`` is kept, 0 if its lookup is not of this lane."""

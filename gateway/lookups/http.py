@@ -20,7 +20,7 @@ from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
 from gateway.lookups.connector import Body, SilentConnector, send_again_if_held_back
 from gateway.lookups.credentials import auth_headers
-from gateway.lookups.reply import decode, judge, map_reply
+from gateway.lookups.reply import Finding, decode, judge, map_reply
 
 
 class HttpBackend:
@@ -41,8 +41,8 @@ class HttpBackend:
         """Close the connections."""
         await self._session.close()
 
-    async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
-        """Return the variables of one attempt; raise NoAnswer. A 404 may be an answer (``not_found``)."""
+    async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
+        """Return the answer of one attempt; raise NoAnswer. A 404 may be an answer (``not_found``)."""
         request = _fill(lookup, ask)
         body = None if request.body is None else Body(request.body)
         try:
@@ -54,8 +54,8 @@ class HttpBackend:
                 middlewares=None if body is None else (send_again_if_held_back,),
                 allow_redirects=False,
             ) as response:
-                if (variables := judge(lookup, response.status)) is not None:
-                    return variables
+                if (finding := judge(lookup, response.status)) is not None:
+                    return finding
                 reply = await self._read(response)
         except aiohttp.ClientResponseError as error:
             msg = "the backend does not speak HTTP"
@@ -67,7 +67,7 @@ class HttpBackend:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise _broken(error) from error
-        return map_reply(lookup, decode(reply))
+        return Finding(map_reply(lookup, decode(reply)))
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

@@ -7,7 +7,7 @@ from importlib import import_module
 from gateway.core.errors import LookupFailed, NoAnswer
 from gateway.core.messages import Ask
 from gateway.declared.lookup import Lookup
-from gateway.lookups.reply import map_reply
+from gateway.lookups.reply import Finding, map_reply
 
 Function = Callable[[Ask], Awaitable[Mapping[str, object]]]
 
@@ -29,8 +29,8 @@ class PythonBackend:
     async def close(self) -> None:
         """Do nothing: a function holds no connection."""
 
-    async def ask(self, lookup: Lookup, ask: Ask) -> dict[str, str]:
-        """Return the variables of one call; raise NoAnswer. Other exceptions of it become LookupFailed."""
+    async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
+        """Return the answer of one call; raise NoAnswer. Other exceptions of it become LookupFailed."""
         try:
             reply = dict(await self._functions[lookup.name](ask))
         except (NoAnswer, TimeoutError):
@@ -41,7 +41,7 @@ class PythonBackend:
                 raise  # this task is cancelled: the function has not raised it by itself
             msg = f"{lookup.python} raised {type(error).__name__}"
             raise LookupFailed(msg) from error
-        return map_reply(lookup, reply)
+        return Finding(map_reply(lookup, reply))
 
 
 def _function(lookup: str, place: str) -> Function:

@@ -4,6 +4,7 @@ A further format of replies is a function beside :func:`decode`.
 """
 
 from http import HTTPStatus
+from typing import NamedTuple
 
 import msgspec
 from jmespath.exceptions import JMESPathError
@@ -18,13 +19,20 @@ from gateway.declared.lookup import Lookup
 _evaluate = TreeInterpreter().visit
 
 
-def judge(lookup: Lookup, status: int) -> dict[str, str] | None:
-    """Return the variables that an HTTP status alone gives; None if the body has to be read.
+class Finding(NamedTuple):
+    """The answer that one attempt gave: its variables, and False for ``found`` if there is no such thing."""
+
+    variables: dict[str, str]
+    found: bool = True
+
+
+def judge(lookup: Lookup, status: int) -> Finding | None:
+    """Return the answer that an HTTP status alone gives; None if the body has to be read.
 
     Raise NoAnswer for a status that means a failure.
     """
     if status == HTTPStatus.NOT_FOUND and (variables := map_not_found(lookup)) is not None:
-        return variables
+        return Finding(variables, found=False)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
         msg = f"the backend answered {status}"
         raise BackendUnavailable(msg)

@@ -10,6 +10,7 @@ from gateway.core.errors import LookupFailed, NoAnswer, Overloaded
 from gateway.declared.lookup import Lookup
 from gateway.lookup import Ask
 from gateway.lookups.python import PythonBackend
+from gateway.lookups.reply import Finding
 
 ASK = Ask("churn", {}, 1, "s1", "t1", 1.0)
 started = asyncio.Event()
@@ -37,7 +38,7 @@ async def refuse(_: Ask) -> dict[str, object]:
     raise Overloaded
 
 
-def asking(function: Callable[[Ask], Awaitable[object]]) -> Awaitable[dict[str, str]]:
+def asking(function: Callable[[Ask], Awaitable[object]]) -> Awaitable[Finding]:
     """Ask a lookup that is this function."""
     place = f"{__name__}:{function.__name__}"
     lookup = Lookup("churn", "python", "v1", (), {"risk": jmespath.compile("risk")}, python=place)

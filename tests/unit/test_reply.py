@@ -5,7 +5,7 @@ import pytest
 
 from gateway.core.errors import BackendRejected, BackendUnavailable, NotJson
 from gateway.declared.lookup import Lookup
-from gateway.lookups.reply import decode, judge
+from gateway.lookups.reply import Finding, decode, judge
 
 ORDER = Lookup(
     "order", "crm", "v1", (), {"status": jmespath.compile("status"), "total": jmespath.compile("total")}
@@ -44,7 +44,7 @@ def test_redirect_is_named_as_such(status: int) -> None:
 
 def test_missing_customer_is_an_answer_where_that_is_declared() -> None:
     """And only a 404 says so."""
-    assert judge(OFTEN_MISSING, 404) == {"status": "none", "total": ""}
+    assert judge(OFTEN_MISSING, 404) == Finding({"status": "none", "total": ""}, found=False)
     with pytest.raises(BackendRejected):
         judge(OFTEN_MISSING, 410)
 
