@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections import Counter
@@ -15,6 +16,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import Monitor
 
+from gateway.crm import data
 from gateway.crm.server import Crm
 from gateway.declared.catalog import compile_catalog, read
 from gateway.front.app import gateway
@@ -23,6 +25,7 @@ from gateway.queue.finish import FINISH, SWEEP
 from gateway.tools.processes import Valkey
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process
+from tests.variants import varied
 from workers.main import workers
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -119,6 +122,45 @@ async def test_callback_costs_one_round_trip_and_its_jobs_another(
     assert heard.pop("begin") == 1
     assert 1 <= heard.pop("finish") <= jobs  # jobs that end in one turn are finished together
     assert set(heard) <= {"sweep", "CLIENT", "PING", "ZCARD", "PSETEX"}  # what an idle worker does
+
+
+async def test_first_configuration_answers_from_the_bundled_crm(
+    place: Place, crm: Crm, tmp_path: Path
+) -> None:
+    """A newcomer copies it, sets the environment as told, and sees an order. Only the ports differ."""
+    section = README.partition("## A configuration of your own")[2]
+    commands = [shlex.split(line, comments=True) for line in blocks(section, "sh")[0].splitlines()]
+    environ = dict(pair.split("=", 1) for pair in commands[0][1:]) | {"CRM_URL": crm.url}
+    assert commands[0][0] == "export"
+    here = {
+        "gateway.listen": "127.0.0.1:0",
+        "gateway.admin": "127.0.0.1:0",
+        "redis.url": place.redis_url,
+        "redis.prefix": place.prefix,
+    }
+    config = tmp_path / "deskgate.toml"
+    config.write_text(varied(blocks(section, "toml")[0], here))
+    call = next(words for words in commands if words[:2] == ["deskgate", "call"])
+    async with Process("-m", "gateway", "check", "-c", str(config), environ=environ) as check:
+        assert await check.ended() == 0
+    async with (
+        Process("-m", "gateway", "gateway", "-c", str(config), environ=environ) as front,
+        Process("-m", "gateway", "worker", "-c", str(config), environ=environ) as worker,
+    ):
+        address = (await front.event("gateway.started"))["listen"]
+        await worker.event("worker.started")
+        words = [word.replace("127.0.0.1:8080", address) for word in call[1:]]
+        async with Process("-m", "gateway", *words, "--json", environ=environ) as called:
+            assert await called.ended() == 0
+    customer, order = data.customer(crm.seed, "u1"), data.order(crm.seed, "7")
+    assert customer is not None
+    assert order is not None
+    assert called.lines[-1]["Body"] == {
+        "customer_name": customer.name,
+        "customer_tier": customer.tier,
+        "order_status": order.status,
+        "order_total": f"{order.total.amount}",
+    }
 
 
 async def test_python_lookup_of_the_readme_runs_in_a_worker(place: Place, desk: Desk, tmp_path: Path) -> None:
