@@ -34,6 +34,7 @@ A ``transient`` error is worth another attempt. One predicate, :func:`is_transie
 The numbers lie in [120001, 130000], the range that the platform leaves to applications.
 """
 
+import math
 from enum import IntEnum
 
 
@@ -118,10 +119,14 @@ class WrongMethod(Refusal):
 
 
 class NoAnswer(DeskgateError):
-    """A lookup has no live answer; ``str()`` says why, without secrets and without a backend's raw body."""
+    """A lookup has no live answer; ``str()`` says why, without secrets and without a backend's raw body.
+
+    ``most_attempts`` is the number of attempts, the first one included, after which another is not worth it.
+    """
 
     code: Code = Code.LOOKUP_FAILED
     transient: bool = False
+    most_attempts: float = math.inf
 
 
 class TimedOut(NoAnswer):
@@ -131,19 +136,19 @@ class TimedOut(NoAnswer):
 
 
 class BackendUnavailable(NoAnswer):
-    """The backend was not reached, broke off, or answered 5xx or 429."""
+    """The backend was not reached, broke off, or answered that it cannot serve now."""
 
     code, transient = Code.BACKEND_UNAVAILABLE, True
 
 
 class BackendRejected(NoAnswer):
-    """The backend answered 3xx or 4xx: another attempt would not change that."""
+    """The backend took the question for a wrong one: another attempt would not change that."""
 
     code, transient = Code.BACKEND_REJECTED, False
 
 
 class BadBackendReply(NoAnswer):
-    """The reply is too large, lacks a required variable, or is not HTTP."""
+    """The reply is empty or too large, lacks a required variable, or is not HTTP."""
 
     code, transient = Code.BAD_BACKEND_REPLY, False
 
@@ -152,6 +157,7 @@ class NotJson(BadBackendReply):
     """The body is not JSON: a proxy's page, for example, or a reply that was cut short. The next may be."""
 
     code, transient = Code.BAD_BACKEND_REPLY, True
+    most_attempts = 2
 
 
 class Overloaded(NoAnswer):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import SplitResult
 
+from gateway.declared.answers import AnswerTable, check_answers
 from gateway.declared.credentials import Auth, NoAuth, check_auth
 from gateway.declared.reading import Fault
 from gateway.declared.values import Duration, Size, Table, check_positive, split_url
@@ -26,6 +27,7 @@ class Backend(Table, frozen=True, kw_only=True):
     attempts: int = 3
     concurrency: int = 20
     max_reply: Size = Size(1024 * 1024)
+    answers: tuple[AnswerTable, ...] = ()
 
 
 PYTHON = Backend(url="", attempts=1, attempt_timeout=Duration(PYTHON_TIMEOUT), concurrency=PYTHON_CONCURRENCY)
@@ -43,6 +45,7 @@ def check_backend(name: str, backend: Backend) -> Iterator[Fault]:
         yield Fault(f"{path}.url", "must have no query and no fragment: a lookup's path is added to it")
     elif url.username is not None and not isinstance(backend.auth, NoAuth):
         yield Fault(f"{path}.url", "credentials belong either in the url or in `auth`, not in both")
+    yield from check_answers(f"{path}.answers", backend.answers)
     yield from check_auth(f"{path}.auth", backend.auth)
     if name == PYTHON_LANE:
         yield Fault(path, "the name is taken by the lane of Python lookups")

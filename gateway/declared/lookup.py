@@ -5,15 +5,36 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from jmespath.parser import ParsedResult
 
+from gateway.declared.answers import AnswerTable, Rule, check_answers, check_order, compile_answers
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
 from gateway.declared.expression import compile_expression
-from gateway.declared.reading import Fault, encode_json, known, plain, unknown
+from gateway.declared.reading import Fault, Secret, known, plain, unknown
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request
 from gateway.declared.values import Duration, Table
+
+NOT_FOUND_FRESH = Duration(10)
+"""Seconds for which "there is no such thing" is fresh, if the lookup does not say: it may soon be there."""
+
+NOT_IN_VERSION = frozenset(
+    (
+        *("fresh", "not_found_fresh", "stale_while_revalidate", "stale_if_error"),  # for how long it is used
+        *("share", "fallback"),  # who else may use it; what goes out without it
+    )
+)
+"""Settings of a lookup that do not change what its answer means. Every other setting does."""
+
+BACKEND_NOT_IN_VERSION = frozenset(
+    (
+        "auth",  # who asks; credentials are renewed
+        *("attempt_timeout", "attempts", "concurrency", "max_reply"),  # how gently it is asked
+    )
+)
+"""The same of a lookup's backend."""
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -28,7 +49,10 @@ class LookupTable(Table, frozen=True, kw_only=True):
     inputs: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     not_found: dict[str, str] | None = None
+    answers: tuple[AnswerTable, ...] = ()
+    empty: Literal["not_found", "bad", "ok"] | None = None
     fresh: Duration = Duration(60)
+    not_found_fresh: Duration = NOT_FOUND_FRESH
     stale_while_revalidate: Duration = Duration(0)
     stale_if_error: Duration = Duration(86400)
     share: Literal["session", "user"] = "session"
@@ -40,7 +64,8 @@ class Lookup:
     """A declared question to one backend, compiled. Durations are seconds.
 
     ``version`` changes with the question and with what its reply means: an answer that was kept under another
-    version is no answer to this lookup. ``overrun`` is how long an attempt may run on past the deadline.
+    version is no answer to this lookup. ``rules`` judge the backend's responses. ``empty`` says what a reply
+    means in which every variable is null. ``overrun`` is how long an attempt may run on past the deadline.
     ``share`` says whether another session of the same user may fall back on an answer.
     """
 
@@ -53,8 +78,11 @@ class Lookup:
     python: str | None = None
     required: frozenset[str] = frozenset()
     not_found: Mapping[str, str] | None = None
+    rules: tuple[Rule, ...] = ()
+    empty: Literal["not_found", "bad", "ok"] = "bad"
     fallback: Mapping[str, str] = field(default_factory=dict)
     fresh: float = 60.0
+    not_found_fresh: float = NOT_FOUND_FRESH
     stale_while_revalidate: float = 0.0
     stale_if_error: float = 86400.0
     share: Literal["session", "user"] = "session"
@@ -77,6 +105,7 @@ def check_lookup(
     path = f"lookups.{name}"
     yield from _check_question(path, lookup, backends)
     yield from _check_variables(path, lookup)
+    yield from _check_answers(path, lookup)
     if lookup.fresh + lookup.stale_while_revalidate > lookup.stale_if_error > 0:
         message = "must not be shorter than fresh + stale_while_revalidate"
         about = (f"{path}.fresh", f"{path}.stale_while_revalidate")
@@ -115,6 +144,17 @@ def _check_variables(path: str, lookup: LookupTable) -> Iterator[Fault]:
             yield Fault(f"{path}.{place}", unknown(name, "in `variables`", lookup.variables))
 
 
+def _check_answers(path: str, lookup: LookupTable) -> Iterator[Fault]:
+    """Yield the contradictions of what the lookup says about the meaning of a reply."""
+    if lookup.empty == "not_found" and lookup.not_found is None:
+        message = "needs `not_found`, the variables to give for it"
+        yield Fault(f"{path}.empty", message, (f"{path}.not_found",))
+    if lookup.not_found_fresh > max(lookup.fresh, NOT_FOUND_FRESH):
+        message = "must not be longer than fresh"
+        yield Fault(f"{path}.not_found_fresh", message, (f"{path}.fresh",))
+    yield from check_answers(f"{path}.answers", lookup.answers, has_status=lookup.python is None)
+
+
 def compile_lookup(name: str, table: LookupTable, backend: Backend | None, faults: list[Fault]) -> Lookup:
     """Return what ``table`` means; add a fault for each expression and template that cannot be compiled."""
 
@@ -128,21 +168,55 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
     request = None
     if table.request is not None:
         request = compile_request(table.request, lambda place, message: report(f"request.{place}", message))
-    question = (table.backend, table.request, table.python, table.variables, table.not_found)
+    rules = compile_answers(f"lookups.{name}.answers", table.answers, faults)
+    faults += check_order(rules, declares_not_found=table.not_found is not None)
+    if backend is not None:
+        rules += compile_answers(f"backends.{table.backend}.answers", backend.answers, faults)
     return Lookup(
         name=name,
         lane=table.backend or PYTHON_LANE,
-        version=blake2b(encode_json(question), digest_size=4).hexdigest(),
+        version=_version(table, backend),
         inputs=tuple(sorted({*plain(table.inputs), *(request.inputs if request else ())})),
         variables=variables,
         request=request,
         python=table.python,
         required=frozenset(table.required),
         not_found=plain(table.not_found),
+        rules=rules,
+        empty=table.empty or ("bad" if table.not_found is None else "not_found"),
         fallback=plain(table.fallback),
         fresh=table.fresh,
+        not_found_fresh=min(table.not_found_fresh, table.fresh),
         stale_while_revalidate=table.stale_while_revalidate,
         stale_if_error=table.stale_if_error,
         share=table.share,
         overrun=(backend or PYTHON).attempt_timeout,
     )
+
+
+def _version(table: LookupTable, backend: Backend | None) -> str:
+    """Return a digest of all that decides what is asked and what the answer means.
+
+    Settings at their defaults take no part, so a new release with a new setting keeps all versions. A text of
+    the environment takes part by its variable's name, so that a renewed key asks the same question. In a path
+    stands no key: there the text itself takes part.
+    """
+    path = plain(table.request.path) if table.request is not None else None
+    declared = path, _changed(table, NOT_IN_VERSION), _changed(backend, BACKEND_NOT_IN_VERSION)
+    return blake2b(_encode_written(declared), digest_size=4).hexdigest()
+
+
+def _changed(table: Table | None, without: Collection[str]) -> dict[str, Any]:
+    """Return the settings of a table that differ from their defaults."""
+    fields = msgspec.structs.fields(table) if table is not None else ()
+    settings = {field.name: (getattr(table, field.name), field.default) for field in fields}
+    return {
+        name: value for name, (value, usual) in settings.items() if value != usual and name not in without
+    }
+
+
+def _as_written(value: object) -> object:
+    return plain(value.written) if isinstance(value, Secret) else plain(value)
+
+
+_encode_written = msgspec.json.Encoder(enc_hook=_as_written, order="sorted").encode

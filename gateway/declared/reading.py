@@ -118,22 +118,23 @@ def read_struct(
         _wrong("a table", table, path, faults)
         return None
     prefix = f"{path}." if path else ""
-    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     hints = get_type_hints(struct)
     faults += [
         Fault(f"{prefix}{key}", f"unknown key{suggestion(key, fields)}") for key in table if key not in fields
     ]
     values: dict[str, Any] = {}
-    for name, field in fields.items():
-        if name in table:
+    for key, field in fields.items():
+        hint = hints[field.name]
+        if key in table:
             noted = len(faults)
-            value = _read(table[name], hints[name], f"{prefix}{name}", environ, faults)
+            value = _read(table[key], hint, f"{prefix}{key}", environ, faults)
             if value is not None or len(faults) == noted:
-                values[name] = value
+                values[field.name] = value
         elif field.required:
-            faults.append(Fault(f"{prefix}{name}", "missing"))
-        if field.required and name not in values:
-            values[name] = _empty(hints[name])
+            faults.append(Fault(f"{prefix}{key}", "missing"))
+        if field.required and field.name not in values:
+            values[field.name] = _empty(hint)
     return struct(**values)
 
 

@@ -1,5 +1,7 @@
 """HTTP backends: each has one pooled session, makes one attempt a call, and checks the whole reply."""
 
+import time
+
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
@@ -18,9 +20,10 @@ from gateway.declared.backend import Backend
 from gateway.declared.credentials import Auth
 from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
+from gateway.lookups.answers import Response, interpret, wants_body
 from gateway.lookups.connector import Body, SilentConnector, send_again_if_held_back
 from gateway.lookups.credentials import auth_headers
-from gateway.lookups.reply import Finding, decode, judge, map_reply
+from gateway.lookups.reply import Finding
 
 
 class HttpBackend:
@@ -42,7 +45,7 @@ class HttpBackend:
         await self._session.close()
 
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
-        """Return the answer of one attempt; raise NoAnswer. A 404 may be an answer (``not_found``)."""
+        """Return the answer of one attempt; raise NoAnswer. That there is no such thing may be an answer."""
         request = _fill(lookup, ask)
         body = None if request.body is None else Body(request.body)
         try:
@@ -54,9 +57,7 @@ class HttpBackend:
                 middlewares=None if body is None else (send_again_if_held_back,),
                 allow_redirects=False,
             ) as response:
-                if (finding := judge(lookup, response.status)) is not None:
-                    return finding
-                reply = await self._read(response)
+                reply = await self._read_wanted(lookup, response)
         except aiohttp.ClientResponseError as error:
             msg = "the backend does not speak HTTP"
             raise BadBackendReply(msg) from error
@@ -67,7 +68,21 @@ class HttpBackend:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise _broken(error) from error
-        return Finding(map_reply(lookup, decode(reply)))
+        return interpret(lookup, Response(response.status, response.headers, reply), time.time())
+
+    async def _read_wanted(self, lookup: Lookup, response: aiohttp.ClientResponse) -> bytes | None:
+        """Return the body of a response if it matters, else None.
+
+        A failure to read the body of an error must not hide what its status says.
+        """
+        if not wants_body(lookup, response.status):
+            return None
+        try:
+            return await self._read(response)
+        except (aiohttp.ClientError, BadBackendReply):
+            if response.ok:
+                raise
+            return None
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         body = bytearray()

@@ -7,7 +7,8 @@ from importlib import import_module
 from gateway.core.errors import LookupFailed, NoAnswer
 from gateway.core.messages import Ask
 from gateway.declared.lookup import Lookup
-from gateway.lookups.reply import Finding, map_reply
+from gateway.lookups.answers import interpret_value
+from gateway.lookups.reply import Finding
 
 Function = Callable[[Ask], Awaitable[Mapping[str, object]]]
 
@@ -41,7 +42,7 @@ class PythonBackend:
                 raise  # this task is cancelled: the function has not raised it by itself
             msg = f"{lookup.python} raised {type(error).__name__}"
             raise LookupFailed(msg) from error
-        return Finding(map_reply(lookup, reply))
+        return interpret_value(lookup, reply)
 
 
 def _function(lookup: str, place: str) -> Function:

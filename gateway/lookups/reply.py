@@ -1,22 +1,25 @@
-"""The meaning of a backend's reply: its status is judged, its body decoded and mapped to variables. Pure.
+"""Reading a backend's reply: its body decoded, and mapped to variables. Pure.
 
 A further format of replies is a function beside :func:`decode`.
 """
 
-from http import HTTPStatus
 from typing import NamedTuple
 
 import msgspec
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
-from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, NotJson
+from gateway.core.errors import BadBackendReply, NotJson
 from gateway.core.packing import UNREADABLE
 from gateway.core.variables import as_text
 from gateway.declared.lookup import Lookup
 
 # An expression's search() makes an interpreter each time, which costs more than the search.
-_evaluate = TreeInterpreter().visit
+evaluate = TreeInterpreter().visit
+"""Return the value of a parsed expression; raise one of FAILS."""
+
+FAILS = (JMESPathError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError)
+"""The exceptions of an expression that fails on a reply."""
 
 
 class Finding(NamedTuple):
@@ -24,23 +27,6 @@ class Finding(NamedTuple):
 
     variables: dict[str, str]
     found: bool = True
-
-
-def judge(lookup: Lookup, status: int) -> Finding | None:
-    """Return the answer that an HTTP status alone gives; None if the body has to be read.
-
-    Raise NoAnswer for a status that means a failure.
-    """
-    if status == HTTPStatus.NOT_FOUND and (variables := map_not_found(lookup)) is not None:
-        return Finding(variables, found=False)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-        msg = f"the backend answered {status}"
-        raise BackendUnavailable(msg)
-    if status >= HTTPStatus.MULTIPLE_CHOICES:
-        followed = "; redirects are not followed" if status < HTTPStatus.BAD_REQUEST else ""
-        msg = f"the backend answered {status}{followed}"
-        raise BackendRejected(msg)
-    return None
 
 
 def decode(body: bytes) -> object:
@@ -53,34 +39,25 @@ def decode(body: bytes) -> object:
     return reply
 
 
-def map_reply(lookup: Lookup, reply: object) -> dict[str, str]:
-    """Return the variables that ``lookup`` reads out of a decoded JSON ``reply``.
+def map_reply(lookup: Lookup, reply: object) -> tuple[dict[str, str], list[str]]:
+    """Return the variables that ``lookup`` reads out of a decoded ``reply``, and the names of the null ones.
 
-    Raise BadBackendReply if an expression fails on it, or if a required variable is missing or null.
+    Raise BadBackendReply if an expression fails on it.
     """
-    variables = {}
+    variables, nulls = {}, []
     for name, expression in lookup.variables.items():
         try:
-            value = _evaluate(expression.parsed, reply)
+            value = evaluate(expression.parsed, reply)
             variables[name] = as_text(value)
-        except (
-            JMESPathError,
-            ArithmeticError,
-            AttributeError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except FAILS as error:
             msg = f"the expression of {name} fails on the reply: {type(error).__name__}"
             raise BadBackendReply(msg) from None
-        if value is None and name in lookup.required:
-            msg = f"the reply has no {name}, which is required"
-            raise BadBackendReply(msg)
-    return variables
+        if value is None:
+            nulls.append(name)
+    return variables, nulls
 
 
-def map_not_found(lookup: Lookup) -> dict[str, str] | None:
-    """Return the variables that a 404 means to ``lookup``; None if it means a failure."""
-    if lookup.not_found is None:
-        return None
-    return {name: lookup.not_found.get(name, "") for name in lookup.variables}
+def map_not_found(lookup: Lookup) -> dict[str, str]:
+    """Return the variables of ``lookup`` for a thing that the backend does not have."""
+    declared = lookup.not_found or {}
+    return {name: declared.get(name, "") for name in lookup.variables}

@@ -23,16 +23,16 @@ from gateway.core.errors import NoAnswer
 class Call:
     """One question to a backend on its way through the policies.
 
-    ``make`` makes one attempt. ``deadline`` is on the monotonic clock. A call that no callback waits for is
-    not ``awaited``. ``retried`` is called for each failure before another attempt, with the number of the
-    failed attempt.
+    ``deadline`` is on the monotonic clock. A call that no callback waits for is not ``awaited``. ``retried``
+    is called for each failure before another attempt, with the number of the failed attempt. ``attempts`` is
+    the number begun so far.
 
-    Each note of a policy has one writer. The retry writes ``attempts``, the number begun so far, and
-    ``pause``, the seconds until the next attempt (None: there is no next attempt). The deadline writes
-    ``last_start``, the time after which no further attempt begins.
+    Each note of a policy has one writer. The retry writes ``pause``, the seconds until the next attempt
+    (None: there is no next attempt). The deadline writes ``last_start``, the time after which no further
+    attempt begins.
     """
 
-    __slots__ = ("attempts", "awaited", "deadline", "last_start", "make", "pause", "retried")
+    __slots__ = ("_make", "attempts", "awaited", "deadline", "last_start", "pause", "retried")
 
     def __init__(
         self,
@@ -42,11 +42,16 @@ class Call:
         awaited: bool = True,
         retried: Callable[[int, NoAnswer], None] = lambda _number, _error: None,
     ) -> None:
-        """Take the attempt, its deadline, and the function for failures."""
-        self.make, self.deadline, self.awaited, self.retried = make, deadline, awaited, retried
+        """Take what makes one attempt, the deadline, and the function for failures."""
+        self._make, self.deadline, self.awaited, self.retried = make, deadline, awaited, retried
         self.attempts = 0
         self.pause: float | None = None
         self.last_start = math.inf
+
+    def make(self) -> Awaitable[Any]:
+        """Make one attempt, and count it."""
+        self.attempts += 1
+        return self._make()
 
 
 class Policy(Protocol):

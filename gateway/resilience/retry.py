@@ -8,7 +8,7 @@ retry budget, as in Finagle, Linkerd and the AWS SDKs ("Addressing Cascading Fai
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 from tenacity.wait import wait_base
 
-from gateway.core.errors import is_transient
+from gateway.core.errors import BackendThrottled, NoAnswer, is_transient
 from gateway.process.clock import MONOTONIC, Clock
 from gateway.resilience.policy import Call
 
@@ -49,9 +49,8 @@ class Retry:
         self._attempts, self._wait, self._clock = attempts, wait, clock
         self.budget = RetryBudget()
 
-    def admit(self, call: Call) -> None:
-        """Count an attempt."""
-        call.attempts += 1
+    def admit(self, _: Call) -> None:
+        """Do nothing: the first attempt is no retry."""
 
     def succeeded(self, _: Call) -> None:
         """Note a success: it pays for one retry, of this call or of another one."""
@@ -60,15 +59,20 @@ class Retry:
     def failed(self, call: Call, error: BaseException) -> None:
         """Set the pause before the next attempt, or None for no next attempt.
 
-        No attempt follows a failure that is not transient, or the last attempt. No attempt begins too late,
-        or without budget. The budget is asked last: a retry that is not made costs nothing.
+        No attempt follows a failure that is not worth it, or the last attempt. No attempt begins too late, or
+        without budget. The budget is asked last: a retry that is not made costs nothing. A backend that has
+        asked for a pause gets it.
         """
         call.pause = None
-        if not is_transient(error) or call.attempts >= self._attempts:
+        asked_for = error.pause if isinstance(error, BackendThrottled) else None
+        if not (is_transient(error) or asked_for) or call.attempts >= self._most_attempts(error):
             return
-        pause = self._pause(call.attempts)
+        pause = max(asked_for or 0.0, self._pause(call.attempts))
         if self._clock.now() + pause < call.last_start and self.budget.spend():
             call.pause = pause
+
+    def _most_attempts(self, error: BaseException) -> float:
+        return min(self._attempts, error.most_attempts) if isinstance(error, NoAnswer) else self._attempts
 
     def _pause(self, attempt: int) -> float:
         state = RetryCallState(_UNUSED, None, (), {})

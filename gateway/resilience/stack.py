@@ -2,7 +2,7 @@
 
 ::
 
-    bulkhead ( deadline ( retry ( attempt timeout ( call ) ) ) )
+    bulkhead ( deadline ( retry ( pause ( attempt timeout ( call ) ) ) ) )
 
 A further policy is a file beside this one, a line in :func:`stack`, and its setting in a backend's table.
 """
@@ -16,6 +16,7 @@ from gateway.process.clock import MONOTONIC, Clock
 from gateway.resilience.attempt_timeout import attempt
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.deadline import Deadline
+from gateway.resilience.pause import Pause
 from gateway.resilience.policy import Call, Policy
 from gateway.resilience.retry import Retry
 
@@ -29,7 +30,8 @@ def stack(settings: Backend, *, bulkhead: Bulkhead | None = None, clock: Clock =
     async def run(call: Call) -> Any:  # noqa: ANN401 - the type of a backend's answer
         return await attempt(call, settings.attempt_timeout)
 
-    stacked = repeat(run, Retry(settings.attempts, clock=clock), clock)
+    stacked = guard(run, Pause(clock=clock))
+    stacked = repeat(stacked, Retry(settings.attempts, clock=clock), clock)
     stacked = guard(stacked, Deadline())
     return stacked if bulkhead is None else guard(stacked, bulkhead)
 

@@ -99,7 +99,7 @@ async def test_a_declared_content_type_wins(declared: str) -> None:
 
     async def handle(request: web.BaseRequest) -> web.Response:
         seen.extend(request.headers.getall("Content-Type"))
-        return web.json_response({})
+        return web.json_response({"v": 1})
 
     headers = f'request.headers = {{ {declared} = "application/vnd.api+json" }}\n'
     lookup = 'request.path = "/"\nrequest.method = "POST"\nrequest.json = {}\nvariables = { v = "v" }\n'

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import BadBackendReply
 from gateway.core.variables import as_text
 from gateway.declared.lookup import Lookup
-from gateway.lookups.reply import map_reply
+from gateway.lookups.answers import interpret_value
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 
@@ -102,7 +102,7 @@ def test_a_decoded_reply_is_variables_or_a_bad_reply(
         "l", "crm", "1", (), variables, required=frozenset(variables) if required else frozenset()
     )
     try:
-        mapped = map_reply(lookup, reply)
+        mapped = interpret_value(lookup, reply).variables
     except BadBackendReply:
         return
     assert mapped.keys() == variables.keys()

@@ -65,6 +65,7 @@ PURE = (
     "gateway.declared",
     "gateway.front.ladder",
     "gateway.front.plan",
+    "gateway.lookups.answers",
     "gateway.lookups.reply",
 )
 PURE_PACKAGES = {"gateway", "jmespath", "msgspec"}

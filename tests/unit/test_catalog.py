@@ -8,8 +8,9 @@ import pytest
 
 from gateway.core.errors import Code, NoRoute
 from gateway.core.messages import Callback
-from gateway.declared.backend import PYTHON, PYTHON_LANE, PYTHON_TIMEOUT
+from gateway.declared.backend import PYTHON, PYTHON_LANE, PYTHON_TIMEOUT, Backend
 from gateway.declared.catalog import Catalog, compile_catalog, load, read
+from gateway.declared.lookup import BACKEND_NOT_IN_VERSION, NOT_IN_VERSION, LookupTable
 from gateway.declared.reading import ConfigFaults
 from gateway.front.dialects.desk import DESK
 from gateway.front.ladder import descend, merge
@@ -183,6 +184,9 @@ def test_a_record_is_kept_as_long_as_it_can_serve(fresh: str, stale: str, kept: 
         {"not_found": {"status": "none"}},
         {"backend": "erp"},
         {"request.method": "POST", "request.json": [1]},
+        {"required": ["status"]},
+        {"empty": "ok"},
+        {"answers": [{"status": 404, "is": "bad"}]},
     ],
     ids=str,
 )
@@ -192,6 +196,35 @@ def test_another_question_or_another_meaning_is_another_version(changes: dict[st
     before, after = catalog(), catalog(changes=changed)
     assert before.lookups["order"].version != after.lookups["order"].version
     assert before.lookups["stock"].version == after.lookups["stock"].version
+
+
+CHANGED = {  # another value than the default of each setting that takes part in the version
+    "request": {"path": "/x"},
+    "variables": {"status": "other"},
+    "python": "mycrm:order",
+    "inputs": ["channel"],
+    "required": ["status"],
+    "not_found": {"status": "none"},
+    "answers": [{"status": 500, "is": "bad"}],
+    "empty": "ok",
+    "backend": "erp",
+    "url": "http://elsewhere",
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        *(("lookups.order", name) for name in LookupTable.__struct_fields__ if name not in NOT_IN_VERSION),
+        *(("backends.crm", name) for name in Backend.__struct_fields__ if name not in BACKEND_NOT_IN_VERSION),
+    ],
+)
+def test_every_setting_is_in_the_version_but_those_named(place: str, name: str) -> None:
+    """A setting that is added to the file and forgotten here would serve answers to another question."""
+    changes: dict[str, object] = {f"{place}.{name}": CHANGED[name]}
+    if name == "python":
+        changes |= {"lookups.order.backend": None, "lookups.order.request": None}
+    assert catalog().lookups["order"].version != catalog(changes=changes).lookups["order"].version
 
 
 @pytest.mark.parametrize(
@@ -208,13 +241,26 @@ def test_how_long_and_how_gently_is_no_other_version(changes: dict[str, object])
     assert catalog().lookups["order"].version == catalog(changes=changes).lookups["order"].version
 
 
-def test_what_the_environment_gives_is_a_part_of_the_question() -> None:
-    """Another path, tenant or language asks something else, wherever the text of it stands."""
-    text = varied(LOOKUPS, {"lookups.stock.request.path": "${STOCK_PATH}"})
-    versions = {
-        compile_catalog(*read(text, {"STOCK_PATH": path})).lookups["stock"].version for path in ("/a", "/b")
-    }
-    assert len(versions) == 2
+def versions(changes: dict[str, object], *environments: dict[str, str]) -> set[str]:
+    """Return the versions that the lookup ``stock`` has with these changes, in these environments."""
+    text = varied(LOOKUPS, changes)
+    return {compile_catalog(*read(text, environ)).lookups["stock"].version for environ in environments}
+
+
+def test_a_path_of_the_environment_is_a_part_of_the_question() -> None:
+    """Another path asks something else."""
+    changes: dict[str, object] = {"lookups.stock.request.path": "${PLACE}"}
+    assert len(versions(changes, {"PLACE": "/a"}, {"PLACE": "/b"})) == 2
+
+
+@pytest.mark.parametrize("place", ["query", "headers", "json"])
+def test_a_renewed_key_asks_the_same_question(place: str) -> None:
+    """Keys of the environment are rotated; that must not cost every session its last known answer."""
+    changes: dict[str, object] = {"lookups.stock.request.method": "POST"}
+    changes[f"lookups.stock.request.{place}"] = {"key": "${KEY}"}
+    assert len(versions(changes, {"KEY": "old"}, {"KEY": "new"})) == 1
+    other = changes | {f"lookups.stock.request.{place}": {"key": "${OTHER}"}}
+    assert versions(changes, {"KEY": "x"}) != versions(other, {"OTHER": "x"})
 
 
 def test_what_the_environment_gives_can_be_sent() -> None:

@@ -38,7 +38,45 @@ def route(names: str, more: str = "") -> str:
     return f"[[routes]]\nlookups = {names}\n{more}\n"
 
 
+def rule(text: str) -> str:
+    """Return the configuration with one answer rule of the lookup."""
+    return f"{WHOLE}[[lookups.order.answers]]\n{text}\n"
+
+
 CONTRADICTIONS = [
+    (rule("is = 'fine'\nstatus = 200"), "lookups.order.answers[0].is", "invalid enum value 'fine'"),
+    (rule("status = 200"), "lookups.order.answers[0].is", "missing"),
+    (rule("is = 'bad'"), "lookups.order.answers[0]", "would take every response"),
+    (rule("is = 'bad'\nwhen = {}"), "lookups.order.answers[0]", "would take every response"),
+    (rule("is = 'bad'\nwhen = ''"), "lookups.order.answers[0]", "would take every response"),
+    (rule("is = 'bad'\nstatus = 200\nwhen = ''\nx = 1"), "lookups.order.answers[0].x", "unknown key"),
+    (changed("lookups.order.answers", [1]), "lookups.order.answers[0]", "expected a table, got a number"),
+    (rule("is = 'bad'\nstatus = []"), "lookups.order.answers[0].status", "empty list matches nothing"),
+    (rule("is = 'bad'\nstatus = 999"), "lookups.order.answers[0].status", "999 is no status"),
+    (rule("is = 'bad'\nstatus = 101"), "lookups.order.answers[0].status", "101 is no status"),
+    (rule("is = 'bad'\nstatus = ['4xx', '4x']"), "lookups.order.answers[0].status", "'4x' is no status"),
+    (rule("is = 'bad'\nstatus = true"), "lookups.order.answers[0].status", "got `bool`"),
+    (rule("is = 'bad'\nwhen = { code = [] }"), "lookups.order.answers[0].when.code", "empty list"),
+    (rule("is = 'bad'\nwhen = { code = {} }"), "lookups.order.answers[0].when.code", "must be a text"),
+    (rule("is = 'bad'\nwhen = { 'a[' = 1 }"), "lookups.order.answers[0].when.a[", "not a JMESPath"),
+    (rule("is = 'bad'\nwhen = 'siz(a)'"), "lookups.order.answers[0].when", "siz() is not a function"),
+    (rule("is = 'bad'\nstatus = 200\nwhere = 'a'"), "lookups.order.answers[0].where", "did you mean 'when'?"),
+    (
+        BACKEND + "[[backends.crm.answers]]\nis = 'bad'\nstatus = '6xx'\n" + LOOKUP,
+        "backends.crm.answers[0].status",
+        "'6xx' is no status",
+    ),
+    (
+        PYTHON + "[[lookups.churn.answers]]\nis = 'bad'\nstatus = 200",
+        "lookups.churn.answers[0].status",
+        "a Python lookup has no status",
+    ),
+    (changed("lookups.order.empty", "not_found"), "lookups.order.empty", "needs `not_found`"),
+    (
+        WHOLE + "fresh = '50s'\nnot_found_fresh = '51s'",
+        "lookups.order.not_found_fresh",
+        "must not be longer than fresh",
+    ),
     ("[gateway]\nlisten = ':80'\nadmin = ':80'", "gateway.admin", "must differ from gateway.listen"),
     ("[gateway]\nbudget = '0s'", "gateway.budget", "more than zero"),
     ("[gateway]\nmax_body = '0B'", "gateway.max_body", "more than zero"),
@@ -276,3 +314,36 @@ def test_credentials_that_cannot_be_sent_are_a_fault(auth: str) -> None:
     (only,) = found(f"{BACKEND}auth = {auth}")
     assert only.path.startswith("backends.crm.auth")
     assert "abc" not in only.message
+
+
+def warned(text: str) -> list[str]:
+    """Return the warnings about a configuration that can be used."""
+    return [str(fault) for fault in compile_catalog(*read(text, {})).warnings]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("status = '4xx'\nis = 'bad'", "status = [404, 410]\nis = 'not_found'"),
+        ("when = { code = 1 }\nis = 'bad'", "when = { code = 1, sub = 2 }\nis = 'bad'"),
+        ("when = 'error'\nis = 'bad'", "when = 'error'\nstatus = 200\nis = 'ok'"),
+    ],
+)
+def test_a_rule_behind_a_wider_one_is_warned_about(first: str, second: str) -> None:
+    """Its author believes that it works."""
+    text = f"{WHOLE}not_found = {{}}\n[[lookups.order.answers]]\n{first}\n"
+    (warning,) = warned(f"{text}[[lookups.order.answers]]\n{second}\n")
+    assert warning.startswith("lookups.order.answers[1]: can never match: lookups.order.answers[0] comes")
+    assert warned(f"{text}[[lookups.order.answers]]\nstatus = 500\nis = 'rejected'\n") == []
+
+
+def test_a_rule_of_the_backend_may_be_covered_by_one_of_a_lookup() -> None:
+    """The lookup's exception is what its own rules are for. Other lookups still use the backend's rule."""
+    backend = "[[backends.crm.answers]]\nstatus = 404\nis = 'unavailable'\n"
+    assert warned(f"{BACKEND}{backend}{LOOKUP}[[lookups.order.answers]]\nstatus = '4xx'\nis = 'bad'\n") == []
+
+
+def test_not_found_without_variables_for_it_is_warned_about() -> None:
+    """The rule would turn a missing customer into a failure."""
+    (warning,) = warned(rule("when = { code = 7 }\nis = 'not_found'"))
+    assert "declares no `not_found`" in warning

@@ -15,11 +15,13 @@ import msgspec
 import pytest
 
 from gateway.cli import main
-from gateway.core.errors import Code, DeskgateError, Refusal
+from gateway.core.errors import BackendDenied, Code, DeskgateError, Refusal
 from gateway.declared.catalog import Config, compile_catalog, read
 from gateway.declared.reading import parse
 from gateway.front.ladder import Source
 from gateway.lookup import Ask
+from gateway.lookups.answers import Response, interpret
+from gateway.lookups.reply import Finding
 from gateway.wire.keys import Keys
 from tests.desk import ROOT
 
@@ -60,9 +62,9 @@ def fields(struct: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:  # n
         inner = [kind for kind in (hint, *get_args(hint)) if hasattr(kind, "__struct_config__")]
         suffix = {dict: ".ID" if field.name == "apps" else ".NAME", tuple: "[n]"}.get(get_origin(hint), "")
         for kind in inner:
-            yield from fields(kind, f"{place}{field.name}{suffix}.")
+            yield from fields(kind, f"{place}{field.encode_name}{suffix}.")
         if not inner:
-            yield f"{place}{field.name}", hint, field
+            yield f"{place}{field.encode_name}", hint, field
 
 
 SETTINGS = {place: (hint, field) for place, hint, field in fields(Config)}
@@ -201,6 +203,54 @@ async def test_documented_python_lookup_answers_what_its_configuration_maps() ->
     ask = Ask("churn", dict.fromkeys(lookup.inputs, "user517"), 1400000001, "s", "t", 1.0)
     reply = await names["churn"](ask)
     assert lookup.variables["churn_risk"].search(reply) == "high"
+
+
+ANSWERS = (ROOT / "docs" / "answers.md").read_text(encoding="utf-8")
+JUDGED = """
+[backends.crm]
+url = "http://crm"
+[lookups.customer]
+backend = "crm"
+request = { path = "/" }
+variables = { id = "data.id", name = "data.customer.name || records[0].name" }
+not_found = { name = "guest" }
+"""
+
+
+def shapes(section: str) -> list[Any]:
+    """Return the responses of a section of docs/answers.md, each with the rules that it shows."""
+    text = re.split(r"^## ", ANSWERS.partition(f"## {section}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    examples = re.split(r"^### ", text, flags=re.MULTILINE)[1:]
+    return [
+        pytest.param(blocks(one, "http"), blocks(one, "toml"), id=one.splitlines()[0]) for one in examples
+    ]
+
+
+def meaning_of(response: list[str], rules: list[str]) -> Finding:
+    """Return what a documented response means by the documented rules."""
+    status, _, body = response[0].partition("\n")
+    lookup = compile_catalog(*read(JUDGED + "".join(rules), {})).lookups["customer"]
+    return interpret(lookup, Response(int(status), {}, body.encode()), 0.0)
+
+
+@pytest.mark.parametrize(("response", "rules"), shapes("No such customer"))
+def test_documented_shape_of_a_missing_customer_is_not_found(response: list[str], rules: list[str]) -> None:
+    """People look for their CRM here, and copy the rule."""
+    assert meaning_of(response, rules) == Finding({"id": "", "name": "guest"}, found=False)
+
+
+@pytest.mark.parametrize(("response", "rules"), shapes("The token is dead"))
+def test_documented_shape_of_a_dead_token_is_unauthorized(response: list[str], rules: list[str]) -> None:
+    """The same for what operators meet first."""
+    with pytest.raises(BackendDenied):
+        meaning_of(response, rules)
+
+
+def test_documented_rules_are_sound_and_enough() -> None:
+    """Five shapes of each, and every block compiles."""
+    assert len(shapes("No such customer")) == len(shapes("The token is dead")) == 5
+    for block in blocks(ANSWERS, "toml"):
+        assert compile_catalog(*read(JUDGED + block, {})).warnings == ()
 
 
 def shell_lines() -> Iterator[tuple[str, list[str]]]:

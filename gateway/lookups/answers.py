@@ -1,0 +1,248 @@
+"""The meaning of a backend's response: its status, its headers and its body, judged by rules. Pure.
+
+The first rule that matches decides: the lookup's own, its backend's, then the built-in ones below. Only the
+meaning ``ok`` has the body mapped to variables. Every error of a backend is raised, so none becomes a record.
+
+=====================================  ===================================================================
+200, 201, 203                          ``ok``; asked once more if the body cannot be decoded, then ``bad``
+any 2xx without a body, 204, 205       ``not_found`` where the lookup declares it, else ``bad``
+202, 408, 425, 5xx                     ``unavailable``
+429, and 503 with ``Retry-After``      ``throttled``
+401                                    ``unauthorized``
+404, 410 with a body in the format     ``not_found`` where the lookup declares it, else ``rejected``
+of the replies, or without a body
+404, 410 with another body             ``unavailable``: a page of a proxy is not the backend's word
+206, 207, other 2xx                    ``bad``
+other 3xx and 4xx                      ``rejected``
+=====================================  ===================================================================
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from gateway.core.errors import (
+    BackendDenied,
+    BackendRejected,
+    BackendThrottled,
+    BackendUnavailable,
+    BadBackendReply,
+    NoAnswer,
+    NotJson,
+)
+from gateway.core.variables import as_text
+from gateway.declared.answers import Condition, Meaning, Rule
+from gateway.declared.lookup import Lookup
+from gateway.lookups.reply import FAILS, Finding, decode, evaluate, map_not_found, map_reply
+
+LONGEST_PAUSE = 60.0
+"""Most seconds for which a backend that asks for it is left alone."""
+
+_OK = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}
+_WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT}
+_BY_STATUS: Mapping[int, Meaning] = {
+    HTTPStatus.ACCEPTED: "unavailable",
+    HTTPStatus.REQUEST_TIMEOUT: "unavailable",
+    HTTPStatus.TOO_EARLY: "unavailable",
+    HTTPStatus.TOO_MANY_REQUESTS: "throttled",
+    HTTPStatus.UNAUTHORIZED: "unauthorized",
+}
+_MISSING = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+_ABSENT: tuple[object, ...] = (None, "", [], {})
+
+
+class Response(NamedTuple):
+    """A response as it came. ``headers`` has names without case; ``body`` is None if it was not read."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+class _Undecoded(NamedTuple):
+    """In the place of a decoded body: why there is none."""
+
+    error: NoAnswer | None
+
+
+def wants_body(lookup: Lookup, status: int) -> bool:
+    """True if the body of a response with this status takes part in its meaning."""
+    if status in _OK or status in _MISSING:
+        return True
+    return any(status in rule.statuses and (rule.conditions or rule.means == "ok") for rule in lookup.rules)
+
+
+def interpret(lookup: Lookup, response: Response, now: float) -> Finding:
+    """Return what ``response`` answers to ``lookup``; raise NoAnswer for every other meaning.
+
+    ``now`` is Unix time in seconds: a ``Retry-After`` may be a date.
+    """
+    reply = _decoded(response)
+    for rule in lookup.rules:
+        if response.status in rule.statuses and _holds(rule, reply):
+            return _declared(lookup, rule, response, reply, now)
+    return _built_in(lookup, response, reply, now)
+
+
+def interpret_value(lookup: Lookup, reply: object) -> Finding:
+    """Return what a value means that came without HTTP: from a Python lookup. Raise NoAnswer."""
+    for rule in lookup.rules:
+        if _holds(rule, reply):
+            return _declared(lookup, rule, None, reply, 0.0)
+    return _found(lookup, reply)
+
+
+def pause_of(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for, at most LONGEST_PAUSE; None if it asks for none.
+
+    RFC 9110, 10.2.3: seconds, or a date. A date counts from the response's own ``Date``, if it has one: the
+    backend's clock may be wrong.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    seconds = _seconds(text)
+    if seconds is None and (at := _date(text)) is not None:
+        seconds = at - (_date(headers.get("Date", "")) or now)
+    return None if seconds is None or seconds <= 0 else min(seconds, LONGEST_PAUSE)
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def _date(text: str) -> float | None:
+    try:
+        at = parsedate_to_datetime(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def _decoded(response: Response) -> object:
+    """Return the decoded body, None for an empty one; an :class:`_Undecoded` if there is nothing to judge."""
+    if response.body is None:
+        return _Undecoded(None)
+    if _is_blank(response.body):
+        return None
+    try:
+        return decode(response.body)
+    except NoAnswer as error:
+        return _Undecoded(error)
+
+
+def _is_blank(body: bytes) -> bool:
+    return not body.strip()
+
+
+def _holds(rule: Rule, reply: object) -> bool:
+    """True if all that a rule says about the body holds. A body that cannot be read fits no condition."""
+    if not rule.conditions:
+        return True
+    return not isinstance(reply, _Undecoded) and all(_fits(one, reply) for one in rule.conditions)
+
+
+def _fits(condition: Condition, reply: object) -> bool:
+    try:
+        value = evaluate(condition.expression.parsed, reply)
+        if condition.wanted is None:
+            return value is not False and not _is_absent(value)
+        return any(_equals(value, wanted) for wanted in condition.wanted)
+    except FAILS:
+        return False
+
+
+def _is_absent(value: object) -> bool:
+    return any(value is one or (type(value) is type(one) and value == one) for one in _ABSENT)
+
+
+def _equals(value: Any, wanted: Any) -> bool:  # noqa: ANN401 - any JSON value, any TOML value
+    """True if ``value`` is ``wanted``: as numbers if both are numbers, else as the texts of variables."""
+    if wanted == "*":
+        return not _is_absent(value)
+    if wanted == "":
+        return _is_absent(value)
+    if _is_number(value) and _is_number(wanted):
+        return bool(value == wanted)
+    return value is not None and as_text(value) == as_text(wanted)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _declared(lookup: Lookup, rule: Rule, response: Response | None, reply: object, now: float) -> Finding:
+    """Return or raise what a rule says; ``reason`` names the rule."""
+    reason = f"{rule.name}: {rule.means}" + (f" ({response.status})" if response else "")
+    if rule.means == "ok":
+        return _found(lookup, reply)
+    return _conclude(lookup, rule.means, reason, pause_of(response.headers, now) if response else None)
+
+
+def _built_in(lookup: Lookup, response: Response, reply: object, now: float) -> Finding:
+    if response.status in _OK and (response.body is None or not _is_blank(response.body)):
+        return _found(lookup, reply)
+    pause = pause_of(response.headers, now)
+    means, reason = _judge(lookup, response.status, reply, asks_for_pause=pause is not None)
+    return _conclude(lookup, means, f"the backend answered {response.status}{reason}", pause)
+
+
+def _judge(lookup: Lookup, status: int, reply: object, *, asks_for_pause: bool) -> tuple[Meaning, str]:
+    """Return what a response means that has no reply to be mapped, and what to add to the reason."""
+    missing: Meaning = "rejected" if lookup.not_found is None else "not_found"
+    means, reason = _BY_STATUS.get(status), ""
+    if means is not None:
+        pass
+    elif status in _OK or status in _WITHOUT_BODY:
+        means, reason = ("bad" if lookup.not_found is None else "not_found"), ", and the reply is empty"
+    elif status in _MISSING and isinstance(reply, _Undecoded):
+        means, reason = "unavailable", " with a page that is not the backend's own"
+    elif status in _MISSING:
+        means = missing
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE and asks_for_pause:
+        means = "throttled"
+    elif status < HTTPStatus.MULTIPLE_CHOICES:
+        means = "bad"
+    elif status < HTTPStatus.BAD_REQUEST:
+        means, reason = "rejected", "; redirects are not followed"
+    else:
+        means = "unavailable" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "rejected"
+    return means, reason
+
+
+def _found(lookup: Lookup, reply: object) -> Finding:
+    """Return the variables of a reply that is an answer; a reply that gives none is judged by ``empty``."""
+    if isinstance(reply, _Undecoded):
+        raise reply.error or NotJson("the reply could not be read")
+    variables, nulls = map_reply(lookup, reply)
+    if len(nulls) == len(variables) and lookup.empty != "ok":
+        return _conclude(lookup, lookup.empty, "every variable is null in the reply", None)
+    for name in nulls:
+        if name in lookup.required:
+            msg = f"the reply has no {name}, which is required"
+            raise BadBackendReply(msg)
+    return Finding(variables)
+
+
+def _conclude(lookup: Lookup, means: Meaning, reason: str, pause: float | None) -> Finding:
+    """Return the Finding of ``not_found``; raise the error of every other meaning."""
+    match means:
+        case "not_found" if lookup.not_found is not None:
+            return Finding(map_not_found(lookup), found=False)
+        case "unauthorized":
+            raise BackendDenied(reason)
+        case "throttled":
+            raise BackendThrottled(reason, pause)
+        case "unavailable":
+            raise BackendUnavailable(reason)
+        case "bad":
+            raise BadBackendReply(reason)
+        case _:
+            raise BackendRejected(reason)

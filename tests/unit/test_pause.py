@@ -1,0 +1,204 @@
+"""A backend that asks to be left alone is left alone, and is then asked by one call first."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gateway.core.errors import BackendThrottled, BackendUnavailable
+from gateway.resilience.pause import FIRST_PAUSE, LONGEST_UNASKED, Pause
+from gateway.resilience.policy import Call
+from gateway.resilience.stack import stack
+from tests.clock import ManualClock
+from tests.limits import limits
+
+
+def call() -> Call:
+    """Return a call that is not made."""
+    return Call(lambda: pytest.fail("it was asked"), 1e9)
+
+
+def paused(seconds: float | None = 10.0, share: float = 1.0) -> tuple[Pause, ManualClock]:
+    """Return a pause that a backend has just asked for."""
+    clock = ManualClock(frozen=True)
+    pause = Pause(clock=clock, share=lambda: share)
+    first = call()
+    pause.admit(first)
+    pause.failed(first, BackendThrottled("429", seconds))
+    return pause, clock
+
+
+def refused(pause: Pause) -> bool:
+    """True if a call is refused now; one that goes on is not heard of again."""
+    try:
+        pause.admit(call())
+    except BackendThrottled as error:
+        return error.pause is None  # else the refusal would be tried again
+    return False
+
+
+def test_calls_are_refused_for_as_long_as_the_backend_asks() -> None:
+    """Each request in that time would lengthen it, or get the client banned."""
+    pause, clock = paused(10.0)
+    assert refused(pause)
+    clock.move(9.9)
+    assert refused(pause)
+    clock.move(0.2)
+    assert not refused(pause)
+
+
+def test_one_call_goes_first_after_the_pause() -> None:
+    """All that waited must not arrive together: the backend would say no again."""
+    pause, clock = paused()
+    clock.move(11)
+    probe = call()
+    pause.admit(probe)
+    assert refused(pause)
+    pause.succeeded(probe)
+    assert not refused(pause)
+    assert not refused(pause)
+
+
+@pytest.mark.parametrize("error", [BackendUnavailable(), ValueError(), KeyboardInterrupt()])
+def test_a_probe_that_tells_nothing_leaves_its_place_to_another(error: BaseException) -> None:
+    """A timeout neither ends the pause nor prolongs it."""
+    pause, clock = paused()
+    clock.move(11)
+    probe = call()
+    pause.admit(probe)
+    pause.failed(probe, error)
+    assert not refused(pause)
+    assert refused(pause)
+
+
+def test_a_backend_that_does_not_say_for_how_long_is_left_alone_for_longer_and_longer() -> None:
+    """Half of the bound to all of it: processes must not come back together."""
+    for share, part in ((0.0, 0.5), (1.0, 1.0)):
+        pause, clock = paused(None, share)
+        bound = FIRST_PAUSE
+        for _ in range(8):
+            clock.move(bound * part - 0.01)
+            assert refused(pause)
+            clock.move(0.02)
+            probe = call()
+            pause.admit(probe)
+            pause.failed(probe, BackendThrottled("429"))
+            bound = min(LONGEST_UNASKED, bound * 2)
+        clock.move(LONGEST_UNASKED)
+        probe = call()
+        pause.admit(probe)
+        pause.succeeded(probe)
+        pause.failed(call(), BackendThrottled("429"))
+        clock.move(FIRST_PAUSE + 0.01)
+        assert not refused(pause)  # it began anew
+
+
+def test_many_calls_that_are_throttled_together_are_one_pause() -> None:
+    """Twenty slots hear the same no; the pause does not double twenty times."""
+    pause, clock = paused(None)
+    for _ in range(19):
+        pause.failed(call(), BackendThrottled("429"))
+    clock.move(FIRST_PAUSE + 0.01)
+    assert not refused(pause)
+
+
+def test_an_answer_from_before_the_pause_does_not_end_it() -> None:
+    """It left before the backend said no."""
+    pause, _ = paused()
+    pause.succeeded(call())
+    assert refused(pause)
+
+
+async def test_the_call_that_was_throttled_waits_for_the_pause_if_it_has_the_time() -> None:
+    """The others are refused meanwhile, without an attempt."""
+    clock = ManualClock()
+    ends: list[object] = [BackendThrottled("429", 0.3), "answer"]
+
+    async def make() -> object:
+        end = ends.pop(0)
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    policies = stack(limits(3, 60.0), clock=clock)
+    waiting = Call(make, clock.now() + 1.0)
+    assert await policies(waiting) == "answer"
+    assert (waiting.attempts, clock.slept) == (2, [0.3])
+    ends[:] = [BackendThrottled("429", 10.0)]
+    with pytest.raises(BackendThrottled):
+        await policies(Call(make, clock.now() + 1.0))
+    refused_call = Call(make, clock.now() + 1.0)
+    with pytest.raises(BackendThrottled, match="not asked"):
+        await policies(refused_call)
+    assert (refused_call.attempts, ends) == (0, [])
+
+
+class Pauses(RuleBasedStateMachine):
+    """A lane under any order of calls, answers and failures."""
+
+    def __init__(self) -> None:
+        """Begin open."""
+        super().__init__()
+        self.clock = ManualClock(frozen=True)
+        self.pause = Pause(clock=self.clock, share=lambda: 0.5)
+        self.under_way: list[Call] = []
+        self.until = 0.0
+        self.paused = False
+        self.probing: Call | None = None
+
+    @rule()
+    def begin(self) -> None:
+        """Begin a call, unless it is refused."""
+        one = call()
+        try:
+            self.pause.admit(one)
+        except BackendThrottled:
+            assert self.paused
+            assert self.clock.now() < self.until or self.probing is not None
+            return
+        assert self.clock.now() >= self.until
+        assert not self.paused or self.probing is None
+        self.probing = one if self.paused else None
+        self.under_way.append(one)
+
+    @precondition(lambda self: self.under_way)
+    @rule(number=st.integers(0, 99))
+    def answer(self, number: int) -> None:
+        """End a call with an answer."""
+        one = self.under_way.pop(number % len(self.under_way))
+        self.pause.succeeded(one)
+        if one is self.probing:
+            self.paused, self.probing = False, None
+
+    @precondition(lambda self: self.under_way)
+    @rule(number=st.integers(0, 99), seconds=st.floats(0.1, 60))
+    def throttle(self, number: int, seconds: float) -> None:
+        """End a call with the wish to be left alone."""
+        one = self.under_way.pop(number % len(self.under_way))
+        self.pause.failed(one, BackendThrottled("429", seconds))
+        self.until, self.paused = max(self.until, self.clock.now() + seconds), True
+        if one is self.probing:
+            self.probing = None
+
+    @precondition(lambda self: self.under_way)
+    @rule(number=st.integers(0, 99))
+    def fail(self, number: int) -> None:
+        """End a call with another failure."""
+        one = self.under_way.pop(number % len(self.under_way))
+        self.pause.failed(one, BackendUnavailable("503"))
+        if one is self.probing:
+            self.probing = None
+
+    @rule(seconds=st.floats(0, 100))
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.move(seconds)
+
+    @invariant()
+    def not_for_ever(self) -> None:
+        """Some call gets through after the longest pause: now, or when the probe ends."""
+        assert self.until <= self.clock.now() + 60
+
+
+TestPauses = Pauses.TestCase
+TestPauses.settings = settings(deadline=None)
