@@ -82,6 +82,16 @@ fallback = {{ order_id = "unknown" }}
 """
 
 
+def _versions() -> dict[str, str]:
+    environ = {"REDIS_URL": "redis://x", "PREFIX": "x", "CRM_URL": "http://x"}
+    text = CONFIG.format(budget="1s", redis_timeout="1s", attempt_timeout="1s", fresh="1s")
+    return {name: lookup.version for name, lookup in compile_catalog(*read(text, environ)).lookups.items()}
+
+
+VERSION = _versions()["order"]
+"""The version of the lookup ``order`` in the test configuration, for jobs that a test makes itself."""
+
+
 async def when(condition: Callable[[], object]) -> None:
     """Return as soon as ``condition`` holds; the test's time limit ends the wait."""
     while not condition():  # noqa: ASYNC110 - what happens in another process sets no event here

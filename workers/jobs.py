@@ -18,13 +18,14 @@ from gateway.wire.link import RedisLink
 MAX_TRIES = 3
 """Most starts of one job. A job that was handed over and not begun counts, too."""
 
-_WORN = f"given up: its worker died {MAX_TRIES} times"
+_WORN = f"given up: begun {MAX_TRIES} times, and its worker died or has another configuration"
 
 
 class Lane:
     """A lane in one worker process: the backend of its jobs, and the way back for their answers.
 
-    ``channel`` names the worker in Redis: its jobs are published there. Durations are seconds.
+    ``channel`` names the worker and its configuration in Redis: its jobs are published there. Durations are
+    seconds.
     """
 
     def __init__(self, backend: GuardedBackend, link: RedisLink, keys: Keys, budget: float) -> None:
@@ -33,18 +34,19 @@ class Lane:
         self.backend, self.link, self.keys = backend, link, keys
         self.longest_job = budget + backend.overrun
         """Seconds that a job may run: to its deadline, and its overrun."""
-        self.channel = keys.jobs(uuid4().hex)
+        self.channel = keys.jobs(f"{backend.configuration}.{uuid4().hex}")
         self.queue = WorkerSide(link, keys, self.name, self.channel, self.longest_job)
 
     async def finish(
-        self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool
+        self, taken: Taken, answer: Answer, at: float, *, wants: bool, pass_on: bool = False
     ) -> Taken | None:
         """Finish a job as :meth:`WorkerSide.finish` does.
 
         Without Redis, try again for as long as it could use the answer. Raise QueueUnavailable at last.
         """
+        kept = self.backend.kept(taken.envelope.job) if taken.envelope is not None else 0.0
         try:
-            return await self.queue.finish(taken, answer, at, kept, wants=wants)
+            return await self.queue.finish(taken, answer, at, kept, wants=wants, pass_on=pass_on)
         except QueueUnavailable:
             again = AsyncRetrying(
                 retry=retry_if_exception_type(QueueUnavailable),
@@ -66,7 +68,8 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
     """Run one job and give its answer back; return the next job of its slot, if the slot ``wants`` one.
 
     If no callback waits for the job, it gets one attempt, for its record: a refresh, or a job past its
-    deadline. Raise QueueUnavailable if the answer could not be given back.
+    deadline. If this process has another version of the lookup, nobody is asked. The job goes to a worker of
+    another configuration, if one is free. Raise QueueUnavailable if the answer could not be given back.
     """
     job, begun = envelope.job, time.monotonic()
     now_ms = taken.ahead_ms + begun * 1000
@@ -81,7 +84,8 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
     at = time.monotonic()
     took = at - begun
     lane.queue.note_run(took)
-    following = await lane.finish(taken, answer, at, lane.backend.kept(job), wants=wants)
+    pass_on = not lane.backend.knows(job) and taken.job_try < MAX_TRIES
+    following = await lane.finish(taken, answer, at, wants=wants, pass_on=pass_on)
     waited = (now_ms - envelope.enqueued_ms) / 1000
     lane.backend.report_finished(job, answer, attempts, queued=waited, took=took, left=left)
     return following

@@ -46,7 +46,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 
     The answer is kept under the name ``record``. The user's other sessions find it under ``user_record``, or
     do not if that is ``""``. ``trace_id`` joins the two sides' log lines. ``user`` is the session's user,
-    ``""`` if not known.
+    ``""`` if not known. ``version`` is the lookup's: a worker with another one has another configuration.
     """
 
     lookup: str
@@ -57,6 +57,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     trace_id: str
     user_record: str = ""
     user: str = ""
+    version: str = ""
 
     def __repr__(self) -> str:
         """Leave the inputs' values out: arq logs the arguments of a job."""

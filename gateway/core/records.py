@@ -14,19 +14,25 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.@-]{1,64}", re.ASCII)
 class Record(msgspec.Struct, frozen=True, array_like=True):
     """An answer as Redis keeps it: the time of its writing (ms on the Redis server's clock), its variables.
 
-    ``user`` is the session's user, ``""`` if not known. By it, all records of a user are found.
+    ``user`` is the session's user, ``""`` if not known. By it, all records of a user are found. ``found`` is
+    False if the answer was that there is no such thing. begin.lua reads the first field and the last.
     """
 
     written_ms: float
     variables: dict[str, str]
     user: str = ""
+    found: bool = True
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
-    """A record in this process: its variables, and when they were ``born``, in seconds on its own clock."""
+    """A record in this process: its variables, and when they were ``born``, in seconds on its own clock.
+
+    ``found`` is False if the answer was that there is no such thing.
+    """
 
     variables: Mapping[str, str]
     born: float
+    found: bool = True
 
     def age(self, now: float) -> float:
         """Return the seconds since the answer was written, never less than zero."""

@@ -89,6 +89,8 @@ def wanted(planned: Planned) -> Wanted:
         lookup.overrun,
         lookup.stale_while_revalidate,
         indexed=planned.app.indexed,
+        not_found_fresh=lookup.not_found_fresh,
+        variables=lookup.variables.keys(),
     )
 
 
@@ -105,7 +107,7 @@ def _hear(one: Asked, now: float, *, lost: bool) -> Heard:
     if one.state in _REFUSED:
         return Heard(Code.OVERLOADED, known=known, of_user=of_user, took=took)
     if answer is not None and answer.code == Code.OK and one.job is not None:
-        live = Known(answer.variables, one.job.heard)
+        live = Known(answer.variables, one.job.heard, answer.found)
         return Heard(Code.OK, Source.LIVE, live, known, of_user, one.job.heard - one.since)
     if answer is not None:
         code = answer.code

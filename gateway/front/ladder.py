@@ -65,10 +65,17 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 def serve(lookup: Lookup, known: Known | None, now: float) -> Outcome | None:
-    """Return the outcome of a lookup whose record is the answer without asking, None if it is not."""
-    if known is None or not _is_usable(lookup, known, now, lookup.fresh + lookup.stale_while_revalidate):
+    """Return the outcome of a lookup whose record is the answer without asking, None if it is not.
+
+    "There is no such thing" is fresh for a shorter time, and is then asked for before it is told again.
+    """
+    if known is None:
         return None
-    source = Source.FRESH if known.age(now) < lookup.fresh else Source.REVALIDATING
+    fresh = lookup.fresh if known.found else lookup.not_found_fresh
+    revalidate = lookup.stale_while_revalidate if known.found else 0.0
+    if not _is_usable(lookup, known, now, fresh + revalidate):
+        return None
+    source = Source.FRESH if known.age(now) < fresh else Source.REVALIDATING
     return Outcome(lookup.name, source, Code.OK, known.variables, known.age(now))
 
 

@@ -43,6 +43,14 @@ def plan(
         user_record = user_record_name(callback.app, callback.user, lookup.name, lookup.version, inputs)
         of_user = recall(user_record)
     job = Job(
-        lookup.name, inputs, callback.app, callback.session, record, trace_id, user_record, callback.user
+        lookup=lookup.name,
+        inputs=inputs,
+        app=callback.app,
+        session=callback.session,
+        record=record,
+        trace_id=trace_id,
+        user_record=user_record,
+        user=callback.user,
+        version=lookup.version,
     )
     return Planned(lookup, app, job, known, of_user)

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Mapping
 from functools import partial
+from hashlib import blake2b
 from typing import Protocol
 
 from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
+from gateway.core.packing import pack
 from gateway.declared.backend import Backend as BackendSettings
 from gateway.declared.lookup import Lookup
 from gateway.lookups.reply import Finding
@@ -50,6 +52,9 @@ class GuardedBackend:
         """Most calls at one time."""
         self.overrun = settings.attempt_timeout
         """Seconds that a job may run on past its deadline: one attempt."""
+        versions = sorted((lookup.name, lookup.version) for lookup in lookups.values())
+        self.configuration = blake2b(pack(versions), digest_size=4).hexdigest()
+        """Digest of the lane's lookups: two processes with the same digest know the same jobs."""
         self._lookups, self._backend, self._policies = lookups, backend, policies
         self.report_finished = DeferredCalls(self._report_finished)
         """Logs an answer, at the turn's end: ``queued`` seconds on the lane, ``left`` when asking began."""
@@ -86,18 +91,23 @@ class GuardedBackend:
             return Answer(job_id, Code.BAD_BACKEND_REPLY, "the variables are too large"), _attempts(call)
         return Answer(job_id, Code.OK, "", finding.variables, found=finding.found), _attempts(call)
 
+    def knows(self, job: Job) -> bool:
+        """True if ``job`` names a lookup of this lane, in the version that this process has."""
+        lookup = self._lookups.get(job.lookup)
+        return lookup is not None and lookup.version == job.version
+
     def kept(self, job: Job) -> float:
         """Return the seconds for which an answer to ``job`` is kept, 0 if its lookup is not of this lane."""
         lookup = self._lookups.get(job.lookup)
         return lookup.kept if lookup else 0.0
 
     def _lookup(self, job: Job) -> Lookup:
-        """Return the lookup that ``job`` names; raise LookupFailed if it is not of this lane."""
-        lookup = self._lookups.get(job.lookup)
-        if lookup is None:
-            msg = "this worker does not know the lookup; gateway and worker run different configurations"
+        """Return the lookup that ``job`` names; raise LookupFailed if this process has another or none."""
+        if not self.knows(job):
+            known = "another version of the lookup" if job.lookup in self._lookups else "no such lookup"
+            msg = f"this process has {known}: bring gateways and workers to one configuration"
             raise LookupFailed(msg)
-        return lookup
+        return self._lookups[job.lookup]
 
     def _report_retried(self, job: Job, attempt: int, error: NoAnswer) -> None:
         events.lookup_retried(

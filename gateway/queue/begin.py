@@ -32,7 +32,7 @@ hand-off; so the names stand here, and tests/unit/test_scripts.py compares.
 """
 
 LOOKUP_ARGUMENTS = (
-    *("left", "fresh", "revalidate", "overrun", "id", "body", "of_user"),
+    *("left", "fresh", "revalidate", "not_found", "overrun", "id", "body", "of_user"),
     *("session", "indexed"),
 )
 """ARGV of begin.lua, for each lookup."""
@@ -86,7 +86,7 @@ class BeginScript:
     def _add(self, names: list[str], arguments: list[bytes | str | float], want: Wanted, left: float) -> None:
         """Add a lookup's LOOKUP_KEYS and LOOKUP_ARGUMENTS."""
         keys = self._keys
-        job, lane, fresh, overrun, revalidate, awaited, indexed = want
+        job, lane, fresh, overrun, revalidate, awaited, indexed, not_found_fresh, _ = want
         record = job.record
         names += (
             keys.record(record),
@@ -99,6 +99,7 @@ class BeginScript:
             int(left * 1000),
             int(fresh * 1000),
             int(revalidate * 1000) if awaited else -1,
+            int(not_found_fresh * 1000),
             int(overrun * 1000),
             self.job_id(job),
             pack(job) + self._reply_to,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gateway.core.errors import Code
 from gateway.core.messages import Answer
 from gateway.core.packing import UNREADABLE, finite, pack
 from gateway.core.records import Record
@@ -58,7 +59,7 @@ class FinishArguments(NamedTuple):
 JOB_KEYS = ("record", "waiters", "job", "retry", "claim")
 """KEYS of finish.lua, for each job: the order that :meth:`WorkerSide._row` keeps to, as LOOKUP_KEYS."""
 
-JOB_ARGUMENTS = ("id", "answer", "data", "kept", "channel", "of_user")
+JOB_ARGUMENTS = ("id", "answer", "data", "kept", "channel", "of_user", "pass_on")
 """ARGV of finish.lua, for each job."""
 
 Row = tuple[tuple[str, ...], tuple[bytes | str | float, ...]]
@@ -104,20 +105,19 @@ class WorkerSide:
         self._batch = Batch(self._finish_together, _MOST)
         self.finishing = 0
 
-    async def finish(
-        self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool
+    async def finish(  # noqa: PLR0913 - all that there is to say about a job
+        self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool, pass_on: bool = False
     ) -> Taken | None:
         """Keep the record for ``kept`` seconds, push the answer to every gateway that waits, clear the job.
 
         ``at`` is when the backend gave the answer, on the monotonic clock. A record's age counts from it,
-        however long the answer then waits for Redis. A failed answer leaves the record as it is.
+        however long the answer then waits for Redis. A failed answer leaves the record as it is. A job to
+        ``pass_on`` goes to a free worker of another configuration instead, if there is one.
 
         Return the slot's next job, if it ``wants`` one; without one it counts as free. Safe to repeat when it
         wants none. Raise QueueUnavailable, or UnicodeError for an answer that cannot be encoded.
         """
-        envelope = taken.envelope
-        assert envelope is not None  # noqa: S101 - for the type checker; other jobs are arq's to finish
-        row = self._row(envelope, answer, taken.ahead_ms, at, kept)  # here, where it fails for one job alone
+        row = self._row(taken, answer, at, kept, pass_on=pass_on)  # here, where it fails for one job alone
         self._ahead_ms = taken.ahead_ms
         self.finishing += 1
         try:
@@ -162,11 +162,15 @@ class WorkerSide:
         """Register the worker no longer: it is handed no more jobs. Raise QueueUnavailable."""
         await self._link.execute("ZREM", self._finish_keys.free, self._worker)
 
-    def _row(self, envelope: Envelope, answer: Answer, ahead_ms: float, at: float, kept: float) -> Row:
+    def _row(self, taken: Taken, answer: Answer, at: float, kept: float, *, pass_on: bool) -> Row:
         """Return a job's JOB_KEYS and JOB_ARGUMENTS."""
+        envelope, ahead_ms = taken.envelope, taken.ahead_ms
+        assert envelope is not None  # noqa: S101 - for the type checker; other jobs are arq's to finish
         job, job_id = envelope.job, answer.job_id
         answer = msgspec.structs.replace(answer, age_ms=(time.monotonic() - at) * 1000)
-        record = b"" if answer.code else pack(Record(ahead_ms + at * 1000, answer.variables, job.user))
+        record = b""
+        if answer.code == Code.OK:
+            record = pack(Record(ahead_ms + at * 1000, answer.variables, job.user, answer.found))
         return (
             (self._keys.record(job.record), self._keys.waiters(job_id), *arq_keys(job_id)),
             (
@@ -176,6 +180,7 @@ class WorkerSide:
                 max(1, int(kept * 1000)),
                 envelope.reply_to,
                 job.user_record and self._keys.record(job.user_record),
+                "1" if pass_on else "",
             ),
         )
 

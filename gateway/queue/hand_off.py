@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
-from gateway.core.records import Known
+from gateway.core.records import Known, Record
 from gateway.queue.begin import BeginScript, Begun
 from gateway.queue.countdown import Countdown, Wait
 from gateway.queue.jobs import JOB_KEPT, State, Wanted
@@ -69,9 +69,9 @@ class Asked:
         return self.job.future.result() if self.job is not None and self.job.done() else None
 
     @property
-    def unreadable(self) -> bool:
-        """Whether Redis holds a record that is the answer and cannot be read."""
-        return self.known is None and self.state in _SERVED and self.want.awaited
+    def unusable(self) -> bool:
+        """Whether the record that is the answer cannot be read, or is another configuration's."""
+        return self.state in _SERVED and self.want.awaited and not self.want.takes(self.known)
 
     def begun(  # noqa: PLR0913, PLR0917 - its fields
         self,
@@ -88,7 +88,7 @@ class Asked:
 
     def refuse_record(self) -> None:
         """Ask for a job, even if there is a record."""
-        self.want = self.want._replace(fresh=0.0, revalidate=0.0)
+        self.want = self.want.anew()
 
     def take(self, answer: Answer) -> None:
         """Take an answer that came another way than by a push, if none has come yet."""
@@ -132,10 +132,10 @@ class HandOff:
     async def _begin(self, asked: Sequence[Asked]) -> None:
         """Begin lookups, or begin them anew; raise QueueUnavailable."""
         await self._together.add(asked)
-        if unreadable := [one for one in asked if one.unreadable]:
-            for one in unreadable:
+        if unusable := [one for one in asked if one.unusable]:
+            for one in unusable:
                 one.refuse_record()
-            await self._begin(unreadable)
+            await self._begin(unusable)
 
     async def _begin_together(self, questions: list[Sequence[Asked]]) -> list[Sequence[Asked]]:
         """Begin the lookups of several callers in one call; return them as they stand then."""
@@ -230,9 +230,7 @@ class HandOff:
         """
         # The way to begin.lua takes time, so records may come back that are a little older than the question.
         until = time.monotonic() + self.link.timeout
-        wanted = [
-            one.want._replace(fresh=max(one.want.fresh, until - one.since), revalidate=0.0) for one in asked
-        ]
+        wanted = [_younger(one.want, until - one.since) for one in asked]
         made_anew: list[Asked] = []
         try:
             begun = await self.begin(wanted, deadline)
@@ -243,7 +241,7 @@ class HandOff:
         follow = []
         for one, again in (*zip(asked, begun, strict=True), *zip(older, made_anew, strict=True)):
             if again.state is State.FRESH and again.known is not None and not _is_older(again, one):
-                one.take(Answer("", Code.OK, "", dict(again.known.variables)))
+                one.take(_answer("", again.known))
             elif again.job is not None and again.job is not one.job:
                 follow.append(_follow(one, again.job))
         await asyncio.gather(*follow)
@@ -258,18 +256,18 @@ class HandOff:
         for one, data in zip(asked, found, strict=True):
             record = decode_record(data)
             if one.job is not None and record is not None and record.written_ms >= one.server_ms:
-                self.replies.resolve(Answer(one.job.job_id, Code.OK, "", record.variables))
+                self.replies.resolve(_answer(one.job.job_id, record))
 
     def _keep(self, pending: Pending, answer: Answer, at: float) -> None:
         """Take a pushed answer into memory."""
         if answer.code != Code.OK:
             return
         job, asked_ms = pending.job, pending.asked_ms
-        born = at - max(0.0, answer.age_ms) / 1000
-        self._memory.put(job.record, answer.variables, born, asked_ms, job.user)
+        known = Known(answer.variables, at - max(0.0, answer.age_ms) / 1000, answer.found)
+        self._memory.put(job.record, known, asked_ms, job.user)
         forgotten = self._memory.get(job.record) is None
         if pending.ours and job.user_record and not forgotten:
-            self._memory.put(job.user_record, answer.variables, born, asked_ms, job.user)
+            self._memory.put(job.user_record, known, asked_ms, job.user)
         if pending.late:
             events.answer_late(lookup=job.lookup, job=pending.job_id)
 
@@ -279,7 +277,18 @@ def _is_older(again: Asked, one: Asked) -> bool:
     if again.state is not State.FRESH or again.known is None:
         return False
     since = again.at - (again.server_ms - one.server_ms) / 1000  # both moments are told on the server's clock
-    return again.known.born < since and again.known.age(again.at) >= one.want.fresh
+    return again.known.born < since and again.known.age(again.at) >= one.want.fresh_for(again.known)
+
+
+def _younger(want: Wanted, age: float) -> Wanted:
+    """Return the same, for which a record of this age would do."""
+    fresh, not_found_fresh = max(want.fresh, age), max(want.not_found_fresh, age)
+    return want._replace(fresh=fresh, revalidate=0.0, not_found_fresh=not_found_fresh)
+
+
+def _answer(job_id: str, record: Known | Record) -> Answer:
+    """Return the answer that a record holds."""
+    return Answer(job_id, Code.OK, "", dict(record.variables), found=record.found)
 
 
 async def _follow(one: Asked, job: Pending) -> None:

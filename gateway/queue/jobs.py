@@ -5,15 +5,16 @@ function name, keys and job layout are known here and in ``workers`` alone.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 
 from gateway.core.messages import Job
 from gateway.core.packing import pack
+from gateway.core.records import Known
 from gateway.wire.link import read_lua
 
 RUN_LOOKUP = "run_lookup"
@@ -52,7 +53,9 @@ class Wanted(NamedTuple):
 
     A record up to ``fresh`` old is the answer; for ``revalidate`` longer it is, too, and is refreshed behind.
     A job may run on past the deadline for ``overrun``. A lookup that is not ``awaited`` is a refresh from the
-    start. The session's index notes the record, and is kept for ``indexed`` seconds; with 0 it does not.
+    start. The session's index notes the record, and is kept for ``indexed`` seconds; with 0 it does not. A
+    record that says "there is no such thing" is the answer up to ``not_found_fresh``. ``variables`` are the
+    names that a record must have; None takes any.
     """
 
     job: Job
@@ -62,6 +65,20 @@ class Wanted(NamedTuple):
     revalidate: float = 0.0
     awaited: bool = True
     indexed: float = 0.0
+    not_found_fresh: float = 0.0
+    variables: Collection[str] | None = None
+
+    def takes(self, known: Known | None) -> bool:
+        """True if a record has the variables of the lookup. One of another configuration has others."""
+        return known is not None and (self.variables is None or known.variables.keys() == self.variables)
+
+    def fresh_for(self, known: Known) -> float:
+        """Return the seconds for which a record is the answer."""
+        return self.fresh if known.found else self.not_found_fresh
+
+    def anew(self) -> Self:
+        """Return the same without a record that would do."""
+        return self._replace(fresh=0.0, revalidate=0.0, not_found_fresh=0.0)
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):

@@ -74,14 +74,7 @@ class RecordMemory:
             self._held.move_to_end(key)
         return known
 
-    def put(
-        self,
-        key: str,
-        variables: Mapping[str, str],
-        born: float,
-        asked_ms: float = math.inf,
-        user: str = "",
-    ) -> Known:
+    def put(self, key: str, known: Known, asked_ms: float = math.inf, user: str = "") -> Known:
         """Keep an answer, unless a younger one is held, and return what is held now.
 
         An answer is returned, and not kept, if it was asked for (``asked_ms``) before its session was
@@ -89,16 +82,16 @@ class RecordMemory:
         """
         session = session_of(key)
         if self._forgotten and asked_ms <= self._forgotten.get(session, _NEVER)[0]:
-            return Known(variables, born)
+            return known
         held = self._held.get(key)
         if held is not None:
             self._held.move_to_end(key)
-            if held.born > born:
+            if held.born > known.born:
                 return held
             self.bytes -= _size(key, held.variables)
         self._note(session, key, user)
-        known = self._held[key] = Known(variables, born)
-        self.bytes += _size(key, variables)
+        self._held[key] = known
+        self.bytes += _size(key, known.variables)
         while len(self._held) > self._limit or self.bytes > self._limit_bytes:
             self._drop(next(iter(self._held)))
         return known
@@ -113,7 +106,7 @@ class RecordMemory:
         if record is None:
             return self.get(key)
         age = max(0.0, server_ms - record.written_ms) / 1000
-        return self.put(key, record.variables, now - age, server_ms, record.user)
+        return self.put(key, Known(record.variables, now - age, record.found), server_ms, record.user)
 
     def erase(self, names: Iterable[str], at_ms: float = -math.inf) -> int:
         """Forget sessions and users, by the names of ``session_of``; return how many records went.

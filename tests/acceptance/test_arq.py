@@ -13,7 +13,7 @@ from gateway.front.app import gateway
 from gateway.queue.jobs import RUN_LOOKUP, Envelope, deserialize_job, serialize_job
 from gateway.wire.connection import open_redis
 from gateway.wire.keys import Keys
-from tests.desk import ROOT, Desk, Place
+from tests.desk import ROOT, VERSION, Desk, Place
 from tests.processes import Process
 from workers.main import workers
 
@@ -72,7 +72,9 @@ async def test_stock_arq_clients_job_runs_on_a_lane(place: Place) -> None:
     """A job enqueued with arq and this project's serializer gets a record, with a deadline or without."""
     catalog = place.catalog()
     keys = Keys(place.prefix)
-    job = Job("order", {"orderId": "9"}, 1400000001, "s1", "1400000001:s1:order:test", "trace")
+    job = Job(
+        "order", {"orderId": "9"}, 1400000001, "s1", "1400000001:s1:order:test", "trace", version=VERSION
+    )
     redis = open_redis(place.redis_url, 1.0)
     client = ArqRedis(redis.connection_pool, serialize_job, deserialize_job)
     async with workers(catalog, catalog.lanes, grace=1):

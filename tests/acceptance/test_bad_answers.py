@@ -222,11 +222,11 @@ PUSHES = {
     ],
 }
 RECORDS = [
-    Garbage("cut off", b"\x93" + NOW + b"\x81\xa8order_id", TRUNCATED),
-    Garbage("no UTF-8", b"\x93" + NOW + b"\x81\xa8order_id\xa2\xff\xfe\xa0", NOT_UTF_8),
+    Garbage("cut off", b"\x94" + NOW + b"\x81\xa8order_id", TRUNCATED),
+    Garbage("no UTF-8", b"\x94" + NOW + b"\x81\xa8order_id\xa2\xff\xfe\xa0\xc3", NOT_UTF_8),
     Garbage("other types", packed([1, 2, 3, 4, 5, 6, 7, 8]), "Expected `object`, got `int` - at `$[1]`"),
     Garbage("no variables", packed([1.8e12, {"order_id": 1}, ""]), "at `$[1][...]`"),
-    Garbage("nested deeply", b"\x94" + NOW + b"\x80\xa0" + DEEP, TOO_DEEP),
+    Garbage("nested deeply", b"\x95" + NOW + b"\x80\xa0\xc3" + DEEP, TOO_DEEP),
     Garbage("no time", packed(["now", {"order_id": "1"}]), "Expected `float`, got `str` - at `$[0]`"),
 ]
 LOGGED_AS = {"replies": "answer", "jobs": "job", "forget": "forget"}

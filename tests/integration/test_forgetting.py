@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.core.errors import QueueUnavailable
-from gateway.core.records import Record, record_name, session_name
+from gateway.core.records import Known, Record, record_name, session_name
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
 from gateway.forgetting.erase import Whom, erase
@@ -150,7 +150,7 @@ async def test_gateway_that_did_not_listen_learns_of_it(place: Place) -> None:
         await forget.start(5.0)
         await when(lambda: forget._unbroken)
         for name in names:
-            sessions.put(name, {}, 0.0, asked_ms=0.0)
+            sessions.put(name, Known({}, 0.0), asked_ms=0.0)
         await forget.subscription.close()
         await removed(place, session="s1")
         await removed(place, session="s2")
@@ -158,7 +158,7 @@ async def test_gateway_that_did_not_listen_learns_of_it(place: Place) -> None:
         await forget.start(5.0)
         await when(lambda: len(sessions) == 1)
         assert sessions.get(names[2]) is not None
-        sessions.put(names[0], {}, 1.0)
+        sessions.put(names[0], Known({}, 1.0))
         await forget.subscription.close()
         await forget.start(5.0)
         await when(lambda: forget._unbroken)
@@ -174,7 +174,7 @@ async def test_memory_is_cleared_without_redis(valkey: Valkey, place: Place) -> 
     link = RedisLink(valkey.url, 0.2)
     forget = Forgetter(link, Keys(place.prefix), sessions)
     name = record_name(APP, "s1", "order", "v", {})
-    sessions.put(name, {}, 0.0)
+    sessions.put(name, Known({}, 0.0))
     valkey.kill()
     await link.start()
     try:

@@ -22,7 +22,7 @@ from gateway.queue.jobs import LANE_LIMIT, State, Taken, Wanted, server_ms
 from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
-from tests.desk import Place, when
+from tests.desk import VERSION, Place, when
 from workers import push
 from workers.main import open_lane, workers
 
@@ -33,7 +33,9 @@ def wanted(number: int, trace: str = "t") -> Wanted:
     """Return a lookup of order ``number``, never fresh."""
     inputs = {"orderId": str(number)}
     name = record_name(1400000001, "s1", "order", "v", inputs)
-    return Wanted(Job("order", inputs, 1400000001, "s1", name, f"{trace}{number}"), "crm", 0.0, 1.0)
+    return Wanted(
+        Job("order", inputs, 1400000001, "s1", name, f"{trace}{number}", version=VERSION), "crm", 0.0, 1.0
+    )
 
 
 @asynccontextmanager

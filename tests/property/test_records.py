@@ -127,7 +127,7 @@ class Memory(RuleBasedStateMachine):
         self.use(key)
         if len(self.model) > self.LIMIT:
             self.model.pop(next(iter(self.model)))
-        kept = self.sessions.put(key, {"n": str(self.count)}, born)
+        kept = self.sessions.put(key, Known({"n": str(self.count)}, born))
         assert kept == Known({"n": str(self.model[key][1])}, self.model[key][0])
 
     @rule(key=keys)

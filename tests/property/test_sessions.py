@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.core.records import session_name, user_name
+from gateway.core.records import Known, session_name, user_name
 from gateway.records.memory import RecordMemory, _size
 
 SESSIONS = {"a": "u", "b": "u", "c": "v", "d": ""}
@@ -46,7 +46,7 @@ class Forgetting(RuleBasedStateMachine):
         self.now += 1.0
         variables = {"v": "x" * length}
         asked = self.now - ago
-        assert self.sessions.put(key, variables, self.now, asked, user_of(key)).variables == variables
+        assert self.sessions.put(key, Known(variables, self.now), asked, user_of(key)).variables == variables
         if asked <= self.forgotten.get(name_of(key), -math.inf):
             return
         self.model.pop(key, None)

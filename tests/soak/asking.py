@@ -98,7 +98,12 @@ def _wanted(side: HandOff, catalog: Catalog, number: int, fresh: float) -> Wante
     lookup, inputs, session = catalog.lookups["echo"], {"number": str(number)}, f"s{number}"
     record = record_name(APP, session, lookup.name, lookup.version, inputs)
     trace = f"{side.replies.channel.rpartition(':')[2]}-{next(_traces)}"
-    return Wanted(Job(lookup.name, inputs, APP, session, record, trace), lookup.lane, fresh, lookup.overrun)
+    return Wanted(
+        Job(lookup.name, inputs, APP, session, record, trace, version=lookup.version),
+        lookup.lane,
+        fresh,
+        lookup.overrun,
+    )
 
 
 def _code(asked: Asked, expected: str) -> str:

@@ -22,7 +22,7 @@ from gateway.queue.finish import (
     SweepKeys,
     WorkerSide,
 )
-from gateway.queue.jobs import Envelope, State, Wanted
+from gateway.queue.jobs import Envelope, State, Taken, Wanted
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from tests.desk import ROOT
@@ -111,7 +111,7 @@ async def test_lookup_is_sent_in_the_order_of_its_names() -> None:
     script = BeginScript(RedisLink("redis://127.0.0.1:1", 1.0), KEYS, "p:replies:g")
     names: list[str] = []
     values: list[bytes | str | float] = []
-    script._add(names, values, Wanted(JOB, "crm", 1.0, 2.0, 3.0, indexed=4.0), 5.0)
+    script._add(names, values, Wanted(JOB, "crm", 1.0, 2.0, 3.0, indexed=4.0, not_found_fresh=0.5), 5.0)
     assert dict(zip(LOOKUP_KEYS, names, strict=True)) == {
         "record": "p:record:7:s1:order:x",
         "flight": "p:flight:7:s1:order:x",
@@ -123,6 +123,7 @@ async def test_lookup_is_sent_in_the_order_of_its_names() -> None:
         "left": 5000,
         "fresh": 1000,
         "revalidate": 3000,
+        "not_found": 500,
         "overrun": 2000,
         "id": "p:t1:order",
         "body": pack(JOB) + pack("p:replies:g"),
@@ -136,7 +137,8 @@ async def test_finished_job_is_sent_in_the_order_of_its_names() -> None:
     """An answer in the place of a record would be served for minutes."""
     side = WorkerSide(RedisLink("redis://127.0.0.1:1", 1.0), KEYS, "crm", "p:jobs:w", 1.0)
     answer = Answer("p:t1:order", Code.OK, "", {"status": "sent"})
-    names, values = side._row(Envelope(1.0, 2.0, JOB, "p:replies:g"), answer, 1000.0, 3.0, 60.0)
+    taken = Taken("p:t1:order", 1, Envelope(1.0, 2.0, JOB, "p:replies:g"), 1000.0)
+    names, values = side._row(taken, answer, 3.0, 60.0, pass_on=True)
     assert dict(zip(JOB_KEYS, names, strict=True)) == {
         "record": "p:record:7:s1:order:x",
         "waiters": "p:wait:p:t1:order",
@@ -152,6 +154,7 @@ async def test_finished_job_is_sent_in_the_order_of_its_names() -> None:
         "kept": 60_000,
         "channel": "p:replies:g",
         "of_user": "p:record:7:user=u1:order:x",
+        "pass_on": "1",
     }
 
 

@@ -16,10 +16,10 @@ encode = msgspec.msgpack.encode
 def test_the_least_recently_used_record_goes_first() -> None:
     """The sessions that talk right now are the ones whose records are needed."""
     sessions = RecordMemory(2)
-    sessions.put("a", {}, 1.0)
-    sessions.put("b", {}, 2.0)
+    sessions.put("a", Known({}, 1.0))
+    sessions.put("b", Known({}, 2.0))
     assert sessions.get("a") is not None
-    sessions.put("c", {}, 3.0)
+    sessions.put("c", Known({}, 3.0))
     assert sessions.get("b") is None
     assert sessions.get("a") == Known({}, 1.0)
     assert len(sessions) == 2
@@ -29,7 +29,7 @@ def test_records_are_nothing_for_the_garbage_collector_to_look_at() -> None:
     """Fifty thousand of them would stop every callback for some 50 ms at each full collection."""
     sessions = RecordMemory(10)
     sessions.read("1:s1:order:a", encode(Record(1000.0, {"v": "1"}, "u1")), 2000.0, 10.0)
-    sessions.put("1:s1:order:b", {"v": "2"}, 1.0)
+    sessions.put("1:s1:order:b", Known({"v": "2"}, 1.0))
     parts: list[object] = [*sessions._held.values(), *sessions._sessions.values()]
     parts += [held.variables for held in sessions._held.values()]
     parts += [session.records for session in sessions._sessions.values()]
@@ -39,10 +39,10 @@ def test_records_are_nothing_for_the_garbage_collector_to_look_at() -> None:
 def test_a_younger_record_is_never_replaced_by_an_older_one() -> None:
     """Answers overtake one another on their way; the user must not see time run backwards."""
     sessions = RecordMemory(10)
-    sessions.put("a", {"v": "new"}, 10.0)
-    assert sessions.put("a", {"v": "old"}, 9.0) == Known({"v": "new"}, 10.0)
+    sessions.put("a", Known({"v": "new"}, 10.0))
+    assert sessions.put("a", Known({"v": "old"}, 9.0)) == Known({"v": "new"}, 10.0)
     assert sessions.read("a", encode(Record(1000.0, {"v": "old"})), 2000.0, 10.0) == Known({"v": "new"}, 10.0)
-    assert sessions.put("a", {"v": "newer"}, 10.0) == Known({"v": "newer"}, 10.0)
+    assert sessions.put("a", Known({"v": "newer"}, 10.0)) == Known({"v": "newer"}, 10.0)
 
 
 def test_a_record_written_in_the_future_is_as_old_as_now() -> None:
@@ -56,7 +56,7 @@ def test_no_record_in_redis_leaves_what_is_held() -> None:
     """Redis forgot, this process did not."""
     sessions = RecordMemory(10)
     assert sessions.read("a", b"", 0.0, 0.0) is None
-    sessions.put("a", {"v": "1"}, 1.0)
+    sessions.put("a", Known({"v": "1"}, 1.0))
     assert sessions.read("a", b"", 0.0, 2.0) == Known({"v": "1"}, 1.0)
     assert sessions.read("a", b"\xc1", 0.0, 2.0) == Known({"v": "1"}, 1.0)
 

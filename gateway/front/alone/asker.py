@@ -62,7 +62,7 @@ class AloneAsker:
         now = time.monotonic()
         if answer is None or answer.code != Code.OK:
             return unanswered(planned, Code.TIMEOUT if answer is None else answer.code, now - since)
-        live = Known(answer.variables, now)
+        live = Known(answer.variables, now, answer.found)
         return Heard(Code.OK, Source.LIVE, live, planned.known, planned.of_user, now - since)
 
     def _begin(self, planned: Planned, deadline: float, *, awaited: bool = True) -> asyncio.Task[Answer]:

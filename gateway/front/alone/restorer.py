@@ -7,7 +7,7 @@ from typing import NamedTuple
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Answer, Job
 from gateway.core.packing import pack
-from gateway.core.records import session_name, session_of, user_name
+from gateway.core.records import Known, session_name, session_of, user_name
 from gateway.forgetting.forget import Forgetter
 from gateway.process.background import Background
 from gateway.process.backoff import Backoff
@@ -74,9 +74,10 @@ class Restorer:
         whose = [session_name(job.app, job.session), user_name(job.app, job.user)]
         if self._memory.erased_since(whose, mark):
             return
+        known = Known(answer.variables, born, answer.found)
         for name, seconds in ((job.record, indexed), (job.user_record, 0.0)):
             if name:
-                self._memory.put(name, answer.variables, born, user=job.user)
+                self._memory.put(name, known, user=job.user)
                 self._noted[name] = _Noted(job.user, kept, seconds)
         while len(self._noted) > self._most:
             del self._noted[next(iter(self._noted))]
@@ -111,7 +112,7 @@ class Restorer:
             left = 0.0 if known is None else noted.kept - known.age(now)
             if known is not None and left > 0:
                 index = self._keys.session(session_of(name)) if noted.indexed else ""
-                record = pack(dict(known.variables)) + pack(noted.user)
+                record = pack(dict(known.variables)) + pack(noted.user) + pack(known.found)
                 names.append(self._keys.record(name))
                 arguments += RestoreRow(
                     age=known.age(now) * 1000,

@@ -2,7 +2,7 @@
 -- will do; the job in flight is joined; a new job is made, and handed to a worker with a free slot or left on the lane.
 --
 -- KEYS, for each lookup
---   record      string: the answer that is kept, msgpack [written, variables, user]
+--   record      string: the answer that is kept, msgpack [written, variables, user, found]
 --   flight      string: the id of the job in flight for the record
 --   lane        sorted set: the lane's jobs (lane.lua)
 --   free        sorted set: the lane's workers, each by its channel, with its free slots
@@ -17,6 +17,7 @@
 --   left        ms until its deadline
 --   fresh       ms for which a record is the answer
 --   revalidate  ms for which it is the answer beyond that, and is refreshed behind; -1 if no callback waits in any case
+--   not_found   ms for which a record is the answer that says "there is no such thing"; it is not refreshed behind
 --   overrun     ms that a job may run past its deadline
 --   id, body    of the new job, if there will be one
 --   of_user     key of the user's record, or ''
@@ -34,7 +35,7 @@
 local channel, waiters, kept, limit, margin = unpack(ARGV, 1, 5)
 local lookups = #KEYS / 5
 local function lookup_keys(i) return unpack(KEYS, 5 * i - 4, 5 * i) end
-local function lookup_arguments(i) return unpack(ARGV, 9 * i - 3, 9 * i + 5) end
+local function lookup_arguments(i) return unpack(ARGV, 10 * i - 4, 10 * i + 5) end
 
 local FRESH, JOINED, BEGUN, REFUSED, REVALIDATING, UNATTENDED, SHED = 0, 1, 2, 3, 4, 5, 6
 
@@ -135,12 +136,13 @@ end
 local replies = {time[1], time[2]}
 for i = 1, lookups do
   local record, flight, lane, free, pace = lookup_keys(i)
-  local left, fresh, revalidate, overrun, id, body, of_user, session, indexed = lookup_arguments(i)
+  local left, fresh, revalidate, not_found, overrun, id, body, of_user, session, indexed = lookup_arguments(i)
   left, fresh, revalidate, overrun = tonumber(left), tonumber(fresh), tonumber(revalidate), tonumber(overrun)
   local found = of_user == '' and redis.call('MGET', record, flight) or redis.call('MGET', record, flight, of_user)
   local known, flying = found[1], found[2]
-  local written = known and first_float(known, ARRAY_3)
+  local written = known and first_float(known, ARRAY_4)
   local age = written and math.max(0, now - written)
+  if written and known:sub(-1) == FALSE then fresh, revalidate = tonumber(not_found), math.min(revalidate, 0) end
   local behind = revalidate < 0 or age and age < fresh + revalidate
   local state, job = BEGUN, id
   if age and age < fresh then

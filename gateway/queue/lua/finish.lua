@@ -22,6 +22,8 @@
 --   kept        ms for which the record is kept
 --   channel     of the gateway that began the job, or ''
 --   of_user     key of the user's record, or ''
+--   pass_on     '1' if the worker has another version of the lookup: then a worker of another configuration gets the
+--               job, if one is free; else the job is finished with this answer
 -- Reply: for each next job, id, try, body
 --
 -- A gateway is published the array of its answers. The flight is left to lapse: without its job it counts for nothing.
@@ -29,7 +31,7 @@ local lane, free = unpack(KEYS, 1, 2)
 local worker, wanted, now, lapse, least = unpack(ARGV, 1, 5)
 local jobs = (#KEYS - 2) / 5
 local function job_keys(i) return unpack(KEYS, 5 * i - 2, 5 * i + 2) end
-local function job_arguments(i) return unpack(ARGV, 6 * i, 6 * i + 5) end
+local function job_arguments(i) return unpack(ARGV, 7 * i - 1, 7 * i + 5) end
 
 local answers, gone, ids = {}, {}, {}  -- by channel the answers; the keys and the ids to remove
 
@@ -39,30 +41,55 @@ local function push(channel, answer)
   answers[channel] = list
 end
 
-for i = 1, jobs do
-  local record, waiters, job, retry, claim = job_keys(i)
-  local id, answer, data, kept, channel, of_user = job_arguments(i)
-  local forgotten = false
-  if channel ~= '' then push(channel, answer) end
-  for _, joined in ipairs(redis.call('SMEMBERS', waiters)) do
-    if joined == '' then
-      forgotten = true
-    elseif joined ~= channel then
-      push(joined, answer)
+-- A worker's channel ends with the digest of its configuration, a point, and its own name.
+local function configuration(channel) return channel:match(':([^:.]*)%.[^:]*$') end
+
+-- Hand a job to a free worker of another configuration. Return true if there is one.
+local function hand_on(id)
+  local body = redis.call('GET', JOB .. id)
+  local workers = body and redis.call('ZREVRANGEBYSCORE', free, '+inf', 1) or {}
+  for _, other in ipairs(workers) do
+    if configuration(other) ~= configuration(worker) and listens(other) then
+      local try = redis.call('INCR', RETRY .. id) + 1
+      redis.call('PEXPIRE', RETRY .. id, lapse)
+      redis.call('SET', CLAIM .. id, other, 'PX', lapse)
+      redis.call('ZADD', lane, whole(now + lapse), id)
+      redis.call('ZINCRBY', free, -1, other)
+      redis.call('PUBLISH', other, ARRAY_2 .. float(tonumber(now)) .. array({ARRAY_3 .. text(id) .. small(try) .. body}))
+      return true
     end
   end
-  if data ~= '' and not forgotten then
-    redis.call('SET', record, data, 'PX', kept)
-    if of_user ~= '' then redis.call('SET', of_user, data, 'PX', kept) end
-  end
-  ids[i] = id
-  local last = #gone
-  gone[last + 1], gone[last + 2], gone[last + 3] = job, retry, claim
-  -- The mark of a forgotten session stays until it lapses: this script may be repeated.
-  if not forgotten then gone[last + 4] = waiters end
+  return false
 end
-redis.call('ZREM', lane, unpack(ids))
-redis.call('DEL', unpack(gone))
+
+for i = 1, jobs do
+  local record, waiters, job, retry, claim = job_keys(i)
+  local id, answer, data, kept, channel, of_user, pass_on = job_arguments(i)
+  if pass_on == '' or not hand_on(id) then
+    local forgotten = false
+    if channel ~= '' then push(channel, answer) end
+    for _, joined in ipairs(redis.call('SMEMBERS', waiters)) do
+      if joined == '' then
+        forgotten = true
+      elseif joined ~= channel then
+        push(joined, answer)
+      end
+    end
+    if data ~= '' and not forgotten then
+      redis.call('SET', record, data, 'PX', kept)
+      if of_user ~= '' then redis.call('SET', of_user, data, 'PX', kept) end
+    end
+    ids[#ids + 1] = id
+    local last = #gone
+    gone[last + 1], gone[last + 2], gone[last + 3] = job, retry, claim
+    -- The mark of a forgotten session stays until it lapses: this script may be repeated.
+    if not forgotten then gone[last + 4] = waiters end
+  end
+end
+if #ids > 0 then
+  redis.call('ZREM', lane, unpack(ids))
+  redis.call('DEL', unpack(gone))
+end
 for channel, list in pairs(answers) do redis.call('PUBLISH', channel, array(list)) end
 
 wanted = tonumber(wanted)

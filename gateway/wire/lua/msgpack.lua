@@ -3,6 +3,8 @@
 
 local ARRAY_0, ARRAY_2, ARRAY_3, ARRAY_4 = '\144', '\146', '\147', '\148'  -- heads of arrays of this length
 
+local FALSE = '\194'
+
 -- A whole number below 128.
 local small = string.char
 

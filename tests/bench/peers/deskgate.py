@@ -42,7 +42,7 @@ async def caller(config: Path, name: str) -> None:
         session = f"{run}-{next(numbers)}"
         inputs = {lookup.inputs[0]: session}
         record = record_name(APP, session, name, lookup.version, inputs)
-        job = Job(name, inputs, APP, session, record, os.urandom(8).hex())
+        job = Job(name, inputs, APP, session, record, os.urandom(8).hex(), version=lookup.version)
         deadline = time.monotonic() + PATIENCE
         try:
             asked = await hand_off.begin([Wanted(job, lookup.lane, 0.0, lookup.overrun)], deadline)

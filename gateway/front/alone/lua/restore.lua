@@ -9,12 +9,12 @@
 -- ARGV, for each record
 --   age         ms since the backend gave the answer
 --   kept        ms for which the record is kept
---   data        its variables and user, msgpack
+--   data        its variables, user and found, msgpack
 --   session     key of its session's index, or ''
 --   indexed     ms for which the index is kept
 -- Reply: the number of records written; -1 if the gateway has yet to forget somebody, and then none is written
 --
--- A record is the msgpack array [written, variables, user]. The time is written here, by this server's clock.
+-- A record is the msgpack array [written, variables, user, found]. The time is written here, by this server's clock.
 local forgotten = unpack(KEYS, 1, 1)
 local since = unpack(ARGV, 1, 1)
 local records = #KEYS - 1
@@ -30,9 +30,9 @@ for i = 1, records do
   local record = record_keys(i)
   local age, kept, data, session, indexed = record_arguments(i)
   local born = now - age
-  local other = first_float(redis.call('GETRANGE', record, 0, 10), ARRAY_3)
+  local other = first_float(redis.call('GETRANGE', record, 0, 10), ARRAY_4)
   if not other or other < born then
-    redis.call('SET', record, ARRAY_3 .. float(born) .. data, 'PX', kept)
+    redis.call('SET', record, ARRAY_4 .. float(born) .. data, 'PX', kept)
     if session ~= '' then
       redis.call('HSETNX', session, record, '')  -- no job has written it
       redis.call('PEXPIRE', session, indexed)
