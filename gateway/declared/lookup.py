@@ -10,11 +10,12 @@ from typing import Any, Literal
 import msgspec
 from jmespath.parser import ParsedResult
 
+from gateway.declared.accept import Accept, AcceptTable, compile_accept
 from gateway.declared.answers import AnswerTable, Rule, check_answers, check_order, compile_answers
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
 from gateway.declared.expression import compile_expression
 from gateway.declared.reading import Fault, Secret, known, plain, unknown
-from gateway.declared.request import RequestTable, RequestTemplate, compile_request
+from gateway.declared.request import RequestTable, RequestTemplate, compile_request, exposed
 from gateway.declared.values import Duration, Table
 
 NOT_FOUND_FRESH = Duration(10)
@@ -24,6 +25,7 @@ NOT_IN_VERSION = frozenset(
     (
         *("fresh", "not_found_fresh", "stale_while_revalidate", "stale_if_error"),  # for how long it is used
         *("share", "fallback"),  # who else may use it; what goes out without it
+        "accept",  # the answer belongs to the inputs in their one form
     )
 )
 """Settings of a lookup that do not change what its answer means. Every other setting does."""
@@ -47,6 +49,7 @@ class LookupTable(Table, frozen=True, kw_only=True):
     request: RequestTable | None = None
     python: str | None = None
     inputs: tuple[str, ...] = ()
+    accept: dict[str, AcceptTable] = {}
     required: tuple[str, ...] = ()
     not_found: dict[str, str] | None = None
     answers: tuple[AnswerTable, ...] = ()
@@ -64,8 +67,9 @@ class Lookup:
     """A declared question to one backend, compiled. Durations are seconds.
 
     ``version`` changes with the question and with what its reply means: an answer that was kept under another
-    version is no answer to this lookup. ``rules`` judge the backend's responses. ``empty`` says what a reply
-    means in which every variable is null. ``overrun`` is how long an attempt may run on past the deadline.
+    version is no answer to this lookup. ``optional`` inputs may be absent. ``accept`` brings inputs into one
+    form. ``rules`` judge the backend's responses. ``empty`` says what a reply means in which all is null.
+    ``overrun`` is how long an attempt may run on past the deadline.
     ``share`` says whether another session of the same user may fall back on an answer.
     """
 
@@ -76,6 +80,8 @@ class Lookup:
     variables: Mapping[str, ParsedResult]
     request: RequestTemplate | None = None
     python: str | None = None
+    optional: frozenset[str] = frozenset()
+    accept: Mapping[str, Accept] = field(default_factory=dict)
     required: frozenset[str] = frozenset()
     not_found: Mapping[str, str] | None = None
     rules: tuple[Rule, ...] = ()
@@ -168,6 +174,10 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
     request = None
     if table.request is not None:
         request = compile_request(table.request, lambda place, message: report(f"request.{place}", message))
+    inputs = tuple(sorted({*plain(table.inputs), *(request.inputs if request else ())}))
+    accept = compile_accept(f"lookups.{name}.accept", table.accept, inputs, faults)
+    if request is not None:
+        faults += _warn_exposed(f"lookups.{name}", request, table.accept)
     rules = compile_answers(f"lookups.{name}.answers", table.answers, faults)
     faults += check_order(rules, declares_not_found=table.not_found is not None)
     if backend is not None:
@@ -176,10 +186,12 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         name=name,
         lane=table.backend or PYTHON_LANE,
         version=_version(table, backend),
-        inputs=tuple(sorted({*plain(table.inputs), *(request.inputs if request else ())})),
+        inputs=inputs,
         variables=variables,
         request=request,
         python=table.python,
+        optional=request.optional - set(plain(table.inputs)) if request else frozenset(),
+        accept=accept,
         required=frozenset(table.required),
         not_found=plain(table.not_found),
         rules=rules,
@@ -192,6 +204,20 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         share=table.share,
         overrun=(backend or PYTHON).attempt_timeout,
     )
+
+
+def _warn_exposed(
+    path: str, request: RequestTemplate, accept: Mapping[str, AcceptTable | None]
+) -> Iterator[Fault]:
+    """Yield a warning for each place in which a visitor's text could ask for something else."""
+    for where, place, why in exposed(request):
+        taken = accept.get(place.name)
+        if taken is None or taken.match is None:
+            message = (
+                f"a value of {{{place.name}}} {why}; write {{{place.name}:soql}}, :odata or :graphql as its "
+                f"language wants, or bound it by {path}.accept.{place.name}.match"
+            )
+            yield Fault(f"{path}.request.{where}", message, warning=True)
 
 
 def _version(table: LookupTable, backend: Backend | None) -> str:

@@ -1,41 +1,62 @@
 """The table ``lookups.NAME.request``, its contradictions, and the request that it means.
 
-Its texts have ``{Variable}`` places, which are filled with a callback's inputs.
+Its texts have ``{Variable}`` places, which are filled with a callback's inputs (see ``template.py``).
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import quote
 
-from gateway.declared.reading import encode_json
-from gateway.declared.template import Template, encode_header, encode_segment, fill_path, parse_template
+from gateway.core.errors import InvalidInput
+from gateway.declared.body import (
+    JSON_TYPE,
+    XML_TYPE,
+    compile_json,
+    escape_json,
+    escape_xml,
+    fill_json,
+    fill_pairs,
+    has_keys,
+    templates_of,
+)
+from gateway.declared.place import PLAIN, TYPED, Place
+from gateway.declared.reading import encode_json, plain
+from gateway.declared.template import Template, encode_header, fill_path, parse_template
 from gateway.declared.values import CONTROL, HEADER_NAME, Table
 
 Report = Callable[[str, str], None]
 
+_BRACES = re.compile(r"\{[^{}]*\}")
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+_FORM = "application/x-www-form-urlencoded"
 
 
 class RequestTable(Table, frozen=True, kw_only=True):
-    """The question to an HTTP backend, with ``{Variable}`` places."""
+    """The question to an HTTP backend, with ``{Variable}`` places. At most one of the three bodies is set."""
 
     path: str
     method: Literal["GET", "POST", "PUT", "PATCH"] = "GET"
     query: dict[str, str] = {}
     headers: dict[str, str] = {}
     json: Any = None
+    form: dict[str, str] | None = None
+    body: str | None = None
+    content_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FilledRequest:
-    """A request ready to be sent: ``target`` is path and query, percent-encoded; ``body`` is JSON or None."""
+    """A request ready to be sent: ``target`` is path and query, percent-encoded.
+
+    ``content_type`` is the body's, unless ``headers`` say another.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str]
     body: bytes | None
+    content_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,65 +68,158 @@ class RequestTemplate:
     query: Mapping[str, Template]
     headers: Mapping[str, Template]
     json: Any
+    form: Mapping[str, Template] | None = None
+    body: Template | None = None
+    content_type: str = ""
+    escape: Callable[[str], str] = str
+    raw: frozenset[str] = frozenset()
+    inputs: frozenset[str] = field(init=False)
+    optional: frozenset[str] = field(init=False)
+    judges: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note what can be known without values; ``judges``: not every value fits outside the path."""
+        places = [place for _, template in self.texts for place in template.places]
+        needed = frozenset(place.name for place in places if not place.optional)
+        object.__setattr__(self, "inputs", frozenset(place.name for place in places))
+        object.__setattr__(self, "optional", self.inputs - needed)
+        judges = any(place.kind not in PLAIN for place in places) or self.escape is escape_xml
+        object.__setattr__(self, "judges", judges or has_keys(self.json))
 
     @property
-    def inputs(self) -> Iterator[str]:
-        """The names of the variables that the request reads."""
-        for template in (self.path, *self.query.values(), *self.headers.values(), *_templates(self.json)):
-            yield from template.inputs
+    def texts(self) -> Iterator[tuple[str, Template]]:
+        """Each text of the request, with its place in the table."""
+        yield "path", self.path
+        for table, entries in (("query", self.query), ("headers", self.headers), ("form", self.form or {})):
+            yield from ((f"{table}.{name}", template) for name, template in entries.items())
+        yield from templates_of(self.json, "json")
+        if self.body is not None:
+            yield "body", self.body
 
     def fill(self, values: Mapping[str, str]) -> FilledRequest:
         """Return the request with every place filled.
 
-        Raise KeyError if a value is absent, ValueError if one would change the path's structure.
+        Raise KeyError if a value is absent, InvalidInput with the variable's name if it does not fit there.
         """
         path = fill_path(self.path, values)
-        query = "&".join(
-            f"{quote(name, safe='')}={encode_segment(template.fill(values, str))}"
-            for name, template in self.query.items()
-        )
+        query = fill_pairs(self.query, values)
         return FilledRequest(
             method=self.method,
             target=f"{path}?{query}" if query else path,
-            headers={name: template.fill(values, encode_header) for name, template in self.headers.items()},
-            body=None if self.json is None else encode_json(_fill_json(self.json, values)),
+            headers={
+                name: template.fill(values, encode_header)
+                for name, template in self.headers.items()
+                if not template.left_out(values)
+            },
+            body=self._fill_body(values),
+            content_type=self.content_type,
         )
+
+    def refuses(self, values: Mapping[str, str]) -> str | None:
+        """Return the name of a variable whose value does not fit, None if all do; none of them is absent."""
+        try:
+            if self.judges:
+                self.fill(values)
+            else:
+                fill_path(self.path, values)
+        except InvalidInput as error:
+            return str(error)
+        return None
+
+    def _fill_body(self, values: Mapping[str, str]) -> bytes | None:
+        if self.body is not None:
+            return self.body.fill(values, self.escape, self.raw).encode()
+        if self.form is not None:
+            return fill_pairs(self.form, values).encode()
+        return None if self.json is None else encode_json(fill_json(self.json, values))
 
 
 def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
     """Return the template that ``table`` means; call ``report(place, message)`` for every fault."""
 
-    def template(text: str, place: str) -> Template:
+    def template(text: str, place: str, *, typed: bool = False) -> Template:
         try:
-            return parse_template(text)
+            parsed = parse_template(text)
         except ValueError as error:
             report(place, f"{text!r} is not a template: {error}")
             return Template(())
+        if not typed and parsed.alone is None and any(one.kind == "json" for one in parsed.places):
+            report(place, "a {name:json} must be the whole text here")
+        return parsed
 
-    if table.json is not None and table.method == "GET":
-        report("json", "a GET request has no body; use method = 'POST'")
     path = template(table.path, "path")
     _check_path(table.path, path, report)
     _check_headers(table.headers, report)
+    _check_bodies(table, report)
+    is_xml = table.content_type is not None and XML_TYPE.fullmatch(table.content_type) is not None
+    is_json = table.content_type is not None and JSON_TYPE.fullmatch(table.content_type) is not None
+    usual = _FORM if table.form is not None else "application/json"
+    body = None if table.body is None else template(table.body, "body", typed=True)
+    if body is not None and any(place.optional for place in body.places):
+        report("body", "a place of a body cannot be left out; use `json` or `form`, or a place without '?'")
     return RequestTemplate(
         method=table.method,
         path=path,
         query={name: template(text, f"query.{name}") for name, text in table.query.items()},
         headers={name: template(text, f"headers.{name}") for name, text in table.headers.items()},
-        json=_compile_json(table.json, "json", template),
+        json=compile_json(table.json, "json", template),
+        form=None
+        if table.form is None
+        else {name: template(text, f"form.{name}") for name, text in table.form.items()},
+        body=body,
+        content_type=plain(table.content_type) or usual,
+        escape=escape_xml if is_xml else escape_json if is_json else str,
+        raw=TYPED if is_json else frozenset(),
     )
+
+
+def exposed(request: RequestTemplate) -> Iterator[tuple[str, Place, str]]:
+    """Yield each place whose value could become more than a value in the text around it: place, why.
+
+    A path, a header, XML and JSON are encoded by themselves. In any other longer text the value is a part of
+    a language that only its author knows.
+    """
+    for where, template in request.texts:
+        table = where.partition(".")[0].partition("[")[0]
+        if table in {"path", "headers"} or template.alone is not None:
+            continue
+        if table == "body" and request.escape is not str:
+            continue
+        before = ""
+        for literal, place in template.parts:
+            before += literal
+            if place is not None and place.kind in PLAIN:
+                quoted = next((mark for mark in "'\"" if before.count(mark) % 2), None)
+                yield where, place, f"may end the {quoted}…{quoted} around it" if quoted else "may add to it"
+
+
+def _check_bodies(table: RequestTable, report: Report) -> None:
+    bodies = [name for name in ("json", "form", "body") if getattr(table, name) is not None]
+    for name in bodies:
+        if table.method == "GET":
+            report(name, "a GET request has no body; use method = 'POST'")
+    for name in bodies[1:]:
+        report(name, f"a request has one body; here `{bodies[0]}` is one, too")
+    if table.body is not None and table.content_type is None:
+        report("content_type", "missing; for example 'text/xml; charset=utf-8'")
+    if table.body is None and table.content_type is not None:
+        report("content_type", "is for `body`; `json` and `form` have their own")
+    if table.content_type is not None and CONTROL.search(table.content_type):
+        report("content_type", "a header holds no line break and no other control character")
 
 
 def _check_path(text: str, path: Template, report: Report) -> None:
     if not text.startswith("/"):
         report("path", "must begin with '/': it is added to the backend's url")
-    if "?" in text or "#" in text:
+    if {"?", "#"} & set(_BRACES.sub("", text)):
         report("path", "'?' and '#' do not belong in a path; put the query into `query`")
+    if any(place.optional for place in path.places):
+        report("path", "a place of a path cannot be left out; write it without '?'")
     if any(_STRAY_PERCENT.search(literal) for literal, _ in path.parts):
         report("path", "a '%' must be followed by two hexadecimal digits; write '%25' for the sign itself")
     try:
-        fill_path(path, dict.fromkeys(path.inputs, "x"))
-    except ValueError:
+        fill_path(path, dict.fromkeys(path.inputs, "1"))
+    except InvalidInput:
         report("path", "must not have a segment '.' or '..'")
 
 
@@ -115,31 +229,3 @@ def _check_headers(headers: Mapping[str, str], report: Report) -> None:
             report(f"headers.{name}", "a header's name is letters, digits and hyphens")
         if CONTROL.search(text):
             report(f"headers.{name}", "a header holds no line break and no other control character")
-
-
-def _compile_json(value: Any, place: str, template: Callable[[str, str], Template]) -> Any:
-    if isinstance(value, str):
-        return template(value, place)
-    if isinstance(value, dict):
-        return {k: _compile_json(v, f"{place}.{k}", template) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_compile_json(v, f"{place}[{i}]", template) for i, v in enumerate(value)]
-    return value
-
-
-def _fill_json(value: Any, values: Mapping[str, str]) -> Any:
-    if isinstance(value, Template):
-        return value.fill(values, str)
-    if isinstance(value, dict):
-        return {k: _fill_json(v, values) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_fill_json(v, values) for v in value]
-    return value
-
-
-def _templates(value: Any) -> Iterator[Template]:
-    if isinstance(value, Template):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _templates(inner)

@@ -1,12 +1,17 @@
-"""Templates: text with ``{Variable}`` places; no value filled in can change the text's structure."""
+"""Templates: text with ``{Variable}`` places; no value filled in can change the text's structure.
+
+``place.py`` has the kinds of places. ``{{`` and ``}}`` are braces.
+"""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from string import Formatter
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-_NAME = re.compile(r"[^\s{}\[\]!:]+")
+from gateway.core.errors import InvalidInput
+from gateway.declared.place import CONTROL, Place, parse_place
+
+_PIECE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]|[^{}]+")
 # RFC 3986, 3.3: the characters that a path holds unencoded; "%" because authors write encoded paths.
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _HEADER_SAFE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
@@ -14,34 +19,69 @@ _HEADER_SAFE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Literal texts and variable names in turn; :meth:`fill` puts encoded values between the literals."""
+    """Literal texts and places in turn; :meth:`fill` puts encoded values between the literals."""
 
-    parts: tuple[tuple[str, str | None], ...]
+    parts: tuple[tuple[str, Place | None], ...]
+
+    @property
+    def places(self) -> Iterator[Place]:
+        """The places, in their order."""
+        return (place for _, place in self.parts if place is not None)
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The names of the variables that the template reads, in the order of their places."""
-        return tuple(name for _, name in self.parts if name is not None)
+        return tuple(place.name for place in self.places)
+
+    @property
+    def alone(self) -> Place | None:
+        """The place that is the whole text, None for another text."""
+        ((literal, place), *more) = self.parts or (("", None),)
+        return place if not literal and not more else None
 
     def __repr__(self) -> str:
         """Leave the literals out: they may come from the environment."""
         return f"Template(inputs={self.inputs})"
 
-    def fill(self, values: Mapping[str, str], encode: Callable[[str], str]) -> str:
-        """Return the text with each place holding its encoded value; raise KeyError if one is absent."""
-        return "".join(
-            literal if name is None else literal + encode(values[name]) for literal, name in self.parts
-        )
+    def left_out(self, values: Mapping[str, str]) -> bool:
+        """True if an optional place has no value: then all that holds this text is left out."""
+        return any(place.optional and not values.get(place.name) for place in self.places)
+
+    def fill(self, values: Mapping[str, str], encode: Callable[[str], str], raw: Collection[str] = ()) -> str:
+        """Return the text with each place holding its value, encoded but for the kinds in ``raw``.
+
+        Raise KeyError if a value is absent, InvalidInput with the variable's name if it does not fit.
+        """
+        text = ""
+        for literal, place in self.parts:
+            text += literal
+            if place is not None:
+                value = place.fill(values)
+                text += value if place.kind in raw else _encoded(place, value, encode)
+        return text
+
+
+def _encoded(place: Place, value: str, encode: Callable[[str], str]) -> str:
+    try:
+        return encode(value)
+    except ValueError:  # no encoding has this text: a lone surrogate, for example
+        raise InvalidInput(place.name) from None
 
 
 def parse_template(text: str) -> Template:
     """Return ``text`` as a template (``{{`` and ``}}`` are braces); raise ValueError if it is none."""
-    parts: list[tuple[str, str | None]] = []
-    for literal, name, spec, conversion in Formatter().parse(text):
-        if name is not None and (spec or conversion or not _NAME.fullmatch(name)):
-            msg = "a place does not hold a variable's name; write for example {orderId}"
-            raise ValueError(msg)
-        parts.append((literal, name))
+    parts: list[tuple[str, Place | None]] = []
+    literal = ""
+    for piece in _PIECE.findall(text):
+        if piece in {"{{", "}}"}:
+            literal += piece[0]
+        elif piece[0] not in "{}":
+            literal += piece
+        else:
+            parts.append((literal, parse_place(piece)))
+            literal = ""
+    if literal or not parts:
+        parts.append((literal, None))
     return Template(tuple(parts))
 
 
@@ -59,16 +99,33 @@ def encode_header(value: str) -> str:
     return quote(value, safe=_HEADER_SAFE)
 
 
-def fill_path(template: Template, values: Mapping[str, str]) -> str:
-    """Return the encoded path; raise ValueError if a value would make a segment ``.`` or ``..``.
+def fits_path(value: str) -> bool:
+    """True if ``value`` stays one segment of a path, also for a server that decodes it first.
 
-    Such a segment moves up or stays in the tree even when it is percent-encoded (WHATWG URL, "double-dot
-    path segment"), so no encoding makes it safe.
+    Many frameworks decode ``%2F`` before they route. Some cut ``;…`` off a segment.
     """
-    literals = Template(tuple((quote(literal, safe=_PATH_SAFE), name) for literal, name in template.parts))
-    path = literals.fill(values, encode_segment)
-    for segment in path.split("/"):
-        if segment.upper().replace("%2E", ".") in {".", ".."}:
-            msg = "an input would make the path climb"
-            raise ValueError(msg)
+    for text in (value, unquote(value)):
+        if CONTROL.search(text) or "/" in text or "\\" in text or text.partition(";")[0] in {".", ".."}:
+            return False
+    return True
+
+
+def fill_path(template: Template, values: Mapping[str, str]) -> str:
+    """Return the encoded path; raise InvalidInput if a value would lengthen it or climb in it.
+
+    ``{name:any}`` may hold a slash, encoded. A segment ``.`` or ``..`` moves up or stays in the tree, even if
+    it is percent-encoded (WHATWG URL, "double-dot path segment"). So no encoding makes it safe.
+    """
+    path = side_by_side = ""
+    for literal, place in template.parts:
+        path += quote(literal, safe=_PATH_SAFE)
+        side_by_side = "" if literal else side_by_side
+        if place is not None:
+            value = place.fill(values)
+            side_by_side += value  # "%2" and "f" may become a slash together
+            if place.kind != "any" and not fits_path(side_by_side):
+                raise InvalidInput(place.name)
+            path += _encoded(place, value, encode_segment)
+    if any(segment.upper().replace("%2E", ".") in {".", ".."} for segment in path.split("/")):
+        raise InvalidInput(", ".join(template.inputs))
     return path

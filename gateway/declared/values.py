@@ -18,8 +18,8 @@ _HIGHEST_PORT = 65_535
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """One table of the file."""
+class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One table of the file; it is encoded without the settings that have their defaults."""
 
 
 class Duration(float):

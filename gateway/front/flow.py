@@ -63,8 +63,8 @@ class Flow:
         outcomes: dict[str, Outcome] = {}
         for one in planned:
             lookup = one.lookup
-            if not one.complete:
-                outcomes[lookup.name] = ladder.descend(lookup, Code.MISSING_INPUT, None, now)
+            if one.refused is not None:
+                outcomes[lookup.name] = ladder.refuse(lookup, one.refused.code, one.refused.input)
             elif served := ladder.serve(lookup, one.known, now):
                 outcomes[lookup.name] = served
                 if served.source is Source.REVALIDATING and not overloaded:

@@ -38,7 +38,10 @@ _NO_MARKERS = Markers()
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """One lookup's part of a reply. ``age`` is the answer's, in seconds, None without an answer or record."""
+    """One lookup's part of a reply. ``age`` is the answer's, in seconds, None without an answer or record.
+
+    ``input`` is the name of the variable that is to blame, if the code is about one.
+    """
 
     lookup: str
     source: Source
@@ -46,6 +49,7 @@ class Outcome(msgspec.Struct, frozen=True):
     variables: Mapping[str, str]
     age: float | None = None
     took: float = 0.0
+    input: str = ""
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -117,6 +121,12 @@ def descend(  # noqa: PLR0913 - as many as there are things to decide by
     return Outcome(lookup.name, source, code, lookup.fallback, None, took)
 
 
+def refuse(lookup: Lookup, code: Code, blamed: str) -> Outcome:
+    """Return the outcome of a lookup that cannot be asked for because of an input: it has no record."""
+    source = Source.FALLBACK if lookup.fallback else Source.NONE
+    return Outcome(lookup.name, source, code, lookup.fallback, input=blamed)
+
+
 def merge(app: App, outcomes: Sequence[Outcome]) -> Reply:
     """Return the reply that the ``outcomes`` make, given in route order.
 
@@ -169,4 +179,5 @@ def _explain(outcome: Outcome) -> str:
             rung = "fallback"
         case _:
             rung = "nothing known"
-    return f"{outcome.lookup}: {outcome.code.name}, {rung}"
+    blamed = f" ({outcome.input})" if outcome.input else ""
+    return f"{outcome.lookup}: {outcome.code.name}{blamed}, {rung}"

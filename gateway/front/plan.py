@@ -1,9 +1,10 @@
 """Plan: the lookups that a callback needs, and the names of their records. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
+from gateway.core.errors import Code, InvalidInput
 from gateway.core.messages import Callback, Job, SessionEvent
 from gateway.core.records import Known, record_name, user_record_name
 from gateway.declared.app import App
@@ -13,11 +14,18 @@ Recall = Callable[[str], Known | None]
 """Returns the record that this process holds under a name."""
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """Why a lookup cannot be asked for: MISSING_INPUT or INVALID_INPUT, and the name of the input."""
+
+    code: Code
+    input: str
+
+
 class Planned(msgspec.Struct, frozen=True):
     """A lookup that a callback needs: the job that would answer it, and the records in this process.
 
     ``known`` is the session's record. ``of_user`` is the record that the user's sessions share, where the
-    lookup shares its answers.
+    lookup shares its answers. A ``refused`` lookup cannot be asked for, and has no record.
     """
 
     lookup: Lookup
@@ -25,18 +33,14 @@ class Planned(msgspec.Struct, frozen=True):
     job: Job
     known: Known | None
     of_user: Known | None
-
-    @property
-    def complete(self) -> bool:
-        """True if every input has a value."""
-        return all(self.job.inputs.values())
+    refused: Refused | None = None
 
 
 def plan(
     lookup: Lookup, app: App, callback: Callback | SessionEvent, trace_id: str, recall: Recall
 ) -> Planned:
     """Name the record that answers ``lookup`` for this callback, and the job that would write it."""
-    inputs = {name: callback.variables.get(name, "") for name in lookup.inputs}
+    inputs, refused = _take_inputs(lookup, callback.variables)
     record = record_name(callback.app, callback.session, lookup.name, lookup.version, inputs)
     known, user_record, of_user = recall(record), "", None
     if lookup.share == "user" and callback.user:
@@ -53,4 +57,21 @@ def plan(
         user=callback.user,
         version=lookup.version,
     )
-    return Planned(lookup, app, job, known, of_user)
+    if refused is not None:
+        known = of_user = None
+    return Planned(lookup, app, job, known, of_user, refused)
+
+
+def _take_inputs(lookup: Lookup, variables: Mapping[str, str]) -> tuple[dict[str, str], Refused | None]:
+    """Return the inputs of a lookup, each in its one form, and why it cannot be asked for with them."""
+    inputs = {name: variables.get(name, "") for name in lookup.inputs}
+    try:
+        for name, accept in lookup.accept.items():
+            inputs[name] = accept.normalise(name, inputs[name])
+    except InvalidInput as error:
+        return {}, Refused(Code.INVALID_INPUT, str(error))
+    for name, value in inputs.items():
+        if not value and name not in lookup.optional:
+            return inputs, Refused(Code.MISSING_INPUT, name)
+    unfit = lookup.request.refuses(inputs) if lookup.request is not None else None
+    return (inputs, None) if unfit is None else ({}, Refused(Code.INVALID_INPUT, unfit))

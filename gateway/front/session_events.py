@@ -101,5 +101,5 @@ class SessionEvents:
         Raise QueueUnavailable.
         """
         planned = [plan(lookup, app, event, trace_id, self._recall) for lookup in app.prefetch]
-        unknown = [one for one in planned if one.complete and one.known is None]
+        unknown = [one for one in planned if one.refused is None and one.known is None]
         return await self._fleet.prefetch(unknown, time.monotonic() + self._settings.budget)

@@ -116,12 +116,10 @@ def _fill(lookup: Lookup, ask: Ask) -> FilledRequest:
     except KeyError as error:
         msg = f"the job has no input {error}; gateway and worker run different configurations"
         raise LookupFailed(msg) from None
-    except ValueError as error:
-        raise BackendRejected(str(error)) from None
 
 
 def _headers(request: FilledRequest) -> CIMultiDict[str]:
     headers = CIMultiDict(request.headers)  # names of headers have no case (RFC 9110, 5.1)
     if request.body is not None:
-        headers.setdefault("Content-Type", "application/json")
+        headers.setdefault("Content-Type", request.content_type)
     return headers

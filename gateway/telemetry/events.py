@@ -36,12 +36,16 @@ instruments: list[Instrument] = []
 
 
 class LookupAnswered(NamedTuple):
-    """A lookup's part of a reply: its source, the answer's age, the time that it took, its code."""
+    """A lookup's part of a reply: its source, the answer's age, the time that it took, its code.
+
+    ``input`` is the name of the variable that the code is about, ``""`` for most codes.
+    """
 
     source: str
     age: float | None
     took: float
     code: Code
+    input: str = ""
 
 
 def callback_answered(  # noqa: PLR0913 - as many as the line tells
@@ -63,6 +67,7 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
             "age_ms": None if one.age is None else round(one.age * 1000),
             "took_ms": round(one.took * 1000, 2),
             "code": int(one.code),
+            **({"input": one.input} if one.input else {}),
         }
         for name, one in lookups.items()
     }

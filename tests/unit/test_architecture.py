@@ -68,7 +68,7 @@ PURE = (
     "gateway.lookups.answers",
     "gateway.lookups.reply",
 )
-PURE_PACKAGES = {"gateway", "jmespath", "msgspec"}
+PURE_PACKAGES = {"gateway", "jmespath", "msgspec", "re2"}
 IMPURE = (  # of the standard library; pathlib is not here because a path is a value before it is opened
     *("asyncio", "concurrent", "multiprocessing", "sched", "signal", "subprocess", "threading"),
     *("http.client", "http.server", "select", "selectors", "socket", "socketserver", "ssl", "urllib.request"),

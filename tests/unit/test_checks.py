@@ -1,10 +1,13 @@
 """The contradictions of a configuration: each is found before a callback finds it."""
 
+import re
+
 import pytest
 
 from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.front.dialects.desk import DESK
+from tests.desk import ROOT
 from tests.variants import varied
 
 BACKEND = '[backends.crm]\nurl = "http://crm"\n'
@@ -43,7 +46,21 @@ def rule(text: str) -> str:
     return f"{WHOLE}[[lookups.order.answers]]\n{text}\n"
 
 
+def accepting(text: str) -> str:
+    """Return the configuration with one input that is accepted so."""
+    return changed("lookups.order.request.path", "/{id}") + f"[lookups.order.accept]\n{text}\n"
+
+
 CONTRADICTIONS = [
+    (accepting("no = { trim = true }"), "lookups.order.accept.no", "is not an input of the lookup"),
+    (accepting("id = { match = '(a' }"), "lookups.order.accept.id.match", "of RE2: missing )"),
+    (
+        accepting("id = { match = '(?=a)' }"),
+        "lookups.order.accept.id.match",
+        "not a regular expression of RE2",
+    ),
+    (accepting("id = { trims = true }"), "lookups.order.accept.id.trims", "did you mean 'trim'?"),
+    (accepting("id = 'x'"), "lookups.order.accept.id", "expected a table, got text"),
     (rule("is = 'fine'\nstatus = 200"), "lookups.order.answers[0].is", "invalid enum value 'fine'"),
     (rule("status = 200"), "lookups.order.answers[0].is", "missing"),
     (rule("is = 'bad'"), "lookups.order.answers[0]", "would take every response"),
@@ -347,3 +364,50 @@ def test_not_found_without_variables_for_it_is_warned_about() -> None:
     """The rule would turn a missing customer into a failure."""
     (warning,) = warned(rule("when = { code = 7 }\nis = 'not_found'"))
     assert "declares no `not_found`" in warning
+
+
+EXPOSED: list[tuple[dict[str, object], str, str]] = [
+    ({"query": {"q": "WHERE Phone = '{p}'"}}, "query.q", "may end the '…' around it"),
+    ({"query": {"$filter": "emailaddress1 eq '{p}'"}}, "query.$filter", "may end the '…'"),
+    ({"query": {"sysparm_query": "number={p}"}}, "query.sysparm_query", "may add to it"),
+    ({"method": "POST", "json": {"query": 'query {{ a(b: "{p}") }}'}}, "json.query", 'may end the "…"'),
+    ({"method": "POST", "form": {"q": "a {p:any}"}}, "form.q", "may add to it"),
+    ({"method": "POST", "body": "select '{p}'", "content_type": "text/plain"}, "body", "may end the '…'"),
+]
+
+
+@pytest.mark.parametrize(("request_", "place", "why"), EXPOSED)
+def test_a_place_in_a_text_of_another_language_is_warned_about(
+    request_: dict[str, object], place: str, why: str
+) -> None:
+    """What a visitor types would become part of a query, and bring another customer's name."""
+    text = changed("lookups.order.request", {"path": "/", **request_})
+    (warning,) = warned(text)
+    assert warning.startswith(f"lookups.order.request.{place}: a value of {{p}} {why}")
+    assert "{p:soql}" in warning
+    assert warned(varied(text, {"lookups.order.accept": {"p": {"match": "[0-9]+"}}})) == []
+
+
+SAFE: list[dict[str, object]] = [
+    {"path": "/a/{p}/b"},
+    {"query": {"q": "{p}"}},
+    {"query": {"q": "WHERE Phone = '{p:soql}' AND n = {p:int}"}},
+    {"headers": {"X": "a {p}"}},
+    {"method": "POST", "json": ["{p}"]},
+    {"method": "POST", "body": "<a b='{p}'/>", "content_type": "text/xml"},
+    {"method": "POST", "body": '{{"a": "{p}"}}', "content_type": "application/json"},
+]
+
+
+@pytest.mark.parametrize("request_", SAFE, ids=str)
+def test_a_place_that_is_encoded_or_stands_alone_is_not_warned_about(request_: dict[str, object]) -> None:
+    """A warning that is always there is read by nobody."""
+    assert warned(changed("lookups.order.request", {"path": "/", **request_})) == []
+
+
+def test_our_own_configuration_has_no_warnings() -> None:
+    """People begin with it."""
+    text = (ROOT / "ops" / "deskgate.toml").read_text(encoding="utf-8")
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "http://x") | {"REDIS_URL": "redis://x"}
+    environ |= {"DESKGATE_LISTEN": ":1", "DESKGATE_ADMIN": ":2"}
+    assert compile_catalog(*read(text, environ)).warnings == ()

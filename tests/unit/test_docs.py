@@ -17,6 +17,7 @@ import pytest
 from gateway.cli import main
 from gateway.core.errors import BackendDenied, Code, DeskgateError, Refusal
 from gateway.declared.catalog import Config, compile_catalog, read
+from gateway.declared.place import KINDS
 from gateway.declared.reading import parse
 from gateway.front.ladder import Source
 from gateway.lookup import Ask
@@ -189,7 +190,7 @@ def test_sources_are_documented_in_the_order_of_the_ladder() -> None:
 def test_documented_configuration_is_sound(block: str) -> None:
     """People copy these."""
     environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block), "http://stub")
-    compile_catalog(*read(block, environ))
+    assert compile_catalog(*read(block, environ)).warnings == ()
 
 
 async def test_documented_python_lookup_answers_what_its_configuration_maps() -> None:
@@ -203,6 +204,21 @@ async def test_documented_python_lookup_answers_what_its_configuration_maps() ->
     ask = Ask("churn", dict.fromkeys(lookup.inputs, "user517"), 1400000001, "s", "t", 1.0)
     reply = await names["churn"](ask)
     assert lookup.variables["churn_risk"].search(reply) == "high"
+
+
+PLACES = (ROOT / "docs" / "places.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("block", blocks(PLACES, "toml"), ids=range(len(blocks(PLACES, "toml"))))
+def test_documented_places_are_sound_and_safe(block: str) -> None:
+    """People copy these: none of them may have a warning."""
+    assert compile_catalog(*read(f'[backends.crm]\nurl = "http://crm"\n{block}', {})).warnings == ()
+
+
+def test_every_kind_of_place_is_documented() -> None:
+    """An escape that nobody finds is not used."""
+    kinds = {row[0].strip("`{}").partition(":")[2] or "text" for row in table(PLACES, "place")}
+    assert kinds == set(KINDS)
 
 
 ANSWERS = (ROOT / "docs" / "answers.md").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from gateway.front.ladder import (
     Source,
     descend,
     merge,
+    refuse,
     resolve,
     serve,
 )
@@ -146,6 +147,25 @@ def test_below_the_last_rung_the_variables_are_absent() -> None:
 def test_no_stale_answer_at_all_when_the_lookup_forbids_it() -> None:
     """``stale_if_error = "0s"``: a balance must be right or absent."""
     assert descend(lookup(stale_if_error=0.0), Code.TIMEOUT, known(0.0), NOW).source is Source.NONE
+
+
+def test_a_lookup_that_cannot_be_asked_for_has_its_fallback_and_names_the_input() -> None:
+    """Never a record: it would belong to another input."""
+    blank = refuse(lookup(), Code.MISSING_INPUT, "orderId")
+    assert (blank.source, dict(blank.variables)) == (Source.NONE, {})
+    wrong = refuse(lookup(status="unknown"), Code.INVALID_INPUT, "orderId")
+    assert (wrong.source, dict(wrong.variables)) == (Source.FALLBACK, {"status": "unknown"})
+    assert merge(STRICT, [wrong, blank]).info == (
+        "order: INVALID_INPUT (orderId), fallback; order: MISSING_INPUT (orderId), nothing known"
+    )
+
+
+def test_no_such_thing_is_fresh_for_its_own_time_and_not_revalidated() -> None:
+    """A customer who has just registered shall not hear it once more."""
+    declared = replace(lookup(), not_found_fresh=5.0, stale_while_revalidate=60.0)
+    for age, source in ((4.9, Source.FRESH), (5.1, None), (9.0, None)):
+        outcome = serve(declared, Known(known(0.0).variables, NOW - age, found=False), NOW)
+        assert (outcome and outcome.source) == source
 
 
 def test_the_documented_error_info() -> None:

@@ -201,4 +201,4 @@ class Pauses(RuleBasedStateMachine):
 
 
 TestPauses = Pauses.TestCase
-TestPauses.settings = settings(deadline=None)
+TestPauses.settings = settings(max_examples=50, stateful_step_count=25)

@@ -4,15 +4,21 @@ from dataclasses import replace
 
 import jmespath
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gateway.core.errors import Code, InvalidInput
 from gateway.core.messages import Callback, SessionEvent
 from gateway.core.records import Known, record_name, user_record_name
 from gateway.declared.app import App, Markers
+from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.lookup import Lookup
-from gateway.front.plan import Planned, plan
+from gateway.front.plan import Planned, Refused, plan
 
 APP = App(1, (), "off", "error", Markers(), indexed=5.0)
-ORDER = Lookup("order", "crm", "v1", ("id", "lang"), {"status": jmespath.compile("status")})
+ORDER = Lookup(
+    "order", "crm", "v1", ("id", "lang"), {"status": jmespath.compile("status")}, optional=frozenset({"lang"})
+)
 SHARED = replace(ORDER, share="user")
 INPUTS = {"id": "7", "lang": ""}
 OWN = record_name(1, "s1", "order", "v1", INPUTS)
@@ -51,11 +57,104 @@ def test_users_record_counts_only_where_the_lookup_shares_it(lookup: Lookup, use
 
 def test_lookup_is_complete_when_every_input_has_a_value() -> None:
     """One that is not would ask a question without its subject."""
-    assert not planned(ORDER).complete
-    assert planned(ORDER, lang="zh").complete
+    needed = replace(ORDER, optional=frozenset())
+    assert planned(needed).refused == Refused(Code.MISSING_INPUT, "lang")
+    assert planned(needed, lang="zh").refused is None
+    assert planned(ORDER).refused is None
 
 
 def test_session_event_is_planned_like_a_callback_of_its_session() -> None:
     """Else the first callback would not find what was prefetched for it."""
     event = SessionEvent(1, "s1", "u1", "Session.Created", {"id": "7", "lang": ""}, ())
     assert plan(ORDER, APP, event, "t1", MEMORY.get) == planned(ORDER)
+
+
+def declared(text: str) -> Lookup:
+    """Return a declared lookup of an order."""
+    backend = '[backends.crm]\nurl = "http://crm"\n[lookups.order]\nbackend = "crm"\n'
+    variables = 'variables = { status = "status" }\n'
+    return compile_catalog(*read(backend + variables + text, {})).lookups["order"]
+
+
+ACCEPT = """
+request = { path = "/orders/{id}" }
+[lookups.order.accept]
+id = { trim = true, fold = true, match = "[0-9]{4,12}", blank = ["null", "undefined", "{orderId}"] }
+"""
+
+
+def test_spellings_of_one_input_are_one_record() -> None:
+    """A blank, a line break, full-width digits, an invisible character."""
+    plainly = planned(declared(ACCEPT), id="12345").job
+    full_width = "\uff11\uff12\uff13\uff14\uff15"
+    for spelling in (" 12345 ", full_width, "12345\r\n", "\ufeff12345\u200b", "\u300012345"):
+        other = planned(declared(ACCEPT), id=spelling).job
+        assert (other.record, other.inputs) == (plainly.record, {"id": "12345"})
+
+
+@pytest.mark.parametrize("value", ["null", "undefined", "{orderId}", "", "  ", "\u200b", " \uff4eull "])
+def test_texts_that_say_nothing_count_as_absent(value: str) -> None:
+    """A flow without a value sends its name."""
+    assert planned(declared(ACCEPT), id=value).refused == Refused(Code.MISSING_INPUT, "id")
+
+
+@pytest.mark.parametrize(
+    "value", ["12345\u3002", "abc", "123", "1" * 13, "12 45", "1" * 70_000, "\ud83d1234"]
+)
+def test_an_input_that_does_not_match_is_named_and_has_no_record(value: str) -> None:
+    """What is known about another order must not go out for it."""
+    callback = Callback(1, "s1", "", "/", {"id": value})
+    one = plan(declared(ACCEPT), APP, callback, "t", lambda _: Known({}, 1.0))
+    assert one.refused == Refused(Code.INVALID_INPUT, "id")
+    assert (one.known, one.of_user) == (None, None)
+
+
+def test_a_long_input_that_folds_to_a_longer_one_is_refused() -> None:
+    """One character may become eighteen."""
+    accept = declared(ACCEPT.replace(', match = "[0-9]{4,12}"', "")).accept["id"]
+    with pytest.raises(InvalidInput):
+        accept.normalise("id", "\ufdfa" * 1000)
+    assert accept.normalise("id", "a" * 1024) == "a" * 1024
+
+
+@pytest.mark.parametrize(
+    ("request_", "value"),
+    [
+        ('request = { path = "/orders/{id}" }', "lin/../../admin/secret"),
+        ('request = { path = "/o", query = { q = "{id:int}" } }', "7a"),
+        ('request = { path = "/o", method = "POST", json = { id = "{id:bool}" } }', "maybe"),
+        ('request = { path = "/o", method = "POST", body = "<a>{id}</a>", content_type = "text/xml" }', "\0"),
+    ],
+)
+def test_a_value_that_fits_no_place_is_found_before_anybody_is_asked(request_: str, value: str) -> None:
+    """No job is begun for it."""
+    assert planned(declared(request_), id=value).refused == Refused(Code.INVALID_INPUT, "id")
+    assert planned(declared(request_), id="1").refused is None
+
+
+def test_an_optional_input_may_be_absent() -> None:
+    """It is part of the record's name all the same."""
+    lookup = declared('request = { path = "/o", query = { phone = "{id}", email = "{email?}" } }')
+    assert planned(lookup).refused is None
+    assert planned(lookup).job.record != planned(lookup, email="a@b").job.record
+    listed = declared('inputs = ["email"]\nrequest = { path = "/{id}", query = { e = "{email?}" } }')
+    assert planned(listed).refused == Refused(Code.MISSING_INPUT, "email")
+
+
+@given(
+    st.text() | st.text(st.sampled_from(" \t\u3000\u200b\ufeff\uff11\u2460\ufb01\u00a02anull"), max_size=12)
+)
+def test_a_form_stays_as_it_is(value: str) -> None:
+    """Else one order would be two records after all."""
+    accept = declared(ACCEPT.replace(', match = "[0-9]{4,12}"', "")).accept["id"]
+    try:
+        form = accept.normalise("id", value)
+    except InvalidInput:
+        return
+    assert accept.normalise("id", form) == form
+
+
+def test_an_input_is_changed_only_as_it_is_declared() -> None:
+    """Blanks matter to some backends."""
+    bare = declared('request = { path = "/{id}" }\naccept = { id = { match = "[ ab]+" } }')
+    assert planned(bare, id=" a ").job.inputs == {"id": " a "}

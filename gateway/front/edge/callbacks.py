@@ -132,7 +132,7 @@ def _write_line(answered: Answered, budget: float, took: float, trace_id: str) -
         took=took,
         budget=budget,
         lookups={
-            one.lookup: LookupAnswered(one.source.value, one.age, one.took, one.code)
+            one.lookup: LookupAnswered(one.source.value, one.age, one.took, one.code, one.input)
             for one in answered.outcomes
         },
         trace_id=trace_id,
