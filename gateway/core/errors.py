@@ -14,6 +14,7 @@
     ├── NoAnswer                    120010             a lookup has no live answer; the ladder takes over
     │   ├── TimedOut                120001  transient
     │   ├── BackendUnavailable      120002  transient
+    │   │   └── BackendUntrusted    120002
     │   ├── BackendRejected         120003
     │   ├── BadBackendReply         120004
     │   │   └── NotJson             120004  transient
@@ -139,6 +140,12 @@ class BackendUnavailable(NoAnswer):
     """The backend was not reached, broke off, or answered that it cannot serve now."""
 
     code, transient = Code.BACKEND_UNAVAILABLE, True
+
+
+class BackendUntrusted(BackendUnavailable):
+    """The backend's certificate is none that we trust: another attempt would not change that."""
+
+    code, transient = Code.BACKEND_UNAVAILABLE, False
 
 
 class BackendRejected(NoAnswer):

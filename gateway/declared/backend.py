@@ -27,6 +27,7 @@ class Backend(Table, frozen=True, kw_only=True):
     attempts: int = 3
     concurrency: int = 20
     max_reply: Size = Size(1024 * 1024)
+    keep_alive: Duration = Duration(15)
     answers: tuple[AnswerTable, ...] = ()
 
 

@@ -21,5 +21,5 @@ def open_backend(catalog: Catalog, lane: str, *, bulkhead: bool) -> GuardedBacke
     settings = catalog.backend(lane)
     lookups = {name: lookup for name, lookup in catalog.lookups.items() if lookup.lane == lane}
     policies = stack(settings, bulkhead=Bulkhead(settings.concurrency) if bulkhead else None)
-    backend = PythonBackend(lookups) if lane == PYTHON_LANE else HttpBackend(settings)
+    backend = PythonBackend(lookups) if lane == PYTHON_LANE else HttpBackend(settings, lane)
     return GuardedBackend(lane, settings, lookups, backend, policies)

@@ -13,28 +13,85 @@ checks find it:
 Bytes that cross the request on the wire look like its answer. HTTP/1.1 gives no means to find them.
 """
 
-import asyncio
-import select
-from typing import Final
+import math
+import re
+from collections.abc import Callable
+from contextvars import ContextVar
+from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
 
-_TURNS = 10
-"""Turns of the loop in which a TLS connection may end its handshake: session tickets come unasked."""
+from gateway.lookups.ear import LARGEST_HEAD, Ear, UnaskedBytes, ear_of
+from gateway.process.clock import MONOTONIC, Clock
 
-_KNOWN_REASON: Final = "deskgate-between-answers"
-_KNOWN_MESSAGE: Final = f"HTTP/1.1 204 {_KNOWN_REASON}\r\n\r\n".encode()
+DISTRUSTED_FOR = 60.0
+"""Seconds for which no connection is used twice after a backend has spoken out of turn."""
+
+MAX_HEADER = 64 * 1024
+"""Most bytes of a header's line."""
+
+MAX_HEADERS = 256
+
+_GOODBYE = re.compile(rb"HTTP/1\.[01] 408 ")
 
 
-class UnaskedBytes(aiohttp.ClientConnectionError):
-    """Something came on a connection before the request was written. It is closed, and nothing was sent."""
+class BrokenConnection(aiohttp.ClientConnectionError):
+    """The connection broke before the answer's head was whole."""
+
+
+class HeadTooLong(aiohttp.ClientConnectionError):
+    """The head of an answer is longer than LARGEST_HEAD."""
+
+
+class Sending:
+    """One request on its way: its connection's ear, whether it was ``reused``, and whether it must be new."""
+
+    def __init__(self) -> None:
+        """Any connection will do."""
+        self.needs_new = False
+        self.reused = False
+        self.ear: Ear | None = None
+
+
+_sending: ContextVar[Sending] = ContextVar("sending")
+
+
+class Trust:
+    """Whether a backend's connections may be used twice."""
+
+    def __init__(self, report: Callable[[], None] = lambda: None, clock: Clock = MONOTONIC) -> None:
+        """Take what is called once for each time of distrust."""
+        self._report, self._clock = report, clock
+        self._distrusted_until = -math.inf
+
+    @property
+    def is_given(self) -> bool:
+        """True unless the backend has spoken out of turn lately."""
+        return self._clock.now() >= self._distrusted_until
+
+    def note_unasked(self, data: bytes) -> None:
+        """Note bytes that nobody has asked for. A 408 on an idle connection is a goodbye."""
+        if _GOODBYE.match(data):
+            return
+        if self.is_given:
+            self._report()
+        self._distrusted_until = self._clock.now() + DISTRUSTED_FOR
 
 
 class SilentConnector(aiohttp.TCPConnector):
-    """A pool of connections. It closes a connection on which something has come unasked."""
+    """A pool of connections. It closes a connection on which something has come unasked.
+
+    After a backend has spoken out of turn, each request gets a new connection for a while: bytes that cross a
+    request on the wire look like its answer, and nobody can tell.
+    """
+
+    def __init__(self, *, trust: Trust | None = None, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        """Take the trust in the backend, and the settings of aiohttp's connector."""
+        super().__init__(**settings)
+        self.trust = trust or Trust()
 
     async def connect(
         self,
@@ -50,14 +107,22 @@ class SilentConnector(aiohttp.TCPConnector):
         """
         head_leaves_alone = "Expect" in req.headers
         body = req.body if isinstance(req.body, Body) and not head_leaves_alone else None
-        needs_new = head_leaves_alone or (body is not None and body.was_held_back)
+        sending = _sending.get(Sending())
         while True:  # each turn closes a connection of the pool, or ends
             connection = await super().connect(req, traces, timeout)
             try:
-                ear, reused = _ear(connection)
-                trusted = await ear.is_silent() and not (reused and needs_new)
-                if trusted and (not reused or await ear.is_between_answers()):
+                ear, reused = ear_of(connection, self.trust.note_unasked)
+                needs_new = head_leaves_alone or sending.needs_new or not self.trust.is_given
+                if reused and needs_new:
+                    trusted = False
+                elif not await ear.is_silent():
+                    trusted = False
+                    await ear.hear_out()
+                else:
+                    trusted = not reused or await ear.is_between_answers()
+                if trusted:
                     connection.add_callback(ear.stop_expecting)  # runs when the answer is complete
+                    sending.ear, sending.reused = ear, reused
                     if body is None:
                         ear.expect_answer()
                     else:
@@ -79,14 +144,14 @@ class Body(aiohttp.BytesPayload):
     than the one in which the connection was taken.
     """
 
-    ear: "Ear | None" = None  # no underscore: aiohttp might use the same name
+    ear: Ear | None = None  # no underscore: aiohttp might use the same name
 
     @property
     def was_held_back(self) -> bool:
         """True after a connection was taken for this request and nothing of it has been written."""
         return self.ear is not None
 
-    def leave_by(self, ear: "Ear") -> None:
+    def leave_by(self, ear: Ear) -> None:
         """Write to the connection of ``ear`` next."""
         self.ear = ear
 
@@ -94,6 +159,7 @@ class Body(aiohttp.BytesPayload):
         """Write the request; raise UnaskedBytes, with nothing written, if the connection is not silent."""
         if self.ear is not None:
             if not await self.ear.is_silent():
+                await self.ear.hear_out()
                 msg = "something came before the request was written"
                 raise UnaskedBytes(msg)
             self.ear.expect_answer()
@@ -101,92 +167,52 @@ class Body(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
-async def send_again_if_held_back(
-    req: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Send a request; a ``Body`` that was held back goes out once more, on a new connection.
+async def send(req: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send a request, once more if it met a dead idle connection: a middleware of aiohttp.
 
-    The backend has seen nothing of it, so this is safe for a POST, and is no retry.
+    A server may drop an idle connection at any time (RFC 9112, 9.3.1), also while a request is on its way. So
+    a request that got no byte of an answer on a reused connection leaves again, on a new one. This is no
+    attempt: the backend has most likely seen nothing of it, and lookups only read. A 408 in answer to it is
+    the same. aiohttp's own second try of a GET is left out: the log shall count as the backend does.
     """
+    sending = Sending()
+    token = _sending.set(sending)
     try:
-        return await handler(req)
-    except aiohttp.ClientConnectionError:
-        if not (isinstance(req.body, Body) and req.body.was_held_back):
-            raise
-    return await handler(req)
-
-
-class Ear(asyncio.Protocol):
-    """Hears all bytes of one connection. It passes an expected answer on, and closes on other bytes."""
-
-    def __init__(self, transport: asyncio.Transport, protocol: ResponseHandler) -> None:
-        """Put it between the two."""
-        self._transport = transport
-        self._protocol = protocol
-        self._expects_answer = False
-        self._is_tls = transport.get_extra_info("sslcontext") is not None
-        self._poll = select.poll()
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        transport.set_protocol(self)
-
-    def expect_answer(self) -> None:
-        """From now on every byte belongs to an answer. Call it right before the request is written."""
-        self._expects_answer = True
-
-    def stop_expecting(self) -> None:
-        """From now on every byte is unasked."""
-        self._expects_answer = False
-
-    async def is_silent(self) -> bool:
-        """True if nothing has come unasked, up to this very moment: the loop makes no turn after the look."""
-        for _ in range(_TURNS):
-            if self._protocol.should_close or self._transport.is_closing():
-                return False
-            unsent = self._transport.get_write_buffer_size()  # an answer came ahead of its request's end
-            if not unsent and not self._poll.poll(0):
-                return True
-            if not self._is_tls:
-                return False
-            await asyncio.sleep(0)  # the loop reads and writes, and hears if it was data
-        return False
-
-    async def is_between_answers(self) -> bool:
-        """True if the parser reads a message as it stands: it has not begun to read another one."""
-        self._protocol.data_received(_KNOWN_MESSAGE)
-        if len(self._protocol) != 1 or self._transport.is_closing():
-            return False
-        message, _ = await self._protocol.read()
-        return message.reason == _KNOWN_REASON and not self._protocol.should_close
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes from the transport."""
-        if self._expects_answer:
-            self._protocol.data_received(data)
+        try:
+            response = await handler(req)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, UnaskedBytes) as error:
+            if not _met_a_dead_one(req, sending):
+                raise _as_broken(sending, error) from error
         else:
-            self._transport.abort()
-
-    def eof_received(self) -> None:
-        """Take the end: aiohttp's protocol lets the transport close, too."""
-        self._protocol.eof_received()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Pass it on."""
-        self._protocol.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Pass it on."""
-        self._protocol.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Pass it on."""
-        self._protocol.resume_writing()
+            if response.status != HTTPStatus.REQUEST_TIMEOUT or not sending.reused:
+                return _with_head(sending, response)
+            response.close()
+        sending.needs_new = True
+        try:
+            return _with_head(sending, await handler(req))
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            raise _as_broken(sending, error) from error
+    finally:
+        _sending.reset(token)
 
 
-def _ear(connection: aiohttp.connector.Connection) -> tuple[Ear, bool]:
-    """Return the ear of a connection, and whether it was there before: whether the connection was used."""
-    transport, protocol = connection.transport, connection.protocol
-    if transport is None or protocol is None:
-        msg = "the connection broke as it was made"
-        raise UnaskedBytes(msg)
-    ear = transport.get_protocol()
-    return (ear, True) if isinstance(ear, Ear) else (Ear(transport, protocol), False)
+def _met_a_dead_one(req: aiohttp.ClientRequest, sending: Sending) -> bool:
+    """True if nothing of the request was written, or no byte of an answer came on a reused connection."""
+    if isinstance(req.body, Body) and req.body.was_held_back:
+        return True
+    return sending.reused and sending.ear is not None and not sending.ear.head_bytes
+
+
+def _as_broken(sending: Sending, error: aiohttp.ClientError) -> aiohttp.ClientError:
+    """Return the error to raise: aiohttp must not take it for one after which it sends again by itself."""
+    if sending.ear is not None and sending.ear.head_bytes > LARGEST_HEAD:
+        return HeadTooLong("the head of the answer is too long")
+    if isinstance(error, aiohttp.ClientConnectorError | UnaskedBytes):
+        return error
+    return BrokenConnection(type(error).__name__)
+
+
+def _with_head(sending: Sending, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+    if sending.ear is not None:
+        sending.ear.end_head()
+    return response

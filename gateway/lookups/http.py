@@ -3,17 +3,12 @@
 import time
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.core.errors import (
-    BackendRejected,
-    BackendUnavailable,
     BadBackendReply,
     LookupFailed,
-    NoAnswer,
-    NotJson,
 )
 from gateway.core.messages import Ask
 from gateway.declared.backend import Backend
@@ -21,23 +16,45 @@ from gateway.declared.credentials import Auth
 from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
 from gateway.lookups.answers import Response, interpret, wants_body
-from gateway.lookups.connector import Body, SilentConnector, send_again_if_held_back
+from gateway.lookups.connector import (
+    MAX_HEADER,
+    MAX_HEADERS,
+    Body,
+    SilentConnector,
+    Trust,
+    send,
+)
 from gateway.lookups.credentials import auth_headers
+from gateway.lookups.failures import failure_of
 from gateway.lookups.reply import Finding
+from gateway.lookups.resolver import Resolver
+from gateway.telemetry import events
 
 
 class HttpBackend:
     """A service that answers JSON over HTTP."""
 
-    def __init__(self, declared: Backend) -> None:
+    def __init__(self, declared: Backend, name: str = "") -> None:
         """Take its declaration; connections are opened as they are needed. Build it inside a running loop."""
         self._url = declared.url.rstrip("/")
         self._max_reply = declared.max_reply
+        lasting = {"keepalive_timeout": declared.keep_alive} if declared.keep_alive else {"force_close": True}
+        connector = SilentConnector(
+            trust=Trust(lambda: events.backend_unasked(backend=name)),
+            limit=0,
+            resolver=Resolver(),
+            use_dns_cache=False,
+            **lasting,
+        )
         self._session = aiohttp.ClientSession(
-            connector=SilentConnector(limit=0, ttl_dns_cache=30),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),  # a session cookie must not carry over to another session
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the attempt timeout is the limit
             headers=_own_headers(declared.auth),
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            max_headers=MAX_HEADERS,
+            middlewares=(send,),
         )
 
     async def close(self) -> None:
@@ -47,27 +64,19 @@ class HttpBackend:
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one attempt; raise NoAnswer. That there is no such thing may be an answer."""
         request = _fill(lookup, ask)
-        body = None if request.body is None else Body(request.body)
         try:
             async with self._session.request(
                 request.method,
                 URL(self._url + request.target, encoded=True),
                 headers=_headers(request),
-                data=body,
-                middlewares=None if body is None else (send_again_if_held_back,),
+                data=None if request.body is None else Body(request.body),
                 allow_redirects=False,
             ) as response:
                 reply = await self._read_wanted(lookup, response)
-        except aiohttp.ClientResponseError as error:
-            msg = "the backend does not speak HTTP"
-            raise BadBackendReply(msg) from error
-        except ValueError as error:  # aiohttp's InvalidURL, or its fault with a header
-            msg = "the inputs make no valid request"
-            raise BackendRejected(msg) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
-            raise _broken(error) from error
+            raise failure_of(error) from error
         return interpret(lookup, Response(response.status, response.headers, reply), time.time())
 
     async def _read_wanted(self, lookup: Lookup, response: aiohttp.ClientResponse) -> bytes | None:
@@ -93,12 +102,6 @@ class HttpBackend:
                 msg = f"the reply is over max_reply ({self._max_reply} bytes)"
                 raise BadBackendReply(msg)
         return bytes(body)
-
-
-def _broken(error: Exception) -> NoAnswer:
-    if isinstance(error.__cause__, ContentEncodingError):
-        return NotJson("the reply is not what its Content-Encoding says")
-    return BackendUnavailable(f"no connection, or it broke: {type(error).__name__}")
 
 
 def _own_headers(auth: Auth) -> CIMultiDict[str]:

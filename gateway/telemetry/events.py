@@ -162,6 +162,11 @@ def worker_drained(*, jobs_left: int) -> None:
     _info("worker.drained", jobs_left=jobs_left)
 
 
+def backend_unasked(*, backend: str) -> None:
+    """A backend, or a proxy before it, sent bytes unasked; told once for each time of distrust."""
+    _warning("backend.unasked", backend=backend)
+
+
 def lookup_finished(  # noqa: PLR0913 - as many as the line tells
     *,
     lookup: str,

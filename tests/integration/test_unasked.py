@@ -19,8 +19,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core.errors import BackendUnavailable, NoAnswer
-from gateway.lookups.connector import Body, SilentConnector, UnaskedBytes, send_again_if_held_back
-from gateway.lookups.http import _broken
+from gateway.lookups.connector import Body, SilentConnector, send
+from gateway.lookups.ear import UnaskedBytes
+from gateway.lookups.failures import failure_of
 from tests.asking import Asking, backend, failure, sending
 from tests.tls import self_signed
 
@@ -155,7 +156,7 @@ def test_no_user_hears_an_answer_that_was_sent_unasked(lookup: str, new_loop: Ne
             await turns()
             await hear_their_own(ask, *(f"u{number}" for number in range(2, 61)))
             assert raw.asked == [f"u{number}" for number in range(1, 61)]
-            assert len(raw.writers) == 2
+            assert len(raw.writers) == 60  # nobody knows what else comes: each gets a connection of its own
 
     run(new_loop, main())
 
@@ -197,7 +198,7 @@ def test_a_connection_with_unasked_bytes_is_not_used_again(
                 await turns()
             await hear_their_own(ask, "u2", "u3", "u4")
             assert raw.asked == ["u1", "u2", "u3", "u4"]
-            assert len(raw.writers) == 2
+            assert len(raw.writers) == (2 if kind == "a 408" else 4)  # a 408 is how servers leave
 
     run(new_loop, main())
 
@@ -220,7 +221,8 @@ def test_bytes_in_one_packet_with_an_answer_reach_nobody_else(
             await hear_their_own(ask, "u2", "u3", "u4")
             assert raw.asked == ["u1", "u2", "u3", "u4"]
             # an empty line is no part of an answer (RFC 9112, 2.2): the parser has passed over it
-            assert len(raw.writers) == (1 if kind == "an empty line" else 2)
+            # if the parser has read a whole answer too many, aiohttp closes the connection, and tells nobody
+            assert len(raw.writers) in ({1} if kind == "an empty line" else {2, 4})
 
     run(new_loop, main())
 
@@ -343,7 +345,7 @@ class After(SilentConnector):
 
 def session(connector: SilentConnector) -> aiohttp.ClientSession:
     """Return a session as an HTTP backend makes it."""
-    return aiohttp.ClientSession(connector=connector, middlewares=(send_again_if_held_back,))
+    return aiohttp.ClientSession(connector=connector, middlewares=(send,))
 
 
 async def post(http: aiohttp.ClientSession, url: str, name: str) -> object:
@@ -368,7 +370,7 @@ def test_a_body_is_held_back_when_bytes_come_between_the_look_and_its_writing(
             for number in range(1, 6):
                 assert await post(http, raw.url, f"u{number}") == f"u{number}"
             assert raw.asked == ["u1", "u2", "u3", "u4", "u5"]
-            assert len(raw.writers) == 2
+            assert len(raw.writers) == (2 if kind == "a 408" else 4)
 
     run(new_loop, main())
 
@@ -448,10 +450,10 @@ def test_a_new_connection_on_which_the_server_speaks_first_is_not_trusted(
             if read:
                 await turns()
 
-        async with Raw().serve() as raw, session(Before(happen)) as http:
+        async with Raw().serve() as raw, session(Before(happen=happen)) as http:
             with pytest.raises(UnaskedBytes) as caught:
                 await http.get(raw.url)
-            assert type(_broken(caught.value)) is BackendUnavailable
+            assert type(failure_of(caught.value)) is BackendUnavailable
             assert raw.asked == []
 
     run(new_loop, main())
@@ -481,7 +483,7 @@ def test_over_tls_nobody_hears_an_answer_that_was_sent_unasked(
             for number in range(10, 20):
                 assert await post(http, raw.url, f"u{number}") == f"u{number}"
             assert len(raw.asked) == 19
-            assert len(raw.writers) == 2
+            assert len(raw.writers) == 11
 
     run(new_loop, main())
 

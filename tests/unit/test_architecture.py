@@ -56,9 +56,11 @@ OWNERS = {  # who alone may import what
 AIOHTTP = ("aiohttp.web", "aiohttp.abc")  # its documented modules, beside what aiohttp itself exports
 NO_PUBLIC_NAME = {  # undocumented modules, and why
     # Nothing public tells a bad Content-Encoding from a hang-up.
-    "gateway/lookups/http.py": ("aiohttp.http_exceptions",),
+    # Nor a header that is too long from another protocol.
+    "gateway/lookups/failures.py": ("aiohttp.http_exceptions",),
     # The types of the parameters and results of what is public: TCPConnector.connect(), Connection.protocol.
-    "gateway/lookups/connector.py": ("aiohttp.client_proto", "aiohttp.connector", "aiohttp.tracing"),
+    "gateway/lookups/connector.py": ("aiohttp.connector", "aiohttp.tracing"),
+    "gateway/lookups/ear.py": ("aiohttp.client_proto", "aiohttp.connector"),
 }
 PURE = (
     "gateway.core",
@@ -90,6 +92,7 @@ DESK_NAMES = (
 # A name as it goes over the wire: alone, quoted, or in a query. A sentence for people may say it.
 ON_THE_WIRE = re.compile(rf"""(?:^|[?&"'])({"|".join(DESK_NAMES)})(?:$|[="'])""")
 MOST_LINES = 300
+LISTS = {"gateway/telemetry/events.py"}  # of one idea: they grow with what there is
 
 
 class Source(NamedTuple):
@@ -313,7 +316,7 @@ def the_crm_stands_alone(tree: list[Source]) -> Iterator[str]:
 def files_are_short(tree: list[Source]) -> Iterator[str]:
     """Yield each file that probably holds two ideas."""
     for source in tree:
-        if source.lines > MOST_LINES:
+        if source.lines > MOST_LINES and source.path not in LISTS:
             yield f"{source.path} has {source.lines} lines"
 
 
@@ -345,7 +348,7 @@ SOUND = {  # each file does what a rule allows just there
     "gateway/crm/script.py": "from gateway.core import units\nfrom . import script",
     "gateway/tools/call.py": "from gateway.front.dialects import desk",
     "gateway/front/edge/port.py": "from aiohttp import web\nclass A(web.Server):\n    a = Server().__call__",
-    "gateway/lookups/http.py": "import aiohttp\nfrom aiohttp import ClientSession, http_exceptions\n"
+    "gateway/lookups/failures.py": "import aiohttp\nfrom aiohttp import ClientSession, http_exceptions\n"
     "class B(ClientSession):\n    b = aiohttp.ClientError",
     "gateway/lookups/ask.py": "from gateway.declared import config\nclass C:\n    c = self._c",
     "gateway/cli.py": "from gateway.front.edge import callbacks\nfrom gateway.crm.script import Script",
