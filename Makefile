@@ -21,7 +21,8 @@ quick: $(INSTALLED) ## Run the tests that need no server, in seconds
 	@exec $(BIN)/python -m pytest tests/unit tests/property -q $(ARGS)
 
 # The pure rooms decide every reply: each branch of them must be tested.
-PURE := gateway.core gateway.declared gateway.resilience gateway.front.ladder gateway.front.plan gateway.lookups.answers gateway.lookups.reply
+PURE := gateway.core gateway.declared gateway.resilience gateway.front.ladder gateway.front.plan gateway.lookups.answers \
+	gateway.lookups.decoding gateway.lookups.reply
 
 check: $(INSTALLED) ## Lint, check the format and the types, and that each branch of the pure rooms is tested
 	$(BIN)/ruff check

@@ -8,7 +8,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
-from gateway.lookups.ask import GuardedBackend
+from gateway.lookups.ask import Asked, GuardedBackend
 from gateway.queue.finish import WorkerSide
 from gateway.queue.jobs import JOB_KEPT, Envelope, Taken, server_ms
 from gateway.telemetry import events
@@ -76,16 +76,16 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
     left = (envelope.deadline_ms - now_ms) / 1000 if envelope.deadline_ms else lane.longest_job
     if taken.job_try > MAX_TRIES:
         events.job_dropped(lookup=job.lookup, lane=lane.name, reason=_WORN, trace_id=job.trace_id)
-        answer, attempts = Answer(taken.job_id, Code.LOOKUP_FAILED, _WORN), 0
+        asked = Asked(Answer(taken.job_id, Code.LOOKUP_FAILED, _WORN))
     else:
         awaited = envelope.deadline_ms > 0 and left > 0
         left_to_ask = left if left > 0 else lane.backend.overrun
-        answer, attempts = await lane.backend.ask(job, taken.job_id, left_to_ask, awaited=awaited)
+        asked = await lane.backend.ask(job, taken.job_id, left_to_ask, awaited=awaited)
     at = time.monotonic()
     took = at - begun
     lane.queue.note_run(took)
     pass_on = not lane.backend.knows(job) and taken.job_try < MAX_TRIES
-    following = await lane.finish(taken, answer, at, wants=wants, pass_on=pass_on)
+    following = await lane.finish(taken, asked.answer, at, wants=wants, pass_on=pass_on)
     waited = (now_ms - envelope.enqueued_ms) / 1000
-    lane.backend.report_finished(job, answer, attempts, queued=waited, took=took, left=left)
+    lane.backend.report_finished(job, asked, queued=waited, took=took, left=left)
     return following

@@ -3,13 +3,35 @@
 import msgspec
 
 
+class WrittenNumber(float):
+    """A number that keeps its text: ``29.90`` compares as 29.9, and goes out as ``29.90``.
+
+    Beyond the range of a float it compares as infinite.
+    """
+
+    __slots__ = ("written",)
+
+    written: str
+
+
+WrittenNumber.__name__ = "float"  # JMESPath's functions know a number by the name of its type
+
+
+def keep_number(text: str) -> WrittenNumber:
+    """Return the number that ``text`` says in JSON's words."""
+    number = WrittenNumber(text)
+    number.written = text
+    return number
+
+
 def as_text(value: object) -> str:
     """Return ``value`` as a session variable holds it.
 
-    Text stays as it is. Numbers, booleans, lists and objects become compact JSON: ``10``, ``true``, ``[1]``.
-    Null and numbers that are not finite become ``""``. Dates and decimals become the text that JSON writes.
-    In the platform's documentation, too, every value is a string: ten is ``"10"``. Raise ValueError for text
-    that UTF-8 cannot hold.
+    Text stays as it is, and a written number is its text. Other numbers, booleans, lists and objects become
+    compact JSON: ``10``, ``true``, ``[1]``. Null and numbers that are not finite become ``""``. Dates and
+    decimals become the text that JSON writes. In the platform's documentation, too, every value is a string:
+    ten is ``"10"``. Raise ValueError for text that UTF-8 cannot hold, TypeError for values that JSON cannot
+    say.
     """
     if isinstance(value, str):
         if not value.isascii():
@@ -17,7 +39,22 @@ def as_text(value: object) -> str:
         return str.__add__("", value)  # an enumeration's member, for example, becomes plain text
     if value is None:
         return ""
-    text = msgspec.json.encode(value).decode()
+    text = as_json(value)
     if text == "null":  # not a number, or infinite
         return ""
     return msgspec.json.decode(text, type=str) if text.startswith('"') else text
+
+
+def as_json(value: object) -> str:
+    """Return ``value`` as compact JSON, its letters not escaped. Raise as :func:`as_text` does."""
+    return _encode(value).decode()
+
+
+def _write_number(value: object) -> msgspec.Raw:
+    if isinstance(value, WrittenNumber):
+        return msgspec.Raw(value.written.encode())
+    msg = f"JSON cannot say a value of the type {type(value).__name__}"
+    raise TypeError(msg)
+
+
+_encode = msgspec.json.Encoder(enc_hook=_write_number).encode

@@ -123,17 +123,19 @@ def compile_answers(
 
 
 def _conditions(path: str, when: When, faults: list[Fault]) -> Iterator[Condition]:
-    def report(place: str, message: str) -> None:
-        faults.append(Fault(place, message))
+    def report(place: str, message: str, *, warning: bool = False) -> None:
+        faults.append(Fault(place, message, warning=warning))
+
+    def compiled(text: str, place: str) -> ParsedResult:
+        return compile_expression(text, partial(report, place), partial(report, place, warning=True))
 
     if isinstance(when, str):
         if when:
-            yield Condition(when, None, compile_expression(when, partial(report, path)))
+            yield Condition(when, None, compiled(when, path))
         return
     for text, wanted in when.items():
         values = wanted if isinstance(wanted, list) else [wanted]
-        expression = compile_expression(text, partial(report, f"{path}.{text}"))
-        yield Condition(text, tuple(map(plain, values)), expression)
+        yield Condition(text, tuple(map(plain, values)), compiled(text, f"{path}.{text}"))
 
 
 def _listed(status: int | str | tuple[int | str, ...] | None) -> tuple[int | str, ...]:

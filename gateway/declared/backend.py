@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from urllib.parse import SplitResult
 
+from gateway.core.charsets import find_charset
 from gateway.declared.answers import AnswerTable, check_answers
 from gateway.declared.credentials import Auth, NoAuth, check_auth
-from gateway.declared.reading import Fault
+from gateway.declared.reading import Fault, unknown
 from gateway.declared.values import Duration, Size, Table, check_positive, split_url
 
 PYTHON_LANE = "python"
@@ -16,6 +17,19 @@ PYTHON_TIMEOUT = 10.0
 
 PYTHON_CONCURRENCY = 100
 """Python lookups that a process runs at a time."""
+
+
+_SHOWN_CHARSETS = (
+    "UTF-8",
+    "UTF-16",
+    "GBK",
+    "GB18030",
+    "Big5",
+    "Shift_JIS",
+    "EUC-KR",
+    "ISO-8859-1",
+    "windows-1252",
+)
 
 
 class Backend(Table, frozen=True, kw_only=True):
@@ -29,6 +43,7 @@ class Backend(Table, frozen=True, kw_only=True):
     max_reply: Size = Size(1024 * 1024)
     keep_alive: Duration = Duration(15)
     answers: tuple[AnswerTable, ...] = ()
+    charset: str | None = None
 
 
 PYTHON = Backend(url="", attempts=1, attempt_timeout=Duration(PYTHON_TIMEOUT), concurrency=PYTHON_CONCURRENCY)
@@ -47,6 +62,8 @@ def check_backend(name: str, backend: Backend) -> Iterator[Fault]:
     elif url.username is not None and not isinstance(backend.auth, NoAuth):
         yield Fault(f"{path}.url", "credentials belong either in the url or in `auth`, not in both")
     yield from check_answers(f"{path}.answers", backend.answers)
+    if backend.charset is not None and find_charset(backend.charset) is None:
+        yield Fault(f"{path}.charset", unknown(backend.charset, "a charset that is read", _SHOWN_CHARSETS))
     yield from check_auth(f"{path}.auth", backend.auth)
     if name == PYTHON_LANE:
         yield Fault(path, "the name is taken by the lane of Python lookups")

@@ -10,10 +10,11 @@ from typing import Any, Literal
 import msgspec
 from jmespath.parser import ParsedResult
 
+from gateway.core.charsets import find_charset
 from gateway.declared.accept import Accept, AcceptTable, compile_accept
 from gateway.declared.answers import AnswerTable, Rule, check_answers, check_order, compile_answers
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
-from gateway.declared.expression import compile_expression
+from gateway.declared.expression import compile_mapping
 from gateway.declared.reading import Fault, Secret, known, plain, unknown
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request, exposed
 from gateway.declared.values import Duration, Table
@@ -38,6 +39,9 @@ BACKEND_NOT_IN_VERSION = frozenset(
 )
 """The same of a lookup's backend."""
 
+ReplyFormat = Literal["json", "xml", "text", "form"]
+"""The formats of a backend's reply."""
+
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -48,6 +52,8 @@ class LookupTable(Table, frozen=True, kw_only=True):
     backend: str | None = None
     request: RequestTable | None = None
     python: str | None = None
+    reply: ReplyFormat = "json"
+    force_list: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     accept: dict[str, AcceptTable] = {}
     required: tuple[str, ...] = ()
@@ -69,7 +75,8 @@ class Lookup:
     ``version`` changes with the question and with what its reply means: an answer that was kept under another
     version is no answer to this lookup. ``optional`` inputs may be absent. ``accept`` brings inputs into one
     form. ``rules`` judge the backend's responses. ``empty`` says what a reply means in which all is null.
-    ``overrun`` is how long an attempt may run on past the deadline.
+    ``overrun`` is how long an attempt may run on past the deadline. ``charset`` is Python's name of the codec
+    for the backend's replies; None if each reply says it by itself.
     ``share`` says whether another session of the same user may fall back on an answer.
     """
 
@@ -82,6 +89,9 @@ class Lookup:
     python: str | None = None
     optional: frozenset[str] = frozenset()
     accept: Mapping[str, Accept] = field(default_factory=dict)
+    reply: ReplyFormat = "json"
+    force_list: frozenset[str] = frozenset()
+    charset: str | None = None
     required: frozenset[str] = frozenset()
     not_found: Mapping[str, str] | None = None
     rules: tuple[Rule, ...] = ()
@@ -136,6 +146,12 @@ def _check_question(path: str, lookup: LookupTable, backends: Collection[str]) -
         yield Fault(f"{path}.python", "must name a function, for example 'mycrm.lookups:churn'")
     if lookup.python is not None and lookup.backend is not None:
         yield Fault(f"{path}.backend", "a Python lookup has no backend")
+    if lookup.python is not None and lookup.reply != "json":
+        yield Fault(f"{path}.reply", "a Python lookup returns values, and no text that has to be read")
+    elif lookup.force_list and lookup.reply != "xml":
+        yield Fault(f"{path}.force_list", "is for reply = 'xml' alone", (f"{path}.reply",))
+    if "" in lookup.force_list:
+        yield Fault(f"{path}.force_list", "a path must not be empty")
 
 
 def _check_variables(path: str, lookup: LookupTable) -> Iterator[Fault]:
@@ -164,14 +180,18 @@ def _check_answers(path: str, lookup: LookupTable) -> Iterator[Fault]:
 def compile_lookup(name: str, table: LookupTable, backend: Backend | None, faults: list[Fault]) -> Lookup:
     """Return what ``table`` means; add a fault for each expression and template that cannot be compiled."""
 
-    def report(place: str, message: str) -> None:
-        faults.append(Fault(f"lookups.{name}.{place}", message))
+    def report(place: str, message: str, *, warning: bool = False) -> None:
+        faults.append(Fault(f"lookups.{name}.{place}", message, warning=warning))
 
     variables = {
-        variable: compile_expression(expression, partial(report, f"variables.{variable}"))
+        variable: compile_mapping(
+            expression,
+            partial(report, f"variables.{variable}"),
+            partial(report, f"variables.{variable}", warning=True),
+        )
         for variable, expression in table.variables.items()
     }
-    request = None
+    request, charset = None, find_charset(backend.charset) if backend and backend.charset else None
     if table.request is not None:
         request = compile_request(table.request, lambda place, message: report(f"request.{place}", message))
     inputs = tuple(sorted({*plain(table.inputs), *(request.inputs if request else ())}))
@@ -192,6 +212,9 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         python=table.python,
         optional=request.optional - set(plain(table.inputs)) if request else frozenset(),
         accept=accept,
+        reply=table.reply,
+        force_list=frozenset(table.force_list),
+        charset=charset,
         required=frozenset(table.required),
         not_found=plain(table.not_found),
         rules=rules,

@@ -9,8 +9,8 @@ any 2xx without a body, 204, 205       ``not_found`` where the lookup declares i
 202, 408, 425, 5xx                     ``unavailable``
 429, and 503 with ``Retry-After``      ``throttled``
 401                                    ``unauthorized``
-404, 410 with a body in the format     ``not_found`` where the lookup declares it, else ``rejected``
-of the replies, or without a body
+404, 410 with JSON or XML, as the      ``not_found`` where the lookup declares it, else ``rejected``
+replies are, or without a body
 404, 410 with another body             ``unavailable``: a page of a proxy is not the backend's word
 206, 207, other 2xx                    ``bad``
 other 3xx and 4xx                      ``rejected``
@@ -35,8 +35,10 @@ from gateway.core.errors import (
 )
 from gateway.core.variables import as_text
 from gateway.declared.answers import Condition, Meaning, Rule
+from gateway.declared.expression import EVALUATION_ERRORS, evaluate
 from gateway.declared.lookup import Lookup
-from gateway.lookups.reply import FAILS, Finding, decode, evaluate, map_not_found, map_reply
+from gateway.lookups.decoding import decode
+from gateway.lookups.reply import Finding, map_not_found, map_reply
 
 LONGEST_PAUSE = 60.0
 """Most seconds for which a backend that asks for it is left alone."""
@@ -80,7 +82,7 @@ def interpret(lookup: Lookup, response: Response, now: float) -> Finding:
 
     ``now`` is Unix time in seconds: a ``Retry-After`` may be a date.
     """
-    reply = _decoded(response)
+    reply = _decoded(lookup, response)
     for rule in lookup.rules:
         if response.status in rule.statuses and _holds(rule, reply):
             return _declared(lookup, rule, response, reply, now)
@@ -126,14 +128,14 @@ def _date(text: str) -> float | None:
         return None
 
 
-def _decoded(response: Response) -> object:
+def _decoded(lookup: Lookup, response: Response) -> object:
     """Return the decoded body, None for an empty one; an :class:`_Undecoded` if there is nothing to judge."""
     if response.body is None:
         return _Undecoded(None)
     if _is_blank(response.body):
         return None
     try:
-        return decode(response.body)
+        return decode(lookup, response.body, response.headers.get("Content-Type", ""))
     except NoAnswer as error:
         return _Undecoded(error)
 
@@ -151,11 +153,11 @@ def _holds(rule: Rule, reply: object) -> bool:
 
 def _fits(condition: Condition, reply: object) -> bool:
     try:
-        value = evaluate(condition.expression.parsed, reply)
+        value = evaluate(condition.expression, reply)
         if condition.wanted is None:
             return value is not False and not _is_absent(value)
         return any(_equals(value, wanted) for wanted in condition.wanted)
-    except FAILS:
+    except EVALUATION_ERRORS:
         return False
 
 
@@ -202,7 +204,7 @@ def _judge(lookup: Lookup, status: int, reply: object, *, asks_for_pause: bool) 
         pass
     elif status in _OK or status in _WITHOUT_BODY:
         means, reason = ("bad" if lookup.not_found is None else "not_found"), ", and the reply is empty"
-    elif status in _MISSING and isinstance(reply, _Undecoded):
+    elif status in _MISSING and not _is_own(lookup, reply):
         means, reason = "unavailable", " with a page that is not the backend's own"
     elif status in _MISSING:
         means = missing
@@ -217,18 +219,34 @@ def _judge(lookup: Lookup, status: int, reply: object, *, asks_for_pause: bool) 
     return means, reason
 
 
+def _is_own(lookup: Lookup, reply: object) -> bool:
+    """True if an error's body may be the backend's own: there is none, or it is in the format of the replies.
+
+    Every page of a proxy is a text, and most are forms: so there a body says nothing.
+    """
+    return reply is None or (not isinstance(reply, _Undecoded) and lookup.reply in {"json", "xml"})
+
+
 def _found(lookup: Lookup, reply: object) -> Finding:
     """Return the variables of a reply that is an answer; a reply that gives none is judged by ``empty``."""
     if isinstance(reply, _Undecoded):
         raise reply.error or NotJson("the reply could not be read")
-    variables, nulls = map_reply(lookup, reply)
-    if len(nulls) == len(variables) and lookup.empty != "ok":
+    variables, nulls, failed = map_reply(lookup, reply)
+    if failed and len(failed) == len(variables):
+        msg = f"every expression fails on the reply: {', '.join(failed)}"
+        raise BadBackendReply(msg)
+    if len(nulls) + len(failed) == len(variables) and lookup.empty != "ok":
         return _conclude(lookup, lookup.empty, "every variable is null in the reply", None)
-    for name in nulls:
+    for name in (*nulls, *failed):
         if name in lookup.required:
-            msg = f"the reply has no {name}, which is required"
+            reason = (
+                f"the expression of {name} fails on the reply"
+                if name in failed
+                else f"the reply has no {name}"
+            )
+            msg = f"{reason}, which is required"
             raise BadBackendReply(msg)
-    return Finding(variables)
+    return Finding(variables, failed=failed)
 
 
 def _conclude(lookup: Lookup, means: Meaning, reason: str, pause: float | None) -> Finding:

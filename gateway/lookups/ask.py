@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
@@ -35,6 +35,14 @@ class Backend(Protocol):
         ...
 
 
+class Asked(NamedTuple):
+    """A question that was put: its answer, the number of attempts, the variables whose expressions failed."""
+
+    answer: Answer
+    attempts: int = 0
+    failed: tuple[str, ...] = ()
+
+
 class GuardedBackend:
     """The backend of a lane under its policies: each question gets an answer. Durations are seconds."""
 
@@ -63,8 +71,8 @@ class GuardedBackend:
         """Close the backend."""
         await self._backend.close()
 
-    async def ask(self, job: Job, job_id: str, left: float, *, awaited: bool = True) -> tuple[Answer, int]:
-        """Return the backend's answer, or the failure in its place, and the number of attempts.
+    async def ask(self, job: Job, job_id: str, left: float, *, awaited: bool = True) -> Asked:
+        """Return the backend's answer, or the failure in its place.
 
         No attempt begins after ``left`` seconds. An attempt that runs then ends by its own timeout. A job
         that is not ``awaited`` gets one attempt.
@@ -81,15 +89,18 @@ class GuardedBackend:
             )
             finding: Finding = await self._policies(call)
         except NoAnswer as error:
-            return Answer(job_id, error.code, _shorten_text(error)), _attempts(call)
+            return Asked(Answer(job_id, error.code, _shorten_text(error)), _attempts(call))
         except Exception as error:  # noqa: BLE001 - logged
             events.lookup_failed(lookup=job.lookup, lane=self.name, trace_id=job.trace_id, error=error)
-            return Answer(job_id, Code.LOOKUP_FAILED, "internal error"), _attempts(call)
+            return Asked(Answer(job_id, Code.LOOKUP_FAILED, "internal error"), _attempts(call))
         size = sum(len(name) + len(value) for name, value in finding.variables.items())
         if size > MAX_ANSWER:
             events.lookup_oversized(lookup=job.lookup, lane=self.name, size=size, trace_id=job.trace_id)
-            return Answer(job_id, Code.BAD_BACKEND_REPLY, "the variables are too large"), _attempts(call)
-        return Answer(job_id, Code.OK, "", finding.variables, found=finding.found), _attempts(call)
+            return Asked(
+                Answer(job_id, Code.BAD_BACKEND_REPLY, "the variables are too large"), _attempts(call)
+            )
+        answer = Answer(job_id, Code.OK, "", finding.variables, found=finding.found)
+        return Asked(answer, _attempts(call), finding.failed)
 
     def knows(self, job: Job) -> bool:
         """True if ``job`` names a lookup of this lane, in the version that this process has."""
@@ -119,15 +130,14 @@ class GuardedBackend:
             trace_id=job.trace_id,
         )
 
-    def _report_finished(  # noqa: PLR0913 - as many as the line tells
-        self, job: Job, answer: Answer, attempts: int, *, queued: float, took: float, left: float
-    ) -> None:
+    def _report_finished(self, job: Job, asked: Asked, *, queued: float, took: float, left: float) -> None:
         events.lookup_finished(
             lookup=job.lookup,
             backend=self.name,
-            code=answer.code,
-            reason=answer.info,
-            attempts=attempts,
+            code=asked.answer.code,
+            reason=asked.answer.info,
+            attempts=asked.attempts,
+            unmapped=asked.failed,
             queued=queued,
             took=took,
             left=left - took,

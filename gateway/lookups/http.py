@@ -25,6 +25,7 @@ from gateway.lookups.connector import (
     send,
 )
 from gateway.lookups.credentials import auth_headers
+from gateway.lookups.decoding import ACCEPTED
 from gateway.lookups.failures import failure_of
 from gateway.lookups.reply import Finding
 from gateway.lookups.resolver import Resolver
@@ -32,7 +33,7 @@ from gateway.telemetry import events
 
 
 class HttpBackend:
-    """A service that answers JSON over HTTP."""
+    """A service that answers over HTTP."""
 
     def __init__(self, declared: Backend, name: str = "") -> None:
         """Take its declaration; connections are opened as they are needed. Build it inside a running loop."""
@@ -68,7 +69,7 @@ class HttpBackend:
             async with self._session.request(
                 request.method,
                 URL(self._url + request.target, encoded=True),
-                headers=_headers(request),
+                headers=_headers(request, lookup),
                 data=None if request.body is None else Body(request.body),
                 allow_redirects=False,
             ) as response:
@@ -121,8 +122,10 @@ def _fill(lookup: Lookup, ask: Ask) -> FilledRequest:
         raise LookupFailed(msg) from None
 
 
-def _headers(request: FilledRequest) -> CIMultiDict[str]:
+def _headers(request: FilledRequest, lookup: Lookup) -> CIMultiDict[str]:
     headers = CIMultiDict(request.headers)  # names of headers have no case (RFC 9110, 5.1)
+    if lookup.reply != "json":  # the session asks for JSON
+        headers.setdefault("Accept", ACCEPTED[lookup.reply])
     if request.body is not None:
         headers.setdefault("Content-Type", request.content_type)
     return headers

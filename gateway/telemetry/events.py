@@ -179,8 +179,12 @@ def lookup_finished(  # noqa: PLR0913 - as many as the line tells
     left: float,
     session: str,
     trace_id: str,
+    unmapped: Sequence[str] = (),
 ) -> None:
-    """A backend has been asked for a lookup: its canonical line. ``left`` are the seconds left at the end."""
+    """A backend has been asked for a lookup: its canonical line. ``left`` are the seconds left at the end.
+
+    ``unmapped`` names the variables whose expressions failed on the reply.
+    """
     _info(
         "lookup.finished",
         lookup=lookup,
@@ -194,6 +198,7 @@ def lookup_finished(  # noqa: PLR0913 - as many as the line tells
         left_ms=round(left * 1000, 2),
         session=session,
         trace_id=trace_id,
+        **({"unmapped": list(unmapped)} if unmapped else {}),
     )
 
 

@@ -205,6 +205,28 @@ async def test_one_trace_id_joins_the_gateways_line_and_the_workers(place: Place
     assert "secret-order-77" not in repr(lines)
 
 
+async def test_an_expression_that_fails_is_named_in_the_log(place: Place, crm: Crm, desk: Desk) -> None:
+    """The others are the backend's live values. Whoever wonders why one is empty finds the name, no value."""
+    variables = {
+        "order_status": "status",
+        "vip": "contains(tags, 'vip')",
+        "names": "join(', ', [id, total.amount])",
+        "absent": "no.such.field",
+    }
+    changes = {f"lookups.order.{name}": None for name in ("required", "not_found", "fallback")}
+    catalog = place.catalog({**changes, "lookups.order.variables": variables})
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        with capture_logs() as lines:
+            heard = await desk.at(running.callbacks).call(node="order", orderId="77")
+    assert heard.code == 0
+    found = order(crm.seed, "77")
+    assert found is not None
+    assert heard.variables == {"order_status": found.status, "vip": "", "names": "", "absent": ""}
+    (finished,) = [line for line in lines if line["event"] == "lookup.finished"]
+    assert finished["unmapped"] == ["vip", "names"]
+    assert "77" not in repr(finished["unmapped"])
+
+
 @pytest.mark.parametrize("kind", ["listen", "admin"])
 async def test_taken_port_is_an_error_at_start(place: Place, kind: str) -> None:
     """Two gateways on one port would each get half of the callbacks."""

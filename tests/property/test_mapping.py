@@ -102,8 +102,9 @@ def test_a_decoded_reply_is_variables_or_a_bad_reply(
         "l", "crm", "1", (), variables, required=frozenset(variables) if required else frozenset()
     )
     try:
-        mapped = interpret_value(lookup, reply).variables
+        mapped = interpret_value(lookup, reply)
     except BadBackendReply:
         return
-    assert mapped.keys() == variables.keys()
-    assert {type(value) for value in mapped.values()} == {str}
+    assert mapped.variables.keys() == variables.keys()
+    assert {type(value) for value in mapped.variables.values()} == {str}
+    assert {mapped.variables[name] for name in mapped.failed} <= {""}

@@ -120,6 +120,71 @@ def test_only_the_backends_own_word_says_that_there_is_no_such_thing(status: int
             assert "page" in str(failure)
 
 
+@pytest.mark.parametrize(("reply", "own"), [("xml", b"<error>4</error>"), ("json", b'"\xbf\xcd"')])
+def test_a_404_in_the_format_and_charset_of_the_replies_is_the_backends_own(reply: str, own: bytes) -> None:
+    """Its errors are written as its answers are."""
+    declared = lookup(f"{NOT_FOUND}\nreply = '{reply}'")
+    assert meant(declared, 404, own, Content_Type="a/b; charset=GBK") == GUEST
+    assert isinstance(failing(declared, 404, b"default backend - 404"), BackendUnavailable)
+
+
+@pytest.mark.parametrize("reply", ["text", "form"])
+def test_a_404_with_a_text_says_nothing_where_every_page_is_one(reply: str) -> None:
+    """``default backend - 404`` is a text, and a form with one name. A rule may say what else it means."""
+    declared = lookup(f"{NOT_FOUND}\nreply = '{reply}'")
+    for page in (b"default backend - 404", b"<html>", b"error=4"):
+        assert isinstance(failing(declared, 404, page), BackendUnavailable)
+    assert meant(declared, 404, b"") == GUEST
+    ruled = lookup(f"{NOT_FOUND}\nreply = '{reply}'\n" + rules('status = 404; is = "not_found"'))
+    assert meant(ruled, 404, b"no such thing") == GUEST
+
+
+FAILING = (
+    "variables = { name = 'data.name', tags = \"join(',', data.tags)\", vip = \"contains(tags, 'vip')\" }"
+)
+
+
+def mapping(declared: str = "", variables: str = FAILING) -> Lookup:
+    """Return a lookup with expressions that can fail."""
+    text = '[backends.crm]\nurl = "http://crm"\n[lookups.c]\nbackend = "crm"\nrequest = { path = "/" }\n'
+    return compile_catalog(*read(f"{text}{variables}\n{declared}", {})).lookups["c"]
+
+
+def test_an_expression_that_fails_spoils_its_own_variable() -> None:
+    """The others are an answer; the Finding names it for the log."""
+    finding = meant(mapping(), 200, b'{"data":{"name":"Lin Xia","tags":[7]},"tags":["vip"]}')
+    assert finding == Finding({"name": "Lin Xia", "tags": "", "vip": "true"}, failed=("tags",))
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"data":{"name":"x","tags":["secret"]}}', b'{"data":{"name":"x"},"tags":[]}']
+)
+def test_a_required_variable_whose_expression_fails_makes_the_reply_bad(body: bytes) -> None:
+    """As one that is null does; the message shows nothing of the reply."""
+    failure = failing(mapping("required = ['vip', 'tags']"), 200, body)
+    assert (type(failure), failure.transient) == (BadBackendReply, False)
+    assert "fails on the reply, which is required" in str(failure)
+    assert "secret" not in str(failure)
+
+
+def test_a_reply_that_gives_no_variable_is_judged_as_one_of_nulls() -> None:
+    """An expression often fails because there is nothing; a reply must give something to be an answer."""
+    nothing = b'{"data":null}'
+    assert isinstance(failing(mapping(), 200, nothing), BadBackendReply)
+    found = meant(mapping("not_found = { name = 'guest' }"), 200, nothing)
+    assert found == Finding({"name": "guest", "tags": "", "vip": ""}, found=False)
+    kept = meant(mapping("empty = 'ok'"), 200, nothing)
+    assert kept == Finding({"name": "", "tags": "", "vip": ""}, failed=("tags", "vip"))
+
+
+@pytest.mark.parametrize("declared", ["", "not_found = { name = 'guest' }", "empty = 'ok'"])
+def test_a_reply_on_which_every_expression_fails_is_bad(declared: str) -> None:
+    """It is another reply than the mapping was made for, and no word that there is nothing."""
+    alone = mapping(declared, "variables = { name = 'length(a)', b = 'sum(b)' }")
+    failure = failing(alone, 200, b'{"a":7,"b":["secret"]}')
+    assert str(failure) == "every expression fails on the reply: name, b"
+
+
 @pytest.mark.parametrize("status", [300, 302, 399])
 def test_redirect_is_named_as_such(status: int) -> None:
     """A login page is the likeliest cause, and the reader of the line should think of it."""

@@ -68,9 +68,10 @@ PURE = (
     "gateway.front.ladder",
     "gateway.front.plan",
     "gateway.lookups.answers",
+    "gateway.lookups.decoding",
     "gateway.lookups.reply",
 )
-PURE_PACKAGES = {"gateway", "jmespath", "msgspec", "re2"}
+PURE_PACKAGES = {"gateway", "jmespath", "msgspec", "re2", "xmltodict"}
 IMPURE = (  # of the standard library; pathlib is not here because a path is a value before it is opened
     *("asyncio", "concurrent", "multiprocessing", "sched", "signal", "subprocess", "threading"),
     *("http.client", "http.server", "select", "selectors", "socket", "socketserver", "ssl", "urllib.request"),

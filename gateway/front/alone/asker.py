@@ -77,11 +77,11 @@ class AloneAsker:
         job, backend = planned.job, self._backends[planned.lookup.lane]
         begun, mark = time.monotonic(), self._restorer.mark
         left = deadline - begun
-        answer, attempts = await backend.ask(job, job.trace_id, left, awaited=awaited)
-        at = time.monotonic()
+        asked = await backend.ask(job, job.trace_id, left, awaited=awaited)
+        at, answer = time.monotonic(), asked.answer
         if answer.code == Code.OK:
             kept, indexed = planned.lookup.kept, planned.app.indexed
             self._restorer.keep(job, answer, at, mark, kept=kept, indexed=indexed)
-        if attempts:  # else the bulkhead was full
-            backend.report_finished(job, answer, attempts, queued=0.0, took=at - begun, left=left)
+        if asked.attempts:  # else the bulkhead was full
+            backend.report_finished(job, asked, queued=0.0, took=at - begun, left=left)
         return answer
