@@ -196,6 +196,25 @@ async def test_a_reply_is_read_in_its_charset_and_format(
     assert ("xml" if "xml" in more else "form" if "form" in more else "json") in accept
 
 
+@pytest.mark.parametrize(
+    ("body", "requests"),
+    [('{"v":"客户"}'.encode("gbk"), 1), (b'{"v":', 2), ("<html>Wartung für Sie".encode("latin-1"), 2)],
+    ids=["in another charset", "cut short", "a page"],
+)
+async def test_a_reply_is_asked_for_again_only_if_the_next_may_be_better(body: bytes, requests: int) -> None:
+    """Two more requests for the same letters help nobody."""
+    seen = itertools.count()
+
+    async def handle(_: web.BaseRequest) -> web.Response:
+        next(seen)
+        return web.Response(body=body, headers={"Content-Type": "application/json"})
+
+    async with serving(handle) as url, backend(url) as ask:
+        with pytest.raises(BadBackendReply):
+            await stack(limits(3, 5.0))(Call(ask, time.monotonic() + 60.0))
+    assert next(seen) == requests
+
+
 async def test_plain_text_is_a_variable() -> None:
     """``@`` reads it."""
     lookup = (
