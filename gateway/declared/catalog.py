@@ -127,6 +127,7 @@ def _contradictions(
 ) -> Iterator[Fault]:
     """Yield the contradictions of every table that could be read."""
     inputs = {name: lookups[name].inputs if name in lookups else () for name in settings.lookups}
+    reads = {name: lookup.reads for name, lookup in lookups.items()}
     yield from check_gateway(settings.gateway)
     yield from check_redis(settings.redis)
     for name, app in settings.apps.items():
@@ -137,4 +138,4 @@ def _contradictions(
         yield from check_lookup(name, lookup, inputs[name], settings.backends)
     for number, route in enumerate(settings.routes):
         if route is not None:
-            yield from check_route(number, route, settings.apps, settings.lookups)
+            yield from check_route(number, route, settings.apps, settings.lookups, reads)

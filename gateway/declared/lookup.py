@@ -26,6 +26,7 @@ NOT_IN_VERSION = frozenset(
     (
         *("fresh", "not_found_fresh", "stale_while_revalidate", "stale_if_error"),  # for how long it is used
         *("share", "fallback"),  # who else may use it; what goes out without it
+        *("when", "internal"),  # whether it is asked for, and what of the answer is told
         "accept",  # the answer belongs to the inputs in their one form
     )
 )
@@ -55,6 +56,8 @@ class LookupTable(Table, frozen=True, kw_only=True):
     reply: ReplyFormat = "json"
     force_list: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    when: dict[str, str] = {}
+    internal: tuple[str, ...] = ()
     accept: dict[str, AcceptTable] = {}
     required: tuple[str, ...] = ()
     not_found: dict[str, str] | None = None
@@ -73,7 +76,8 @@ class Lookup:
     """A declared question to one backend, compiled. Durations are seconds.
 
     ``version`` changes with the question and with what its reply means: an answer that was kept under another
-    version is no answer to this lookup. ``optional`` inputs may be absent. ``accept`` brings inputs into one
+    version is no answer to this lookup. It is not asked for unless ``when`` holds. Its ``internal`` variables
+    are for other lookups alone. ``optional`` inputs may be absent. ``accept`` brings inputs into one
     form. ``rules`` judge the backend's responses. ``empty`` says what a reply means in which all is null.
     ``overrun`` is how long an attempt may run on past the deadline. ``charset`` is Python's name of the codec
     for the backend's replies; None if each reply says it by itself.
@@ -88,6 +92,8 @@ class Lookup:
     request: RequestTemplate | None = None
     python: str | None = None
     optional: frozenset[str] = frozenset()
+    when: Mapping[str, str] = field(default_factory=dict)
+    internal: frozenset[str] = frozenset()
     accept: Mapping[str, Accept] = field(default_factory=dict)
     reply: ReplyFormat = "json"
     force_list: frozenset[str] = frozenset()
@@ -107,6 +113,11 @@ class Lookup:
     def __repr__(self) -> str:
         """Return the name alone: every other text may come from the environment."""
         return f"Lookup({self.name})"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The variables that decide whether and what is asked."""
+        return (*self.inputs, *self.when)
 
     @property
     def kept(self) -> float:
@@ -159,6 +170,7 @@ def _check_variables(path: str, lookup: LookupTable) -> Iterator[Fault]:
     if not lookup.variables:
         yield Fault(f"{path}.variables", "must set at least one variable")
     named = [("required", name) for name in lookup.required]
+    named += [("internal", name) for name in lookup.internal]
     named += [(f"not_found.{name}", name) for name in lookup.not_found or {}]
     named += [(f"fallback.{name}", name) for name in lookup.fallback]
     for place, name in named:
@@ -211,6 +223,8 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         request=request,
         python=table.python,
         optional=request.optional - set(plain(table.inputs)) if request else frozenset(),
+        when=plain(table.when),
+        internal=frozenset(plain(table.internal)),
         accept=accept,
         reply=table.reply,
         force_list=frozenset(table.force_list),

@@ -1,6 +1,6 @@
 """The table ``[[routes]]``, its contradictions, and the :class:`Route` that it means."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.core.messages import Callback
@@ -8,6 +8,8 @@ from gateway.declared.app import AppTable
 from gateway.declared.lookup import Lookup, LookupTable
 from gateway.declared.reading import Fault, known, unknown
 from gateway.declared.values import Table
+from gateway.declared.waves import find_cycle, in_waves, needs_of
+from gateway.declared.when import holds
 
 
 class RouteTable(Table, frozen=True, kw_only=True):
@@ -21,29 +23,31 @@ class RouteTable(Table, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Route:
-    """Which callbacks make which lookups, compiled; ``name`` is its place in the file, ``routes[0]``."""
+    """Which callbacks make which lookups, compiled; ``name`` is its place in the file, ``routes[0]``.
+
+    ``lookups`` are in the order in which their codes count, ``waves`` in that in which they are made. The
+    reply leaves the ``internal`` variables out.
+    """
 
     name: str
     app: int | None
     path: str | None
     when: Mapping[str, str]
     lookups: tuple[Lookup, ...]
+    waves: tuple[tuple[Lookup, ...], ...]
+    internal: frozenset[str]
 
     def __repr__(self) -> str:
         """Return the place alone: the conditions may come from the environment."""
         return f"Route({self.name})"
 
     def matches(self, callback: Callback) -> bool:
-        """True if every condition holds: a value, ``*`` (not empty), or ``""`` (absent or empty)."""
+        """True if it is the callback's app and path, and every condition holds."""
         if self.app is not None and self.app != callback.app:
             return False
         if self.path is not None and self.path != callback.path:
             return False
-        for name, wanted in self.when.items():
-            value = callback.variables.get(name, "")
-            if value != wanted and not (wanted == "*" and value):
-                return False
-        return True
+        return holds(self.when, callback.variables)
 
 
 def check_route(
@@ -51,8 +55,12 @@ def check_route(
     route: RouteTable,
     apps: Mapping[str, AppTable | None],
     lookups: Mapping[str, LookupTable | None],
+    reads: Mapping[str, Sequence[str]],
 ) -> Iterator[Fault]:
-    """Yield the contradictions of the table; an app or a lookup that could not be read is None."""
+    """Yield the contradictions of the table; an app or a lookup that could not be read is None.
+
+    ``reads`` has the variables that each lookup reads.
+    """
     path = f"routes[{number}]"
     if route.app is not None and str(route.app) not in apps:
         yield Fault(f"{path}.app", f"{route.app} is not an app{known(apps)}")
@@ -71,6 +79,9 @@ def check_route(
             other = setters.setdefault(variable, name)
             if other != name:
                 yield Fault(place, f"{name!r} and {other!r} both set the variable {variable!r}")
+    sets = {name: tuple(lookup.variables) for name, lookup in lookups.items() if lookup}
+    if cycle := find_cycle(route.lookups, needs_of(route.lookups, reads, sets)):
+        yield Fault(f"{path}.lookups", f"these need one another's variables: {' → '.join(cycle)}")
     concerned = apps if route.app is None else {str(route.app): apps.get(str(route.app))}
     yield from _check_markers(path, concerned, setters)
 
@@ -88,10 +99,15 @@ def _check_markers(
 
 def compile_route(number: int, table: RouteTable, lookups: Mapping[str, Lookup]) -> Route:
     """Return what ``table`` means; nothing contradicts it."""
+    reads = {name: lookups[name].reads for name in table.lookups}
+    sets = {name: tuple(lookups[name].variables) for name in table.lookups}
+    needs = needs_of(table.lookups, reads, sets)
     return Route(
         name=f"routes[{number}]",
         app=table.app,
         path=table.path,
         when=table.when,
         lookups=tuple(lookups[name] for name in table.lookups),
+        waves=tuple(tuple(lookups[name] for name in wave) for wave in in_waves(table.lookups, needs)),
+        internal=frozenset().union(*(lookups[name].internal for name in table.lookups)),
     )

@@ -6,6 +6,8 @@
     remember   answer from the records in this process, without asking
     ask        ask for the other lookups, side by side, until shortly before the deadline
     merge      put each lookup on the best rung of its ladder, and make the reply of them
+
+Lookups that read what others set are planned, remembered and asked for in a later wave, of the same budget.
 """
 
 import time
@@ -16,7 +18,9 @@ import msgspec
 from gateway.core.errors import Code
 from gateway.core.messages import Callback, Reply
 from gateway.declared.catalog import Catalog
+from gateway.declared.lookup import Lookup
 from gateway.declared.route import Route
+from gateway.declared.when import holds
 from gateway.front import ladder
 from gateway.front.askers import Asker
 from gateway.front.ladder import Outcome, Source
@@ -49,12 +53,18 @@ class Flow:
     async def answer(self, callback: Callback, deadline: float, trace_id: str) -> Answered:
         """Return the reply to ``callback`` by ``deadline``, on the monotonic clock; raise NoRoute."""
         route, app = self.catalog.route(callback), self.catalog.apps[callback.app]
-        planned = [plan(lookup, app, callback, trace_id, self._recall) for lookup in route.lookups]
-        outcomes = self._remember(planned)
-        if unknown := [one for one in planned if one.lookup.name not in outcomes]:
-            outcomes |= await self._ask(unknown, deadline)
-        in_order = [outcomes[lookup.name] for lookup in route.lookups]
-        return Answered(callback, route, in_order, ladder.merge(app, in_order))
+        outcomes: dict[str, Outcome] = {}
+        knowing = callback  # and what the lookups of earlier waves have set
+        for number, wave in enumerate(route.waves, 1):
+            due = [lookup for lookup in wave if holds(lookup.when, knowing.variables)]
+            planned = [plan(lookup, app, knowing, trace_id, self._recall) for lookup in due]
+            outcomes |= self._remember(planned)
+            if unknown := [one for one in planned if one.lookup.name not in outcomes]:
+                outcomes |= await self._ask(unknown, deadline, later=len(route.waves) - number)
+            if number < len(route.waves):
+                knowing = _know(knowing, due, outcomes)
+        in_order = [outcomes[lookup.name] for lookup in route.lookups if lookup.name in outcomes]
+        return Answered(callback, route, in_order, ladder.merge(app, in_order, route.internal))
 
     def _remember(self, planned: Sequence[Planned]) -> dict[str, Outcome]:
         """Return the outcomes, by lookup, of the lookups that need not or must not be asked for."""
@@ -76,9 +86,13 @@ class Flow:
                 )
         return outcomes
 
-    async def _ask(self, planned: Sequence[Planned], deadline: float) -> dict[str, Outcome]:
-        """Ask for lookups, and return their outcomes by lookup."""
-        deadline -= REPLY_SHARE * self.catalog.settings.gateway.budget
+    async def _ask(self, planned: Sequence[Planned], deadline: float, later: int) -> dict[str, Outcome]:
+        """Ask for lookups, and return their outcomes by lookup.
+
+        Each ``later`` wave keeps the time for one call of Redis, so that its last known answers can be read.
+        """
+        settings = self.catalog.settings
+        deadline -= REPLY_SHARE * settings.gateway.budget + later * settings.redis.timeout
         self.asking += 1
         try:
             heard = await self._askers[planned[0].app.id].ask(planned, deadline)
@@ -89,3 +103,16 @@ class Flow:
             one.lookup.name: ladder.resolve(one.lookup, result, now)
             for one, result in zip(planned, heard, strict=True)
         }
+
+
+def _know(callback: Callback, asked: Sequence[Lookup], outcomes: Mapping[str, Outcome]) -> Callback:
+    """Return the callback with the variables that lookups have set, for the lookups that need them.
+
+    What a lookup has set comes before the callback's own variable of that name, also if the lookup gave
+    nothing: the next one must not be asked with another's input.
+    """
+    variables = dict(callback.variables)
+    for lookup in asked:
+        given = outcomes[lookup.name].variables
+        variables.update((name, given.get(name, "")) for name in lookup.variables)
+    return msgspec.structs.replace(callback, variables=variables)

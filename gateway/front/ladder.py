@@ -8,7 +8,7 @@ A record's name changes with the variables that its lookup declares, so a record
 fallback may declare some of the variables. The reply leaves the others out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -127,8 +127,8 @@ def refuse(lookup: Lookup, code: Code, blamed: str) -> Outcome:
     return Outcome(lookup.name, source, code, lookup.fallback, input=blamed)
 
 
-def merge(app: App, outcomes: Sequence[Outcome]) -> Reply:
-    """Return the reply that the ``outcomes`` make, given in route order.
+def merge(app: App, outcomes: Sequence[Outcome], internal: Collection[str] = ()) -> Reply:
+    """Return the reply that the ``outcomes`` make, given in route order, without the ``internal`` variables.
 
     Its code is that of the first outcome that failed. ``on_degraded = "ok"`` turns the code into 0: the flow
     then reads the markers, if the app names them.
@@ -136,6 +136,8 @@ def merge(app: App, outcomes: Sequence[Outcome]) -> Reply:
     variables: dict[str, str] = {}
     for outcome in outcomes:
         variables.update(outcome.variables)
+    for name in internal:
+        variables.pop(name, None)
     failures = [outcome for outcome in outcomes if outcome.code]
     code = failures[0].code if failures else Code.OK
     if app.markers != _NO_MARKERS:

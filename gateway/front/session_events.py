@@ -12,6 +12,7 @@ from gateway.core.messages import SessionEvent
 from gateway.core.records import session_name
 from gateway.declared.app import App
 from gateway.declared.catalog import Catalog
+from gateway.declared.when import holds
 from gateway.forgetting.forget import Forgetter
 from gateway.front.askers import FleetAsker
 from gateway.front.plan import Recall, plan
@@ -100,6 +101,7 @@ class SessionEvents:
 
         Raise QueueUnavailable.
         """
-        planned = [plan(lookup, app, event, trace_id, self._recall) for lookup in app.prefetch]
+        due = [lookup for lookup in app.prefetch if holds(lookup.when, event.variables)]
+        planned = [plan(lookup, app, event, trace_id, self._recall) for lookup in due]
         unknown = [one for one in planned if one.refused is None and one.known is None]
         return await self._fleet.prefetch(unknown, time.monotonic() + self._settings.budget)

@@ -38,7 +38,8 @@ instruments: list[Instrument] = []
 class LookupAnswered(NamedTuple):
     """A lookup's part of a reply: its source, the answer's age, the time that it took, its code.
 
-    ``input`` is the name of the variable that the code is about, ``""`` for most codes.
+    ``input`` is the name of the variable that the code is about, ``""`` for most codes. ``wave`` is the wave
+    in which it was made, 0 if the route has one alone.
     """
 
     source: str
@@ -46,6 +47,7 @@ class LookupAnswered(NamedTuple):
     took: float
     code: Code
     input: str = ""
+    wave: int = 0
 
 
 def callback_answered(  # noqa: PLR0913 - as many as the line tells
@@ -68,6 +70,7 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
             "took_ms": round(one.took * 1000, 2),
             "code": int(one.code),
             **({"input": one.input} if one.input else {}),
+            **({"wave": one.wave} if one.wave else {}),
         }
         for name, one in lookups.items()
     }

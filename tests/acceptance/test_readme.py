@@ -163,6 +163,26 @@ async def test_first_configuration_answers_from_the_bundled_crm(
     }
 
 
+async def test_lookups_of_the_readme_that_build_on_others_are_made_in_waves(
+    place: Place, crm: Crm, desk: Desk
+) -> None:
+    """The second one asks for the order that the first one has found."""
+    (block,) = [one for one in blocks(README, "toml") if "internal =" in one]
+    changes: dict[str, object] = {
+        "gateway": {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+        "redis": {"url": place.redis_url, "prefix": place.prefix},
+        "apps.1400000001": {"signature": "off"},
+    }
+    catalog = compile_catalog(*read(varied(block, changes), {"CRM_URL": crm.url, "DESK_TOKEN": "x"}))
+    orders, customer = data.orders_of(crm.seed, "user517"), data.customer(crm.seed, "user517")
+    assert orders is not None
+    assert customer is not None
+    async with gateway(catalog) as running, workers(catalog, catalog.lanes, grace=0):
+        heard = await desk.at(running.callbacks).call(wants_order="yes")
+    assert heard.code == 0
+    assert heard.variables == {"customer_name": customer.name, "order_status": orders.orders[-1].status}
+
+
 async def test_python_lookup_of_the_readme_runs_in_a_worker(place: Place, desk: Desk, tmp_path: Path) -> None:
     """Where a worker finds one's own module is what everybody gets wrong at first."""
     (code,) = blocks(README, "python")

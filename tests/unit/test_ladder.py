@@ -160,6 +160,12 @@ def test_a_lookup_that_cannot_be_asked_for_has_its_fallback_and_names_the_input(
     )
 
 
+def test_an_internal_variable_is_not_in_the_reply() -> None:
+    """It is for another lookup of the route."""
+    reply = merge(STRICT, [live(lookup())], internal={"status", "absent"})
+    assert (reply.code, reply.variables) == (Code.OK, {"total": "5"})
+
+
 def test_no_such_thing_is_fresh_for_its_own_time_and_not_revalidated() -> None:
     """A customer who has just registered shall not hear it once more."""
     declared = replace(lookup(), not_found_fresh=5.0, stale_while_revalidate=60.0)

@@ -131,9 +131,22 @@ def _write_line(answered: Answered, budget: float, took: float, trace_id: str) -
         code=answered.reply.code,
         took=took,
         budget=budget,
-        lookups={
-            one.lookup: LookupAnswered(one.source.value, one.age, one.took, one.code, one.input)
-            for one in answered.outcomes
-        },
+        lookups=_lookups(answered),
         trace_id=trace_id,
     )
+
+
+def _lookups(answered: Answered) -> dict[str, LookupAnswered]:
+    """Return each lookup's part of the line; one whose ``when`` did not hold is ``skipped``."""
+    lines = {
+        one.lookup: LookupAnswered(one.source.value, one.age, one.took, one.code, one.input)
+        for one in answered.outcomes
+    }
+    if len(lines) < len(answered.route.lookups):
+        skipped = LookupAnswered("skipped", None, 0.0, Code.OK)
+        lines = {lookup.name: lines.get(lookup.name, skipped) for lookup in answered.route.lookups}
+    if len(answered.route.waves) > 1:
+        for number, wave in enumerate(answered.route.waves, 1):
+            for lookup in wave:
+                lines[lookup.name] = lines[lookup.name]._replace(wave=number)
+    return lines
