@@ -1,14 +1,19 @@
 """Python lookups: a function of the user, asked like a backend."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib import import_module
+from traceback import extract_tb
 
 from gateway.core.errors import LookupFailed, NoAnswer
 from gateway.core.messages import Ask
 from gateway.declared.lookup import Lookup
 from gateway.lookups.answers import interpret_value
 from gateway.lookups.reply import Finding
+from gateway.telemetry import events
+
+_MOST_FRAMES = 20
+_MOST_CAUSES = 5
 
 Function = Callable[[Ask], Awaitable[Mapping[str, object]]]
 
@@ -33,16 +38,54 @@ class PythonBackend:
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one call; raise NoAnswer. Other exceptions of it become LookupFailed."""
         try:
-            reply = dict(await self._functions[lookup.name](ask))
+            reply = await _call(lookup, self._functions[lookup.name], ask)
         except (NoAnswer, TimeoutError):
             raise
         except BaseException as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # this task is cancelled: the function has not raised it by itself
+            events.lookup_raised(
+                lookup=lookup.name,
+                function=str(lookup.python),
+                error=" from ".join(type(one).__name__ for one in _causes(error)),
+                frames=_frames(error),
+                trace_id=ask.trace_id,
+            )
             msg = f"{lookup.python} raised {type(error).__name__}"
-            raise LookupFailed(msg) from error
+            raise LookupFailed(msg) from None
         return interpret_value(lookup, reply)
+
+
+async def _call(lookup: Lookup, function: Function, ask: Ask) -> Mapping[str, object]:
+    """Return a function's mapping; raise LookupFailed, which says what to write, if it gives none."""
+    place = lookup.python or ""
+    awaited = function(ask)
+    if not isinstance(awaited, Awaitable):
+        name = place.rpartition(":")[2]
+        msg = f"{place} is not an async function: write `async def {name}`"
+        raise LookupFailed(msg)
+    reply = await awaited
+    if not isinstance(reply, Mapping):
+        kind = "None" if reply is None else f"a value of the type {type(reply).__name__}"
+        msg = f"{place} returned {kind}: return a mapping of names to values"
+        raise LookupFailed(msg)
+    return reply
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those that it was raised from."""
+    for _ in range(_MOST_CAUSES):
+        yield error
+        if error.__cause__ is None:
+            return
+        error = error.__cause__
+
+
+def _frames(error: BaseException) -> list[str]:
+    """Return where an exception came from, innermost last: file, line, function. No value is in it."""
+    own = [frame for frame in extract_tb(error.__traceback__) if frame.filename != __file__]
+    return [f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in own[-_MOST_FRAMES:]]
 
 
 def _function(lookup: str, place: str) -> Function:

@@ -225,6 +225,13 @@ def lookup_failed(*, lookup: str, lane: str, trace_id: str, error: BaseException
     _error("lookup.failed", lookup=lookup, lane=lane, trace_id=trace_id, exc_info=error)
 
 
+def lookup_raised(*, lookup: str, function: str, error: str, frames: Sequence[str], trace_id: str) -> None:
+    """A Python lookup raised. Neither the exception's text nor any value is told: both may be a user's."""
+    _error(
+        "lookup.raised", lookup=lookup, function=function, error=error, frames=[*frames], trace_id=trace_id
+    )
+
+
 def lookup_oversized(*, lookup: str, lane: str, size: int, trace_id: str) -> None:
     """An answer was too large to be kept or sent."""
     _warning("lookup.oversized", lookup=lookup, lane=lane, size=size, trace_id=trace_id)

@@ -1,10 +1,12 @@
 """Python lookups: a function of the user's own fails as a backend does, and ends when it is told to."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import jmespath
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.core.errors import LookupFailed, NoAnswer, Overloaded
 from gateway.declared.lookup import Lookup
@@ -68,3 +70,78 @@ async def test_error_that_is_there_for_lookups_is_the_answer() -> None:
     with pytest.raises(NoAnswer) as caught:
         await asking(refuse)
     assert type(caught.value) is Overloaded
+
+
+def plain(_: Ask) -> dict[str, object]:
+    """Be no coroutine function."""
+    return {"risk": "low"}
+
+
+async def nothing(_: Ask) -> None:
+    """Forget to return."""
+
+
+async def pairs(_: Ask) -> list[object]:
+    """Return what is no mapping."""
+    return [("risk", "low")]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (plain, ":plain is not an async function: write `async def plain`"),
+        (nothing, ":nothing returned None: return a mapping of names to values"),
+        (pairs, ":pairs returned a value of the type list: return a mapping of names to values"),
+    ],
+)
+async def test_function_that_gives_no_mapping_says_what_to_write(
+    function: Callable[[Ask], Awaitable[object]], message: str
+) -> None:
+    """The commonest mistakes of a first lookup."""
+    with pytest.raises(LookupFailed, match=re.escape(message) + "$"):
+        await asking(function)
+
+
+def inner(phone: str) -> None:
+    """Fail with a user's data in the text and in the frame."""
+    secret = f"secret {phone}"
+    raise KeyError(secret)
+
+
+async def chained(_: Ask) -> dict[str, object]:
+    """Fail because of another failure."""
+    try:
+        inner("5550123")
+    except KeyError as error:
+        msg = "5550123 is not known"
+        raise ValueError(msg) from error
+    return {}
+
+
+async def test_exception_is_logged_with_its_frames_and_without_a_value() -> None:
+    """An author finds the line; nobody finds a customer's number."""
+    with capture_logs() as lines, pytest.raises(LookupFailed):
+        await asking(chained)
+    (line,) = lines
+    assert (line["event"], line["lookup"], line["trace_id"]) == ("lookup.raised", "churn", "t1")
+    assert line["error"] == "ValueError from KeyError"
+    (frame,) = line["frames"]
+    assert frame.startswith(f"{__file__}:")
+    assert frame.endswith(" in chained: raise ValueError(msg) from error")
+    assert "5550123" not in str(line)
+
+
+async def test_error_without_an_end_is_logged_in_short() -> None:
+    """A recursion has a thousand frames."""
+
+    async def deep(_: Ask) -> dict[str, object]:
+        def again() -> None:
+            again()
+
+        again()
+        return {}
+
+    globals()["deep"] = deep
+    with capture_logs() as lines, pytest.raises(LookupFailed):
+        await asking(deep)
+    assert len(lines[0]["frames"]) == 20
