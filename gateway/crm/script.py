@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 _P95_SIGMAS = NormalDist().inv_cdf(0.95)
+_LEAST_ERROR = 400
 _LONGEST_LATENCY_S = 3600.0  # a lognormal has no upper end, but an event loop's timer has one
 
 
@@ -31,7 +32,28 @@ class Seconds(float):
 
 
 class Kind(StrEnum):
-    """The kinds of answers to a call."""
+    """The kinds of answers to a call.
+
+    =============  =====================================================================================
+    ``ok``         the answer of a healthy CRM
+    ``error``      the rule's ``status``, with JSON
+    ``hang``       nothing, for ever
+    ``reset``      half of the answer, then a RST
+    ``garbage``    200, and no JSON
+    ``drip``       the answer, a byte a second
+    ``huge``       200 with 50 MB
+    ``reply``      the rule's ``status``, ``headers`` and ``body`` in its ``charset``; without a body the
+                   healthy answer's
+    ``expired``    an error in a 200: the token has expired
+    ``throttled``  429, with the rule's ``headers``
+    ``ingress``    404 of a proxy, as plain text
+    ``empty``      204
+    ``promise``    202: the answer will be there later
+    ``unasked``    the answer, and ``lag`` later a whole answer about somebody else on the idle connection
+    ``closing``    the answer, then the connection is closed without a word
+    ``longer``     the answer with a Content-Length that is too small
+    =============  =====================================================================================
+    """
 
     OK = "ok"
     ERROR = "error"
@@ -40,17 +62,30 @@ class Kind(StrEnum):
     GARBAGE = "garbage"
     DRIP = "drip"
     HUGE = "huge"
+    REPLY = "reply"
+    EXPIRED = "expired"
+    THROTTLED = "throttled"
+    INGRESS = "ingress"
+    EMPTY = "empty"
+    PROMISE = "promise"
+    UNASKED = "unasked"
+    CLOSING = "closing"
+    LONGER = "longer"
 
 
 _KINDS = tuple(Kind)
 
 
 class Fate(Struct, frozen=True):
-    """The answer to one call. ``status`` counts for the kind ``error`` alone."""
+    """The answer to one call. ``status`` counts for the kinds ``error`` and ``reply`` alone."""
 
     kind: Kind
     latency_s: float
     status: int
+    headers: dict[str, str] = {}
+    body: str | None = None
+    charset: str = "utf-8"
+    lag_s: float = 0.0
 
 
 PROMPT_OK = Fate(Kind.OK, 0.0, 200)
@@ -106,6 +141,15 @@ class Shares(Struct, frozen=True):
     garbage: Share = 0.0
     drip: Share = 0.0
     huge: Share = 0.0
+    reply: Share = 0.0
+    expired: Share = 0.0
+    throttled: Share = 0.0
+    ingress: Share = 0.0
+    empty: Share = 0.0
+    promise: Share = 0.0
+    unasked: Share = 0.0
+    closing: Share = 0.0
+    longer: Share = 0.0
 
     def __post_init__(self) -> None:
         """Raise ValueError if all shares are zero, or if one is not finite."""
@@ -126,10 +170,22 @@ class Rule(Struct, frozen=True):
     until: Seconds | None = None
     latency: Latency = Latency()
     shares: Shares = Shares(ok=1.0)
-    status: Annotated[int, Meta(ge=400, le=599)] = 503
+    status: Annotated[int, Meta(ge=200, le=599)] = 503
+    headers: dict[str, str] = {}
+    body: str | None = None
+    charset: str = "utf-8"
+    lag: Seconds = Seconds(0)
 
     def __post_init__(self) -> None:
-        """Raise ValueError if no call can match."""
+        """Raise ValueError if no call can match, or if the answer cannot be written."""
+        if self.shares.error and self.status < _LEAST_ERROR:
+            msg = "the status of an error must be 400 or more"
+            raise ValueError(msg)
+        try:
+            (self.body or "").encode(self.charset)
+        except (LookupError, UnicodeError):
+            msg = f"the body cannot be written in the charset {self.charset!r}"
+            raise ValueError(msg) from None
         if self.path[:1] not in {"/", "*", "?", "["}:
             msg = f"path {self.path!r} can match no call: paths begin with a slash"
             raise ValueError(msg)
@@ -158,5 +214,6 @@ def decide(script: Script, path: str, elapsed_s: float, n: int) -> Fate:
     for rule in script.rules:
         if rule.covers(path, elapsed_s):
             random = Random(f"{script.seed}:{path}:{n}")  # noqa: S311 - repeatable on purpose, protects nothing
-            return Fate(rule.shares.draw(random), rule.latency.draw(random), rule.status)
+            kind, latency = rule.shares.draw(random), rule.latency.draw(random)
+            return Fate(kind, latency, rule.status, rule.headers, rule.body, rule.charset, rule.lag)
     return PROMPT_OK

@@ -149,3 +149,73 @@ async def test_the_same_script_gives_the_same_faults_however_calls_interleave() 
                 mixed[path].append(code)
     assert mixed == in_turn
     assert set(in_turn["/orders/1"]) == {200, 503}
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "body"),
+    [
+        (only("expired"), 200, b'{"errcode":42001,"errmsg":"access_token expired","data":null}'),
+        (only("ingress"), 404, b"default backend - 404"),
+        (only("empty"), 204, b""),
+        (only("promise"), 202, b'{"status":"processing"}'),
+        (only("throttled", 'headers = { Retry-After = "7" }'), 429, b'{"error": "too many requests"}'),
+        (
+            only("reply", 'status = 200\nbody = \'{"name": "客户"}\'\ncharset = "GBK"'),
+            200,
+            '{"name": "客户"}'.encode("gbk"),
+        ),
+        (only("reply", 'status = 503\nbody = ""\nheaders = { Retry-After = "7" }'), 503, b""),
+    ],
+)
+async def test_a_canned_reply_is_what_real_crms_and_their_proxies_say(
+    script: str, status: int, body: bytes
+) -> None:
+    """A client that looks at the status alone takes some of them for answers."""
+    async with get("/orders/1", script) as got:
+        assert (got.status, await got.read()) == (status, body)
+        assert got.headers.get("Retry-After") == ("7" if "Retry-After" in script else None)
+
+
+async def test_a_reply_without_a_body_of_its_own_is_the_healthy_answer() -> None:
+    """With another status, other headers, or in another charset."""
+    async with get("/orders/1", only("reply", "status = 500")) as got:
+        assert (got.status, (await got.json())["id"]) == (500, "1")
+
+
+async def heard_on(kind: str, more: str = "") -> tuple[bytes, bytes]:
+    """Return what a raw client hears: the answer's body as it is long, and all that comes behind it."""
+    async with Crm(script=only(kind, more)) as crm:
+        address = urlsplit(crm.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"GET /orders/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"close" not in head.lower()
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        body = await reader.readexactly(length)
+        behind = b"" if kind == "closing" else await reader.readuntil(b"}")
+        if kind == "closing":
+            behind = await reader.read()
+        writer.close()
+    return body, behind
+
+
+@pytest.mark.parametrize("more", ["", 'lag = "20ms"'])
+async def test_an_answer_too_many_comes_behind_the_answer(more: str) -> None:
+    """It is about somebody else: whoever takes it for an answer can be told by it."""
+    body, behind = await heard_on("unasked", more)
+    assert b'"id":"1"' in body
+    assert behind.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Somebody Else" in behind
+
+
+async def test_a_connection_is_closed_behind_the_answer_without_a_word() -> None:
+    """The next request on it meets a dead connection."""
+    assert (await heard_on("closing"))[1] == b""
+
+
+async def test_a_body_is_longer_than_it_says() -> None:
+    """The rest comes on the idle connection."""
+    body, behind = await heard_on("longer")
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(body)
+    assert msgspec.json.decode(body + behind)["id"] == "1"

@@ -64,7 +64,13 @@ def test_an_empty_script_has_no_rules_and_seed_seven() -> None:
         ("[[rules]]\nafter = '800'", "rules[0].after: '800' is not"),
         ("[[rules]]\nafter = 800", 'rules[0].after: Expected a duration such as "120ms", got `int`'),
         ("[[rules]]\nafter = '2s'\nuntil = '2s'", "rules[0]: until must be later than after"),
-        ("[[rules]]\nstatus = 200", "rules[0].status: Expected `int` >= 400"),
+        ("[[rules]]\nstatus = 199", "rules[0].status: Expected `int` >= 200"),
+        ("[[rules]]\nshares = { error = 1 }\nstatus = 399", "rules[0]: the status of an error must be 400"),
+        (
+            "[[rules]]\nbody = 'é'\ncharset = 'ascii'",
+            "rules[0]: the body cannot be written in the charset 'ascii'",
+        ),
+        ("[[rules]]\ncharset = 'nonsense'", "rules[0]: the body cannot be written in the charset 'nonsense'"),
         ("[[rules]]\nlatency = '1s'", "rules[0].latency: Expected `table`, got `str`"),
         (
             "[[rules]]\nlatency = { lognormal = { median = '1s' } }",
