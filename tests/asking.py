@@ -26,7 +26,12 @@ ANY = 'request = { path = "/" }\nvariables = { v = "v" }\n'
 
 @asynccontextmanager
 async def backend(url: str, lookup: str = ANY, declared: str = "") -> AsyncIterator[Asking]:
-    """Yield what asks the backend at ``url`` the lookup ``order``, or the one named; inputs by name."""
+    """Yield what asks the backend at ``url`` the lookup ``order``, or the one named; inputs by name.
+
+    Connections do not rest, unless ``declared`` says so.
+    """
+    if "idle_before_reuse" not in declared:
+        declared += '\nidle_before_reuse = "0s"'
     text = f'[backends.crm]\nurl = "{url}"\n{declared}\n[lookups.order]\nbackend = "crm"\n{lookup}'
     catalog = compile_catalog(*read(text, {}))
     http = HttpBackend(catalog.settings.backends["crm"])

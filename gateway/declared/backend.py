@@ -42,6 +42,7 @@ class Backend(Table, frozen=True, kw_only=True):
     concurrency: int = 20
     max_reply: Size = Size(1024 * 1024)
     keep_alive: Duration = Duration(15)
+    idle_before_reuse: Duration = Duration(0.25)
     answers: tuple[AnswerTable, ...] = ()
     charset: str | None = None
 

@@ -35,7 +35,8 @@ NOT_IN_VERSION = frozenset(
 BACKEND_NOT_IN_VERSION = frozenset(
     (
         "auth",  # who asks; credentials are renewed
-        *("attempt_timeout", "attempts", "concurrency", "max_reply", "keep_alive"),  # how gently it is asked
+        *("attempt_timeout", "attempts", "concurrency", "max_reply"),  # how gently it is asked
+        *("keep_alive", "idle_before_reuse"),  # and on which connections
     )
 )
 """The same of a lookup's backend."""

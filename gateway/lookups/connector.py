@@ -18,13 +18,15 @@ import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
 from gateway.lookups.ear import LARGEST_HEAD, Ear, UnaskedBytes, ear_of
+from gateway.lookups.rest import Rest, Resting
 from gateway.process.clock import MONOTONIC, Clock
 
 DISTRUSTED_FOR = 60.0
@@ -88,17 +90,29 @@ class SilentConnector(aiohttp.TCPConnector):
     request on the wire look like its answer, and nobody can tell.
     """
 
-    def __init__(self, *, trust: Trust | None = None, **settings: Any) -> None:  # noqa: ANN401 - aiohttp's own
-        """Take the trust in the backend, and the settings of aiohttp's connector."""
+    def __init__(
+        self,
+        *,
+        trust: Trust | None = None,
+        rest: float = 0.0,
+        **settings: Any,  # noqa: ANN401 - aiohttp's own
+    ) -> None:
+        """Take the trust in the backend, the seconds of a connection's rest, and aiohttp's own settings."""
         super().__init__(**settings)
         self.trust = trust or Trust()
+        self.rest = Rest(rest)
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Close all connections, those that rest, too."""
+        self.rest.end_all()
+        await super().close(abort_ssl=abort_ssl)
 
     async def connect(
         self,
         req: aiohttp.ClientRequest,
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the name is aiohttp's
-    ) -> aiohttp.connector.Connection:
+    ) -> Connection:
         """Return a silent connection, of the pool or new; raise UnaskedBytes if a new one speaks first.
 
         A request without a body is written in this turn of the loop, so this is the last look. A ``Body``
@@ -121,13 +135,13 @@ class SilentConnector(aiohttp.TCPConnector):
                 else:
                     trusted = not reused or await ear.is_between_answers()
                 if trusted:
-                    connection.add_callback(ear.stop_expecting)  # runs when the answer is complete
                     sending.ear, sending.reused = ear, reused
                     if body is None:
                         ear.expect_answer()
                     else:
                         body.leave_by(ear)
-                    return connection
+                    # It has all that aiohttp asks of a connection.
+                    return cast("Connection", Resting(connection, ear.stop_expecting, self.rest))
             except BaseException:
                 connection.close()
                 raise

@@ -42,6 +42,7 @@ class HttpBackend:
         lasting = {"keepalive_timeout": declared.keep_alive} if declared.keep_alive else {"force_close": True}
         connector = SilentConnector(
             trust=Trust(lambda: events.backend_unasked(backend=name)),
+            rest=declared.idle_before_reuse,
             limit=0,
             resolver=Resolver(),
             use_dns_cache=False,

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.core.errors import BackendUnavailable, Code, NoAnswer
+from gateway.lookups.rest import MOST_RESTING
 from tests.asking import Asking, backend, failure
 from tests.desk import when
 from tests.integration.test_unasked import GET, POST, answer, turns
@@ -282,3 +283,47 @@ async def test_a_backend_that_speaks_out_of_turn_is_told_once_and_gets_new_conne
                 await own(ask, f"v{number}")
     assert [(line["event"], line["log_level"]) for line in lines] == [("backend.unasked", "warning")]
     assert server.connections == 4
+
+
+RESTING = 'idle_before_reuse = "{}"'
+
+
+@METHODS
+async def test_an_answer_too_many_is_not_heard_by_the_next_request(lookup: str) -> None:
+    """It comes while the next user waits for theirs; that one waits on another connection."""
+    server = Scripted(lambda _, __, name: answer(name))
+    async with server.serve(), backend(server.url, lookup, RESTING.format("250ms")) as ask:
+        await own(ask, "u1")
+        server.script = lambda _, __, ___: b"HTTP/1.1 "  # the beginning of an answer
+        waiting = asyncio.ensure_future(ask(id="u2"))
+        await when(lambda: len(server.asked) == 2)
+        server.writers[0].write(answer("Somebody Else"))
+        await turns()
+        server.writers[-1].write(answer("u2").removeprefix(b"HTTP/1.1 "))
+        assert await waiting == {"name": "u2"}
+    assert server.connections == 2
+
+
+async def test_a_connection_is_used_again_when_it_has_rested() -> None:
+    """After its time, or when too many others rest."""
+    server = Scripted(lambda _, __, name: answer(name))
+    async with server.serve(), backend(server.url, GET, RESTING.format("1ms")) as ask:
+        for number in range(1000):
+            await own(ask, f"u{number}")
+    assert server.connections < 1000
+    server = Scripted(lambda _, __, name: answer(name))
+    async with server.serve(), backend(server.url, GET, RESTING.format("1h")) as ask:
+        for number in range(MOST_RESTING + 50):
+            await own(ask, f"u{number}")
+    assert server.connections == MOST_RESTING + 1
+
+
+async def test_resting_connections_are_closed_with_their_backend() -> None:
+    """None outlives its process's backend."""
+    server = Scripted(lambda _, __, name: answer(name))
+    async with server.serve():
+        async with backend(server.url, GET, RESTING.format("1h")) as ask:
+            await own(ask, "u1")
+            await own(ask, "u2")
+        await server.ended.wait()
+    assert server.connections == 2

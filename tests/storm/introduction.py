@@ -44,6 +44,7 @@ made.)
 - *asked before*: callbacks with lookups that the session had all been answered right before, with the \
 same inputs. *Of them right*: the share of these.
 - *code 0*: the share of callbacks with this code.
+- *blank*: callbacks with an empty variable where the CRM has a value.
 - *foreign*: callbacks with a variable of another session, user or input.
 - *p50*, *p99*, *worst*: reply times of all callbacks. A callback that Desk gave up counts 2 s.
 - *late*: the longest time by which the generator was late with a callback. It counts as reply time, too.

@@ -50,6 +50,7 @@ class Mark(Enum):
 
     RIGHT = auto()
     MISSING = auto()
+    BLANK = auto()
     TOO_OLD = auto()
     FOREIGN = auto()
 
@@ -57,6 +58,8 @@ class Mark(Enum):
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a reply was worth; ``foreign`` says that it held another session's, user's or input's variable.
+
+    ``blank`` says that it held an empty one where the CRM has a value.
 
     ``asked_before`` says that each of its lookups had been answered right, with these inputs, in a reply that
     the session had before it sent this callback.
@@ -68,6 +71,7 @@ class Verdict:
     right: bool
     good: bool
     foreign: bool
+    blank: bool
     asked_before: bool
 
 
@@ -110,6 +114,7 @@ def judge(
             right=envelope is not None and all(mark is Mark.RIGHT for mark in marks.values()),
             good=good,
             foreign=Mark.FOREIGN in marks.values(),
+            blank=Mark.BLANK in marks.values(),
             asked_before=all(known.get(name, inf) < callback.at for name in names),
         )
         for name in names:
@@ -147,8 +152,9 @@ def mark(wanted: Mapping[str, str], told: Mapping[str, str], as_of: str, oldest:
 
     The CRM's data never change, so a value that is not the wanted one is the answer to another question.
     """
-    if any(told.get(name, value) != value for name, value in wanted.items()):
-        return Mark.FOREIGN
+    wrong = [told[name] for name, value in wanted.items() if told.get(name, value) != value]
+    if wrong:
+        return Mark.FOREIGN if any(wrong) else Mark.BLANK
     if told.keys() != {*wanted, as_of}:
         return Mark.MISSING
     try:

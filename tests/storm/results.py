@@ -13,7 +13,7 @@ from tests.storm.tally import Tally, percent
 Tallies = Mapping[str, Tally]
 """What came of each contestant in one scenario."""
 
-_WORTH = ("", "in time", "right", "asked before", "of them right", "code 0", "foreign")
+_WORTH = ("", "in time", "right", "asked before", "of them right", "code 0", "blank", "foreign")
 _COSTS = ("", "p50, ms", "p99, ms", "worst, ms", "late, ms", "CRM calls", "restarts", "plays")
 
 
@@ -43,6 +43,7 @@ def _worth(name: str, tally: Tally) -> Sequence[str]:
         f"{tally.known:,}",
         percent(tally.known_share),
         percent(tally.share(tally.good)),
+        str(tally.blank),
         str(tally.foreign),
     ]
 
@@ -67,13 +68,13 @@ def targets(storm: Mapping[str, Tallies]) -> list[Target]:
     worst = {name: tally.ms(1.0) for name, tally in ours.items()}
     forgotten = {name: 100 * (1 - tally.known_share) for name, tally in ours.items()}
     calls = {name: _ratio(tallies) for name, tallies in storm.items() if OURS in tallies}
-    foreign = sum(tally.foreign for tallies in storm.values() for tally in tallies.values())
+    false = {name: tally.foreign + tally.blank for name, tally in ours.items()}
     return [
         _most("callbacks not answered within 2 s", silent, 0),
         _most("worst reply, ms", worst, 1650),
         _most("asked before, yet not every variable right, %", forgotten, 0.1),
         _most("CRM calls : those of the thriftiest other", calls, 1),
-        Target("anybody: callbacks with a foreign variable", foreign, 0),
+        _most("callbacks with a foreign or a blank variable", false, 0),
     ]
 
 

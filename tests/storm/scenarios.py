@@ -47,6 +47,12 @@ _FLAKY = """
 latency = { lognormal = { median = "120ms", p95 = "400ms" } }
 shares = { ok = 0.55, error = 0.3, hang = 0.05, reset = 0.05, garbage = 0.05 }
 """
+_LIES = """
+[[rules]]
+latency = { lognormal = { median = "120ms", p95 = "400ms" } }
+shares = { ok = 0.9, expired = 0.025, ingress = 0.025, empty = 0.025, unasked = 0.025 }
+lag = "30ms"
+"""
 _BROWNOUT = """
 latency = { lognormal = { median = "1.2s", p95 = "4s" } }
 """
@@ -84,6 +90,12 @@ SCENARIOS = (
         "flaky",
         "30 % of the CRM's calls end in a 503, 5 % hang, 5 % are reset half-way, 5 % are no JSON.",
         lambda _: _FLAKY,
+    ),
+    Scenario(
+        "lies",
+        "10 % of the CRM's calls end in an error in a 200, in a proxy's 404, in a 204, or in an answer that "
+        "is followed 30 ms later, on the idle connection, by another one about somebody else.",
+        lambda _: _LIES,
     ),
     Scenario(
         "brownout",

@@ -21,9 +21,10 @@ MOST_PLAYS = 3
 class Tally:
     """Counts of callbacks; ``took`` has the seconds of every callback, those given up with Desk's patience.
 
-    ``known`` were asked before, ``known_right`` of them were answered right; ``calls`` is the CRM's count.
-    ``late`` is the most by which the generator sent a callback too late, in seconds; ``restarts`` counts
-    processes that had ended, ``plays`` how often the scenario was played for it.
+    ``blank`` held an empty variable where the CRM has a value. ``known`` were asked before, ``known_right``
+    of them were answered right; ``calls`` is the CRM's count. ``late`` is the most by which the generator
+    sent a callback too late, in seconds; ``restarts`` counts processes that had ended, ``plays`` how often
+    the scenario was played for it.
     """
 
     took: Sequence[float]
@@ -33,6 +34,7 @@ class Tally:
     known: int
     known_right: int
     foreign: int
+    blank: int
     calls: int
     late: float
     restarts: int
@@ -51,6 +53,7 @@ class Tally:
             known=len(known),
             known_right=sum(one.right for one in known),
             foreign=sum(one.foreign for one in told),
+            blank=sum(one.blank for one in told),
             calls=calls,
             late=late,
             restarts=restarts,
@@ -68,7 +71,8 @@ class Tally:
     def or_calmer(self, again: Self) -> Self:
         """Return that of two plays whose generator was the less late; a foreign variable counts in either."""
         calmer = min(self, again, key=lambda tally: tally.late)
-        return replace(calmer, foreign=max(self.foreign, again.foreign), plays=self.plays + again.plays)
+        foreign, blank = max(self.foreign, again.foreign), max(self.blank, again.blank)
+        return replace(calmer, foreign=foreign, blank=blank, plays=self.plays + again.plays)
 
     @property
     def known_share(self) -> float:

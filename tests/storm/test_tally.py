@@ -2,6 +2,7 @@
 
 from math import isnan, nan
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,7 +71,7 @@ def test_a_scenario_is_not_played_forever() -> None:
 def tally(**changes: object) -> Tally:
     """Return a tally of a hundred good callbacks, changed."""
     counts = {"answered": 100, "right": 100, "good": 100, "known": 50, "known_right": 50}
-    rest = {"took": [0.1] * 100, "foreign": 0, "calls": 50, "late": 0.0, "restarts": 0}
+    rest = {"took": [0.1] * 100, "foreign": 0, "blank": 0, "calls": 50, "late": 0.0, "restarts": 0}
     return Tally(**{**counts, **rest, **changes})  # type: ignore[arg-type]
 
 
@@ -86,10 +87,11 @@ def test_targets_name_the_worst_scenario() -> None:
     assert all("(outage)" in target.promise for target in (found[0], found[1], found[3]))
 
 
-def test_one_foreign_variable_of_anybody_fails_the_storm() -> None:
-    """It is the one fault that no fallback mends."""
-    found = targets({"healthy": {"deskgate": tally(), "direct": tally(foreign=1)}})
-    assert not found[-1].reached
+@pytest.mark.parametrize("kind", ["foreign", "blank"])
+def test_one_false_variable_of_ours_fails_the_storm(kind: str) -> None:
+    """It is the one fault that no fallback mends. What the others tell is theirs."""
+    assert not targets({"lies": {"deskgate": tally(**{kind: 1}), "direct": tally()}})[-1].reached
+    assert targets({"lies": {"deskgate": tally(), "direct": tally(**{kind: 1})}})[-1].reached
 
 
 def test_targets_of_contestants_that_did_not_run_are_not_reached() -> None:
