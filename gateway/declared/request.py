@@ -22,7 +22,7 @@ from gateway.declared.body import (
 )
 from gateway.declared.place import PLAIN, TYPED, Place
 from gateway.declared.reading import encode_json, plain
-from gateway.declared.template import Template, encode_header, fill_path, parse_template
+from gateway.declared.template import Template, encode_header, fill_path, is_plain, parse_template
 from gateway.declared.values import CONTROL, HEADER_NAME, Table
 
 Report = Callable[[str, str], None]
@@ -76,6 +76,7 @@ class RequestTemplate:
     inputs: frozenset[str] = field(init=False)
     optional: frozenset[str] = field(init=False)
     judges: bool = field(init=False)
+    path_inputs: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         """Note what can be known without values; ``judges``: not every value fits outside the path."""
@@ -83,6 +84,7 @@ class RequestTemplate:
         needed = frozenset(place.name for place in places if not place.optional)
         object.__setattr__(self, "inputs", frozenset(place.name for place in places))
         object.__setattr__(self, "optional", self.inputs - needed)
+        object.__setattr__(self, "path_inputs", self.path.inputs)
         judges = any(place.kind not in PLAIN for place in places) or self.escape is escape_xml
         object.__setattr__(self, "judges", judges or has_keys(self.json))
 
@@ -120,7 +122,7 @@ class RequestTemplate:
         try:
             if self.judges:
                 self.fill(values)
-            else:
+            elif not all(map(is_plain, map(values.__getitem__, self.path_inputs))):
                 fill_path(self.path, values)
         except InvalidInput as error:
             return str(error)

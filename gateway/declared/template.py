@@ -99,6 +99,10 @@ def encode_header(value: str) -> str:
     return quote(value, safe=_HEADER_SAFE)
 
 
+is_plain = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+"""Match a value that is one segment of a path for certain: most are, and need no further look."""
+
+
 def fits_path(value: str) -> bool:
     """True if ``value`` stays one segment of a path, also for a server that decodes it first.
 

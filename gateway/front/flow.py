@@ -56,7 +56,7 @@ class Flow:
         outcomes: dict[str, Outcome] = {}
         knowing = callback  # and what the lookups of earlier waves have set
         for number, wave in enumerate(route.waves, 1):
-            due = [lookup for lookup in wave if holds(lookup.when, knowing.variables)]
+            due = [one for one in wave if not one.when or holds(one.when, knowing.variables)]
             planned = [plan(lookup, app, knowing, trace_id, self._recall) for lookup in due]
             outcomes |= self._remember(planned)
             if unknown := [one for one in planned if one.lookup.name not in outcomes]:

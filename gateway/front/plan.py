@@ -70,8 +70,9 @@ def _take_inputs(lookup: Lookup, variables: Mapping[str, str]) -> tuple[dict[str
             inputs[name] = accept.normalise(name, inputs[name])
     except InvalidInput as error:
         return {}, Refused(Code.INVALID_INPUT, str(error))
-    for name, value in inputs.items():
-        if not value and name not in lookup.optional:
-            return inputs, Refused(Code.MISSING_INPUT, name)
+    if not all(inputs.values()):
+        for name, value in inputs.items():
+            if not value and name not in lookup.optional:
+                return inputs, Refused(Code.MISSING_INPUT, name)
     unfit = lookup.request.refuses(inputs) if lookup.request is not None else None
     return (inputs, None) if unfit is None else ({}, Refused(Code.INVALID_INPUT, unfit))

@@ -63,17 +63,18 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
     trace_id: str,
 ) -> None:
     """A callback has been answered: its canonical line."""
-    by_lookup = {
-        name: {
+    by_lookup = {}
+    for name, one in lookups.items():
+        by_lookup[name] = line = {
             "source": one.source,
             "age_ms": None if one.age is None else round(one.age * 1000),
             "took_ms": round(one.took * 1000, 2),
             "code": int(one.code),
-            **({"input": one.input} if one.input else {}),
-            **({"wave": one.wave} if one.wave else {}),
         }
-        for name, one in lookups.items()
-    }
+        if one.input:
+            line["input"] = one.input
+        if one.wave:
+            line["wave"] = one.wave
     _info(
         "callback.answered",
         app=app,
