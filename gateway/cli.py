@@ -225,10 +225,12 @@ def _load(path: Path, *, embedded: bool = False) -> Catalog:
 
 def _fail(path: Path, faults: Sequence[Fault]) -> NoReturn:
     """Report faults, warnings among them, and end with exit code 1."""
-    count = len(faults)
-    click.echo(f"{path}: {count} fault{'s' if count > 1 else ''}", err=True)
+    warnings = sum(fault.warning for fault in faults)
+    counts = [(len(faults) - warnings, "fault"), (warnings, "warning")]
+    told = " and ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count)
+    click.echo(f"{path}: {told}", err=True)
     for fault in faults:
-        click.echo(f"  {fault}", err=True)
+        click.echo(f"  {'warning: ' if fault.warning else ''}{fault}", err=True)
     sys.exit(1)
 
 

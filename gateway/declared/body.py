@@ -3,7 +3,7 @@
 # ruff: noqa: ANN401 - any JSON value
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -108,11 +108,16 @@ def templates_of(value: Any, place: str) -> Iterator[tuple[str, Template]]:
             yield from templates_of(inner, f"{place}[{number}]")
 
 
-def has_keys(value: Any) -> bool:
-    """True if a key of a JSON value has places: two keys may become one."""
+def keys_of(value: Any) -> Iterator[Template]:
+    """Yield the keys of a compiled JSON value that have places: two keys may become one."""
+    inner: Iterable[Any] = ()
     if isinstance(value, dict):
-        return any(isinstance(key, _Key) or has_keys(inner) for key, inner in value.items())
-    return isinstance(value, list) and any(map(has_keys, value))
+        yield from (key.template for key in value if isinstance(key, _Key))
+        inner = value.values()
+    elif isinstance(value, list):
+        inner = value
+    for one in inner:
+        yield from keys_of(one)
 
 
 def escape_xml(value: str) -> str:

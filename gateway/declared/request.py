@@ -17,7 +17,7 @@ from gateway.declared.body import (
     escape_xml,
     fill_json,
     fill_pairs,
-    has_keys,
+    keys_of,
     templates_of,
 )
 from gateway.declared.place import PLAIN, TYPED, Place
@@ -86,7 +86,7 @@ class RequestTemplate:
         object.__setattr__(self, "optional", self.inputs - needed)
         object.__setattr__(self, "path_inputs", self.path.inputs)
         judges = any(place.kind not in PLAIN for place in places) or self.escape is escape_xml
-        object.__setattr__(self, "judges", judges or has_keys(self.json))
+        object.__setattr__(self, "judges", judges or any(True for _ in keys_of(self.json)))
 
     @property
     def texts(self) -> Iterator[tuple[str, Template]]:
@@ -156,6 +156,9 @@ def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
     is_xml = table.content_type is not None and XML_TYPE.fullmatch(table.content_type) is not None
     is_json = table.content_type is not None and JSON_TYPE.fullmatch(table.content_type) is not None
     usual = _FORM if table.form is not None else "application/json"
+    compiled_json = compile_json(table.json, "json", template)
+    if any(place.optional for key in keys_of(compiled_json) for place in key.places):
+        report("json", "a place in a key cannot be left out; write it without '?'")
     body = None if table.body is None else template(table.body, "body", typed=True)
     if body is not None and any(place.optional for place in body.places):
         report("body", "a place of a body cannot be left out; use `json` or `form`, or a place without '?'")
@@ -164,7 +167,7 @@ def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
         path=path,
         query={name: template(text, f"query.{name}") for name, text in table.query.items()},
         headers={name: template(text, f"headers.{name}") for name, text in table.headers.items()},
-        json=compile_json(table.json, "json", template),
+        json=compiled_json,
         form=None
         if table.form is None
         else {name: template(text, f"form.{name}") for name, text in table.form.items()},

@@ -18,6 +18,7 @@ other 3xx and 4xx                      ``rejected``
 """
 
 import math
+from codecs import BOM_UTF8, BOM_UTF16_LE
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -53,6 +54,7 @@ _BY_STATUS: Mapping[int, Meaning] = {
     HTTPStatus.UNAUTHORIZED: "unauthorized",
 }
 _MISSING = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+_BLANK = b" \t\r\n\v\f" + BOM_UTF8 + BOM_UTF16_LE
 _ABSENT: tuple[object, ...] = (None, "", [], {})
 
 
@@ -141,7 +143,8 @@ def _decoded(lookup: Lookup, response: Response) -> object:
 
 
 def _is_blank(body: bytes) -> bool:
-    return not body.strip()
+    """True for white space alone, and for a lone byte order mark."""
+    return not body.strip(_BLANK)
 
 
 def _holds(rule: Rule, reply: object) -> bool:

@@ -2,13 +2,13 @@
 
 ::
 
-    open ──a throttled answer──▶ paused ──its time is over──▶ probing ──an answer──▶ open
+    open ──a throttled answer──▶ paused ──its time is over──▶ probing ──anything else──▶ open
                                    ▲                              │
                                    └───── a throttled answer ─────┘
 
 While the lane is paused, each call is refused at once. After the pause one call goes out alone, the probe.
-The others are refused until it has an answer. If the probe fails and is not throttled, the next call is the
-probe.
+The others are refused until it ends. If it is not throttled, the pause is over, even if it failed: failures
+are the business of other policies.
 
 A backend that does not say for how long is left alone for 0.5 … 1 s. This doubles after each throttled probe,
 up to 30 s.
@@ -54,7 +54,7 @@ class Pause:
         """Begin a pause, or lengthen it, if the backend asks for it."""
         is_probe = call is self._probe
         if is_probe:
-            self._probe = None
+            self._until = self._probe = None
         if not isinstance(error, BackendThrottled):
             return
         if is_probe:

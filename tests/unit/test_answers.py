@@ -98,7 +98,7 @@ def test_a_status_that_is_no_success_is_a_failure_whatever_the_body(
 
 
 @pytest.mark.parametrize("status", [200, 201, 203, 204, 205])
-@pytest.mark.parametrize("body", [b"", b" \r\n\t "])
+@pytest.mark.parametrize("body", [b"", b" \r\n\t ", b"\xef\xbb\xbf", b"\xff\xfe"])
 def test_an_empty_reply_is_not_found_where_that_is_declared(status: int, body: bytes) -> None:
     """Else it is a bad reply, and is not asked for again: the backend meant it."""
     assert meant(MISSABLE, status, body) == GUEST

@@ -60,15 +60,16 @@ def test_one_call_goes_first_after_the_pause() -> None:
 
 
 @pytest.mark.parametrize("error", [BackendUnavailable(), ValueError(), KeyboardInterrupt()])
-def test_a_probe_that_tells_nothing_leaves_its_place_to_another(error: BaseException) -> None:
-    """A timeout neither ends the pause nor prolongs it."""
+def test_a_probe_that_is_not_throttled_ends_the_pause(error: BaseException) -> None:
+    """A backend that hangs is no longer throttling: its callbacks shall hear so."""
     pause, clock = paused()
     clock.move(11)
     probe = call()
     pause.admit(probe)
+    assert refused(pause)
     pause.failed(probe, error)
     assert not refused(pause)
-    assert refused(pause)
+    assert not refused(pause)
 
 
 def test_a_backend_that_does_not_say_for_how_long_is_left_alone_for_longer_and_longer() -> None:
@@ -168,7 +169,7 @@ class Pauses(RuleBasedStateMachine):
         one = self.under_way.pop(number % len(self.under_way))
         self.pause.succeeded(one)
         if one is self.probing:
-            self.paused, self.probing = False, None
+            self.paused, self.probing, self.until = False, None, 0.0
 
     @precondition(lambda self: self.under_way)
     @rule(number=st.integers(0, 99), seconds=st.floats(0.1, 60))
@@ -176,9 +177,9 @@ class Pauses(RuleBasedStateMachine):
         """End a call with the wish to be left alone."""
         one = self.under_way.pop(number % len(self.under_way))
         self.pause.failed(one, BackendThrottled("429", seconds))
-        self.until, self.paused = max(self.until, self.clock.now() + seconds), True
         if one is self.probing:
-            self.probing = None
+            self.probing, self.until = None, 0.0
+        self.until, self.paused = max(self.until, self.clock.now() + seconds), True
 
     @precondition(lambda self: self.under_way)
     @rule(number=st.integers(0, 99))
@@ -187,7 +188,7 @@ class Pauses(RuleBasedStateMachine):
         one = self.under_way.pop(number % len(self.under_way))
         self.pause.failed(one, BackendUnavailable("503"))
         if one is self.probing:
-            self.probing = None
+            self.paused, self.probing, self.until = False, None, 0.0
 
     @rule(seconds=st.floats(0, 100))
     def wait(self, seconds: float) -> None:

@@ -177,6 +177,7 @@ def test_another_text_is_as_it_is() -> None:
         ({"path": "/", "method": "POST", "json": {"a": [{"b": "{}"}]}}, ["json.a[0].b"]),
         ({"path": "/", "method": "POST", "json": {"{": 1}}, ["json"]),
         ({"path": "/{a?}"}, ["path"]),
+        ({"path": "/", "method": "POST", "json": [{"{a?}": 1}]}, ["json"]),
         ({"path": "/{a:what}"}, ["path"]),
         ({"path": "/", "query": {"q": "x{a:json}"}}, ["query.q"]),
         ({"path": "/", "form": {}}, ["form"]),
