@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from gateway.core.errors import BackendUnavailable, Code, NoAnswer
@@ -30,6 +32,8 @@ class Scripted:
         self.asked: list[tuple[int, str]] = []
         self.connections = 0
         self.writers: list[asyncio.StreamWriter] = []
+        self.end: bytes | None = b"keep"
+        """Behind an answer: None closes, ``b""`` resets."""
         self.ended = asyncio.Event()
         """A client has closed its connection."""
 
@@ -59,15 +63,17 @@ class Scripted:
                 self.asked.append((connection, name))
                 sent = self.script(connection, request, name)
                 request += 1
-                if sent is None:
+                if sent:
+                    writer.write(sent)
+                end = self.end if sent else sent
+                if end is None:
                     writer.close()
                     return
-                if not sent:
+                if not end:
                     reset = struct.pack("ii", 1, 0)
                     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
                     writer.transport.abort()
                     return
-                writer.write(sent)
         self.ended.set()
 
 
@@ -327,3 +333,62 @@ async def test_resting_connections_are_closed_with_their_backend() -> None:
             await own(ask, "u2")
         await server.ended.wait()
     assert server.connections == 2
+
+
+SENT: dict[str, Callable[[str], bytes | None]] = {
+    "an answer": answer,
+    "an answer, and another": lambda name: answer(name) + answer("Somebody Else"),
+    "an answer, and half of another": lambda name: answer(name) + answer("Somebody Else")[:30],
+    "half a head": lambda name: answer(name)[:25],
+    "half a body": lambda name: answer(name)[:-3],
+    "a longer body": lambda name: answer(name) + b'"}',
+    "no content": lambda _: b"HTTP/1.1 204 No Content\r\n\r\n" + answer("Somebody Else"),
+    "a goodbye": lambda _: b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
+    "the end": lambda _: None,
+    "a reset": lambda _: b"",
+}
+ENDINGS: list[bytes | None] = [b"keep", None, b""]
+BEHAVIOUR = st.tuples(st.sampled_from(sorted(SENT)), st.sampled_from(ENDINGS), st.booleans(), st.booleans())
+"""What a server sends, how it ends then, whether bytes come later, and whether two users ask at once."""
+
+
+def test_no_behaviour_of_a_server_gives_one_user_the_answer_of_another() -> None:
+    """Half replies, closes, resets and unasked bytes: each user hears the own name, or that there is none."""
+
+    async def play(steps: list[tuple[str, bytes | None, bool, bool]], rest: str) -> None:
+        step = iter(steps)
+        current = next(step, None)
+
+        def script(_: int, __: int, name: str) -> bytes | None:
+            return answer(name) if current is None else SENT[current[0]](name)
+
+        server = Scripted(script)
+        declared = f'attempt_timeout = "1s"\nidle_before_reuse = "{rest}"'
+        async with server.serve(), backend(server.url, GET, declared) as ask:
+            number = 0
+            while True:
+                server.end = b"keep" if current is None else current[1]
+                names = [f"u{number + one}" for one in range(2 if current and current[3] else 1)]
+                number += len(names)
+                asked = [asyncio.ensure_future(ask(id=name)) for name in names]
+                _, silent = await asyncio.wait(asked, timeout=0.02)
+                for one in silent:  # the server has sent half an answer, and says no more
+                    one.cancel()
+                heard = await asyncio.gather(*asked, return_exceptions=True)
+                for name, got in zip(names, heard, strict=True):
+                    assert got == {"name": name} or isinstance(got, NoAnswer | asyncio.CancelledError)
+                if current is None:
+                    return
+                if current[2] and not server.writers[-1].transport.is_closing():
+                    server.writers[-1].write(answer("Somebody Else"))
+                    await turns()
+                current = next(step, None)
+
+    with asyncio.Runner() as runner:
+
+        @settings(max_examples=60)
+        @given(st.lists(BEHAVIOUR, max_size=5), st.sampled_from(["0s", "5ms"]))
+        def check(steps: list[tuple[str, bytes | None, bool, bool]], rest: str) -> None:
+            runner.run(play(steps, rest))
+
+        check()
