@@ -18,7 +18,7 @@ from gateway.queue.jobs import State, Wanted
 from gateway.wire.keys import Keys
 from tests.asking import only
 from tests.desk import Desk, Heard, Place
-from tests.integration.test_push import hand_off
+from tests.integration.queueing import hand_off
 from workers.main import workers
 
 CHANGES: dict[str, dict[str, object]] = {

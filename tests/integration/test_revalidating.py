@@ -16,7 +16,7 @@ from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
 from tests.asking import counting, serving
 from tests.desk import Desk, Heard, Place, when
-from tests.integration.test_push import FAR, hand_off, stranger, wanted
+from tests.integration.queueing import FAR, hand_off, stranger, wanted
 from workers.main import workers
 
 FAILING = "seed = 1\n[[rules]]\nshares = { error = 1 }\nstatus = 500\n"
