@@ -10,6 +10,7 @@ A place is ``{name}``, with two marks: ``{name?}`` may stay empty, and ``{name:k
 ``{name:bool}``                 ``true``, ``false``, ``1``, ``0``
 ``{name:json}``                 a JSON text
 ``{name:soql}``                 escaped for a SOQL string in quotes
+``{name:soqllike}``             the same behind LIKE: ``%`` and ``_``, too; ``:soql`` there means this
 ``{name:odata}``                escaped for an OData string in quotes
 ``{name:graphql}``              escaped for a GraphQL string in quotes
 ==============================  ========================================================================
@@ -70,6 +71,10 @@ def _soql(value: str) -> str:
     return escaped
 
 
+def _soqllike(value: str) -> str:
+    return _soql(value).replace("%", r"\%").replace("_", r"\_")
+
+
 def _odata(value: str) -> str:
     if CONTROL.search(value):
         raise ValueError
@@ -88,6 +93,7 @@ KINDS: Mapping[str, Callable[[str], str]] = {
     "bool": _bool,
     "json": _json,
     "soql": _soql,
+    "soqllike": _soqllike,
     "odata": _odata,
     "graphql": _graphql,
 }
@@ -99,6 +105,9 @@ TYPED = frozenset({"int", "number", "bool", "json"})
 
 PLAIN = frozenset({"text", "any"})
 """Kinds without an escape of their own."""
+
+QUOTES = {"soql": "'", "soqllike": "'", "odata": "'", "graphql": '"'}
+"""Kinds that escape for a string in quotes, and its quotes. Outside of them they protect nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from gateway.declared.body import (
     keys_of,
     templates_of,
 )
-from gateway.declared.place import PLAIN, TYPED, Place
+from gateway.declared.place import PLAIN, QUOTES, TYPED, Place
 from gateway.declared.reading import encode_json, plain
 from gateway.declared.template import Template, encode_header, fill_path, is_plain, parse_template
 from gateway.declared.values import CONTROL, HEADER_NAME, Table
@@ -28,6 +28,7 @@ from gateway.declared.values import CONTROL, HEADER_NAME, Table
 Report = Callable[[str, str], None]
 
 _BRACES = re.compile(r"\{[^{}]*\}")
+_HALF_ESCAPE = re.compile("%25[0-9A-Fa-f]?$")
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _FORM = "application/x-www-form-urlencoded"
 
@@ -147,6 +148,11 @@ def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
             return Template(())
         if not typed and parsed.alone is None and any(one.kind == "json" for one in parsed.places):
             report(place, "a {name:json} must be the whole text here")
+        for before, one in parsed.befores():
+            if one.kind in QUOTES and before.count(QUOTES[one.kind]) % 2 == 0:
+                report(
+                    place, f"{{{one.name}:{one.kind}}} must stand in {QUOTES[one.kind]}…{QUOTES[one.kind]}"
+                )
         return parsed
 
     path = template(table.path, "path")
@@ -162,6 +168,8 @@ def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
     body = None if table.body is None else template(table.body, "body", typed=True)
     if body is not None and any(place.optional for place in body.places):
         report("body", "a place of a body cannot be left out; use `json` or `form`, or a place without '?'")
+    if body is not None and (is_xml or is_json):
+        _check_escaped(body, report, is_xml=is_xml)
     return RequestTemplate(
         method=table.method,
         path=path,
@@ -190,12 +198,22 @@ def exposed(request: RequestTemplate) -> Iterator[tuple[str, Place, str]]:
             continue
         if table == "body" and request.escape is not str:
             continue
-        before = ""
-        for literal, place in template.parts:
-            before += literal
-            if place is not None and place.kind in PLAIN:
+        for before, place in template.befores():
+            if place.kind in PLAIN:
                 quoted = next((mark for mark in "'\"" if before.count(mark) % 2), None)
                 yield where, place, f"may end the {quoted}…{quoted} around it" if quoted else "may add to it"
+
+
+def _check_escaped(body: Template, report: Report, *, is_xml: bool) -> None:
+    """Report each place at which the escapes of XML or JSON protect nothing."""
+    for before, place in body.befores():
+        if is_xml:
+            tag = before.rpartition("<")[2] if before.rfind("<") > before.rfind(">") else None
+            if tag is not None and not any(tag.count(mark) % 2 for mark in "'\""):
+                report("body", f"{{{place.name}}} must stand in a text or in the value of an attribute")
+        elif (before.count('"') - before.count('\\"')) % 2 == (place.kind in TYPED):
+            wanted = "outside of quotes" if place.kind in TYPED else 'in "…"'
+            report("body", f"{{{place.name}}} must stand {wanted}")
 
 
 def _check_bodies(table: RequestTable, report: Report) -> None:
@@ -220,6 +238,8 @@ def _check_path(text: str, path: Template, report: Report) -> None:
         report("path", "'?' and '#' do not belong in a path; put the query into `query`")
     if any(place.optional for place in path.places):
         report("path", "a place of a path cannot be left out; write it without '?'")
+    if any(_HALF_ESCAPE.search(before) for before, _ in path.befores()):
+        report("path", "a place must not finish an escape: '%25' stands right before it")
     if any(_STRAY_PERCENT.search(literal) for literal, _ in path.parts):
         report("path", "a '%' must be followed by two hexadecimal digits; write '%25' for the sign itself")
     try:

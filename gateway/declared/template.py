@@ -5,12 +5,16 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
 from gateway.core.errors import InvalidInput
 from gateway.declared.place import CONTROL, Place, parse_place
 
+LONGEST_SEGMENT = 1024
+"""Most characters of a value in a path."""
+
+_LIKE = re.compile(r"\blike\s*'[^']*$", re.IGNORECASE)
 _PIECE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]|[^{}]+")
 # RFC 3986, 3.3: the characters that a path holds unencoded; "%" because authors write encoded paths.
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
@@ -42,6 +46,14 @@ class Template:
     def __repr__(self) -> str:
         """Leave the literals out: they may come from the environment."""
         return f"Template(inputs={self.inputs})"
+
+    def befores(self) -> Iterator[tuple[str, Place]]:
+        """Yield each place with the literal text before it."""
+        before = ""
+        for literal, place in self.parts:
+            before += literal
+            if place is not None:
+                yield before, place
 
     def left_out(self, values: Mapping[str, str]) -> bool:
         """True if an optional place has no value: then all that holds this text is left out."""
@@ -78,7 +90,11 @@ def parse_template(text: str) -> Template:
         elif piece[0] not in "{}":
             literal += piece
         else:
-            parts.append((literal, parse_place(piece)))
+            place = parse_place(piece)
+            before = "".join(text for text, _ in parts) + literal
+            if place.kind == "soql" and _LIKE.search(before):
+                place = replace(place, kind="soqllike")  # a visitor's "%" would find everybody
+            parts.append((literal, place))
             literal = ""
     if literal or not parts:
         parts.append((literal, None))
@@ -99,17 +115,21 @@ def encode_header(value: str) -> str:
     return quote(value, safe=_HEADER_SAFE)
 
 
-is_plain = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+is_plain = re.compile(r"[A-Za-z0-9_-]{1,1024}").fullmatch
 """Match a value that is one segment of a path for certain: most are, and need no further look."""
 
 
 def fits_path(value: str) -> bool:
     """True if ``value`` stays one segment of a path, also for a server that decodes it first.
 
-    Many frameworks decode ``%2F`` before they route. Some cut ``;…`` off a segment.
+    Many frameworks decode ``%2F`` before they route. Some cut ``;…`` off a segment, or blanks: what is left
+    of a blank one is the path of all things.
     """
+    if len(value) > LONGEST_SEGMENT:
+        return False
     for text in (value, unquote(value)):
-        if CONTROL.search(text) or "/" in text or "\\" in text or text.partition(";")[0] in {".", ".."}:
+        segment = text.partition(";")[0].strip()
+        if CONTROL.search(text) or "/" in text or "\\" in text or segment in {"", ".", ".."}:
             return False
     return True
 

@@ -71,8 +71,10 @@ def _take_inputs(lookup: Lookup, variables: Mapping[str, str]) -> tuple[dict[str
     except InvalidInput as error:
         return {}, Refused(Code.INVALID_INPUT, str(error))
     if not all(inputs.values()):
+        # If all inputs are optional, one of them must be there: else the question would be for anybody.
+        least = lookup.optional if any(inputs.values()) else ()
         for name, value in inputs.items():
-            if not value and name not in lookup.optional:
+            if not value and name not in least:
                 return inputs, Refused(Code.MISSING_INPUT, name)
     unfit = lookup.request.refuses(inputs) if lookup.request is not None else None
     return (inputs, None) if unfit is None else ({}, Refused(Code.INVALID_INPUT, unfit))

@@ -54,7 +54,7 @@ def test_a_filled_path_has_the_segments_of_its_template(path: list[list[tuple[st
         decoded = [unquote(value) for value in (*said, *filled.values())]
         risky = set("/\\\0\r\n\t\x7f") | {chr(code) for code in range(32)}
         texts = (*said, *filled.values(), *decoded)
-        assert any(risky & set(text) or text.partition(";")[0] in {".", ".."} for text in texts)
+        assert any(risky & set(text) or text.partition(";")[0].strip() in {"", ".", ".."} for text in texts)
         return
     assert not {".", ".."} & set(said)
     for text in (target, unquote(target), unquote(unquote(target))):

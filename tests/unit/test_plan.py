@@ -158,3 +158,11 @@ def test_an_input_is_changed_only_as_it_is_declared() -> None:
     """Blanks matter to some backends."""
     bare = declared('request = { path = "/{id}" }\naccept = { id = { match = "[ ab]+" } }')
     assert planned(bare, id=" a ").job.inputs == {"id": " a "}
+
+
+def test_a_lookup_of_optional_inputs_alone_needs_one_of_them() -> None:
+    """Without any it would ask for anybody, and tell the first one found."""
+    lookup = declared('request = { path = "/o", query = { phone = "{phone?}", email = "{email?}" } }')
+    assert planned(lookup).refused == Refused(Code.MISSING_INPUT, "email")
+    assert planned(lookup, phone="1").refused is None
+    assert planned(declared('request = { path = "/all" }')).refused is None

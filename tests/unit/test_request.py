@@ -158,7 +158,7 @@ def test_a_text_in_json_escapes_by_itself_but_for_json() -> None:
 
 def test_another_text_is_as_it_is() -> None:
     """Its author escapes by kinds; ``check`` warns of places without."""
-    assert body_of({"q": "'"}, body="<{q:odata}{q}>", content_type="text/plain") == "<" + "'" * 3 + ">"
+    assert body_of({"q": "'"}, body="'{q:odata}'{q}", content_type="text/plain") == "'" * 5
 
 
 @pytest.mark.parametrize(
@@ -177,6 +177,26 @@ def test_another_text_is_as_it_is() -> None:
         ({"path": "/", "method": "POST", "json": {"a": [{"b": "{}"}]}}, ["json.a[0].b"]),
         ({"path": "/", "method": "POST", "json": {"{": 1}}, ["json"]),
         ({"path": "/{a?}"}, ["path"]),
+        ({"path": "/%25{a}"}, ["path"]),
+        ({"path": "/%252{a}"}, ["path"]),
+        ({"path": "/", "query": {"q": "Id = {a:soql}"}}, ["query.q"]),
+        ({"path": "/", "query": {"q": "a = 'b' and c = {a:odata}"}}, ["query.q"]),
+        ({"path": "/", "method": "POST", "json": {"query": "{{ a(b: '{a:graphql}') }}"}}, ["json.query"]),
+        *(
+            ({"path": "/", "method": "POST", "content_type": "text/xml", "body": body}, ["body"])
+            for body in (
+                "<{a}/>",
+                "<b {a}/>",
+                "<b c={a}/>",
+                "<![CDATA[{a}]]>",
+                "<!-- {a} -->",
+                "<b c='d'{a}>",
+            )
+        ),
+        *(
+            ({"path": "/", "method": "POST", "content_type": "application/json", "body": body}, ["body"])
+            for body in ('{{"a": {a}}}', '{{"a": "{a:int}"}}', '{{"a": "b\\\\"", "c": {a}}}')
+        ),
         ({"path": "/", "method": "POST", "json": [{"{a?}": 1}]}, ["json"]),
         ({"path": "/{a:what}"}, ["path"]),
         ({"path": "/", "query": {"q": "x{a:json}"}}, ["query.q"]),

@@ -117,6 +117,7 @@ def test_a_header_holds_no_line_break_and_no_byte_outside_ascii(value: str, enco
             ("/customers/{x}", {"x": value})
             for value in (
                 *("lin/orders", "lin/../../admin/secret", "lin\\orders", "/", "a\0", "a\nb", "\x7f"),
+                *("", " ", "%20", " ;x", "\u3000", "a" * 1025),
                 *("lin%2Forders", "%2e%2e", "%2E", "a%5cb", "a%00", "..;x", ".;", "%2e.;x=1", "v%0a"),
             )
         ),
@@ -138,7 +139,6 @@ def test_a_value_that_would_lengthen_the_path_or_climb_is_an_error(text: str, va
         ("/orders/{x:any}", "a\\b", "/orders/a%5Cb"),
         ("/orders/{x}", "100%", "/orders/100%25"),
         ("/accounts(number='{x:odata}')", "o'neil", "/accounts(number='o%27%27neil')"),
-        ("/orders/{x}", "", "/orders/"),
         ("/a%20b/c d/é/{x}", "1", "/a%20b/c%20d/%C3%A9/1"),
     ],
 )
@@ -168,6 +168,7 @@ def test_other_values_are_one_segment(text: str, value: str, path: str) -> None:
         ("soql", "O'Brien", r"O\'Brien"),
         ("soql", "x' OR Name != '", r"x\' OR Name != \'"),
         ("soql", "a\\' b\"\n", "a" + r"\\\' b\"\n"),
+        ("soqllike", "50%_'", r"50\%\_\'"),
         ("odata", "x' or 1 eq 1 or '", "x'' or 1 eq 1 or ''"),
         ("graphql", 'a"b\\c\nd\x7f', r"a\"b\\c\nd" + r"\u007f"),
         ("any", "a/b", "a/b"),
@@ -224,3 +225,10 @@ def test_a_text_is_left_out_without_the_value_of_an_optional_place() -> None:
     assert [
         template.left_out(values) for values in ({"a": "1", "b": "2"}, {"a": "1", "b": ""}, {"a": "1"})
     ] == [*(False, True, True)]
+
+
+@pytest.mark.parametrize("text", ["Name LIKE '{x:soql}%'", "name like'a{x:soql}'", "n LIKE '{x:soqllike}'"])
+def test_behind_like_the_wildcards_are_escaped_too(text: str) -> None:
+    """A visitor who types a percent sign would find everybody."""
+    assert r"\%" in parse_template(text).fill({"x": "%"}, str)
+    assert r"\%" not in parse_template("a LIKE 'b' AND c = '{x:soql}'").fill({"x": "%"}, str)
