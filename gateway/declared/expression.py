@@ -76,7 +76,9 @@ def _reason(text: str, error: JMESPathError) -> str:
     """Return why ``text`` is no expression, with a hint if it compares with a bare number."""
     reason = str(error).splitlines()[0].rstrip(":")
     if found := _BARE_NUMBER.search(text):
-        return f": {reason}; write a number in backquotes: `{found[1] or found[2]}`"
+        number = found[1] or found[2]
+        table = f"in a rule also when = {{ field = {number} }}"
+        return f": {reason}; write a number in backquotes, {table}: `{number}`"
     return f": {reason}"
 
 
