@@ -26,17 +26,15 @@ Report = Callable[[str], None]
 
 # An expression's search() makes an interpreter each time, which costs more than the search.
 _interpreter = TreeInterpreter(jmespath.Options(custom_functions=ReplyFunctions()))
+evaluate = _interpreter.visit
+"""Return what a parsed expression reads out of a value; raise one of EVALUATION_ERRORS."""
+
 _FUNCTIONS: dict[str, Any] = ReplyFunctions.FUNCTION_TABLE
 _MOST_ARGUMENTS = {"date": 3}  # JMESPath has a least number alone, where the number varies
 _BARE_NUMBER = re.compile(r"[=<>]\s*(-?[0-9][0-9.]*)|(?<![\w\"'`.])(-?[0-9][0-9.]*)\s*[=!<>]")
 _COMPARATORS = frozenset({"eq", "ne", "lt", "lte", "gt", "gte"})
 _GOES_ON = frozenset({"dot", "lbracket", "flatten", "filter"})  # behind a name that is meant as one
 _TRUTH_FUNCTIONS = frozenset({"contains", "starts_with", "ends_with"})
-
-
-def evaluate(expression: ParsedResult, value: object) -> Any:  # noqa: ANN401 - any type is the point
-    """Return what ``expression`` reads out of ``value``; raise one of EVALUATION_ERRORS."""
-    return _interpreter.visit(expression.parsed, value)
 
 
 def compile_expression(text: str, report: Report, warn: Report | None = None) -> ParsedResult:

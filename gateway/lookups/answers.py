@@ -156,7 +156,7 @@ def _holds(rule: Rule, reply: object) -> bool:
 
 def _fits(condition: Condition, reply: object) -> bool:
     try:
-        value = evaluate(condition.expression, reply)
+        value = evaluate(condition.expression.parsed, reply)
         if condition.wanted is None:
             return value is not False and not _is_absent(value)
         return any(_equals(value, wanted) for wanted in condition.wanted)
@@ -235,6 +235,8 @@ def _found(lookup: Lookup, reply: object) -> Finding:
     if isinstance(reply, _Undecoded):
         raise reply.error or NotJson("the reply could not be read")
     variables, nulls, failed = map_reply(lookup, reply)
+    if not nulls and not failed:
+        return Finding(variables)
     if failed and len(failed) == len(variables):
         msg = f"every expression fails on the reply: {', '.join(failed)}"
         raise BadBackendReply(msg)

@@ -38,7 +38,7 @@ class PythonBackend:
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one call; raise NoAnswer. Other exceptions of it become LookupFailed."""
         try:
-            reply = await _call(lookup, self._functions[lookup.name], ask)
+            reply = _mapping(lookup, await _begin(lookup, self._functions[lookup.name], ask))
         except (NoAnswer, TimeoutError):
             raise
         except BaseException as error:
@@ -57,18 +57,21 @@ class PythonBackend:
         return interpret_value(lookup, reply)
 
 
-async def _call(lookup: Lookup, function: Function, ask: Ask) -> Mapping[str, object]:
-    """Return a function's mapping; raise LookupFailed, which says what to write, if it gives none."""
-    place = lookup.python or ""
+def _begin(lookup: Lookup, function: Function, ask: Ask) -> Awaitable[object]:
+    """Call a function; raise LookupFailed, which says what to write, if there is nothing to await."""
     awaited = function(ask)
-    if not isinstance(awaited, Awaitable):
-        name = place.rpartition(":")[2]
-        msg = f"{place} is not an async function: write `async def {name}`"
+    if not hasattr(awaited, "__await__"):
+        name = str(lookup.python).rpartition(":")[2]
+        msg = f"{lookup.python} is not an async function: write `async def {name}`"
         raise LookupFailed(msg)
-    reply = await awaited
-    if not isinstance(reply, Mapping):
+    return awaited
+
+
+def _mapping(lookup: Lookup, reply: object) -> Mapping[str, object]:
+    """Return a function's reply; raise LookupFailed, which says what to return, if it is no mapping."""
+    if not isinstance(reply, dict | Mapping):
         kind = "None" if reply is None else f"a value of the type {type(reply).__name__}"
-        msg = f"{place} returned {kind}: return a mapping of names to values"
+        msg = f"{lookup.python} returned {kind}: return a mapping of names to values"
         raise LookupFailed(msg)
     return reply
 

@@ -31,10 +31,12 @@ def map_reply(lookup: Lookup, reply: object) -> Mapped:
 
     An expression that fails, or gives null, makes its own variable empty, and no other.
     """
-    variables, nulls, failed = {}, [], []
+    variables: dict[str, str] = {}
+    nulls: list[str] = []
+    failed: list[str] = []
     for name, expression in lookup.variables.items():
         try:
-            value = evaluate(expression, reply)
+            value = evaluate(expression.parsed, reply)
             variables[name] = as_text(value)
         except EVALUATION_ERRORS:
             failed.append(name)
@@ -42,7 +44,7 @@ def map_reply(lookup: Lookup, reply: object) -> Mapped:
         else:
             if value is None:
                 nulls.append(name)
-    return Mapped(variables, tuple(nulls), tuple(failed))
+    return Mapped(variables, tuple(nulls), tuple(failed)) if nulls or failed else Mapped(variables)
 
 
 def map_not_found(lookup: Lookup) -> dict[str, str]:

@@ -27,8 +27,8 @@ Runner = Callable[[Call], Awaitable[Any]]
 def stack(settings: Backend, *, bulkhead: Bulkhead | None = None, clock: Clock = MONOTONIC) -> Runner:
     """Return a runner for the calls to one backend, with the policies of its ``settings`` around it."""
 
-    async def run(call: Call) -> Any:  # noqa: ANN401 - the type of a backend's answer
-        return await attempt(call, settings.attempt_timeout)
+    def run(call: Call) -> Awaitable[Any]:
+        return attempt(call, settings.attempt_timeout)
 
     stacked = guard(run, Pause(clock=clock))
     stacked = repeat(stacked, Retry(settings.attempts, clock=clock), clock)

@@ -31,7 +31,7 @@ def read(expression: str, reply: str | bytes) -> str:
 def fails(expression: str, reply: object) -> bool:
     """Return whether an expression fails on a value, in a way that spoils its variable alone."""
     try:
-        evaluate(compile_expression(expression, pytest.fail), reply)
+        evaluate(compile_expression(expression, pytest.fail).parsed, reply)
     except EVALUATION_ERRORS:
         return True
     return False
