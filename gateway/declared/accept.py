@@ -17,7 +17,13 @@ from gateway.declared.values import Table
 LONGEST_INPUT = 1024
 """Most characters of an input that `accept` takes."""
 
-_INVISIBLE = "\u180e\u200b\u200c\u200d\u2060\ufeff"
+_INVISIBLE = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\ufeff" + "".join(
+    map(chr, (*range(0x202A, 0x202F), *range(0x2060, 0x206A)))
+)
+"""Soft hyphens, marks of direction, joiners: numbers that are copied from elsewhere have them."""
+
+_ENDS_QUOTES = ("'", '"', "\\", "a'", "'a", "a'b", 'a"b', "a\\", "a' b '", 'a" b "')
+_ADDS = ("a b", "a=b", "a^b", "a^ORb", "a,b", "a)b", "a(b", "a;b", "a&b", "a|b", "a*", "*", "^", "a:b")
 _QUIET = re2.Options()
 _QUIET.log_errors = False
 
@@ -53,6 +59,11 @@ class Accept:
         if len(value) > LONGEST_INPUT or not self._matches(value):
             raise InvalidInput(name)
         return value
+
+    def guards(self, quoted: str | None) -> bool:
+        """True if ``match`` takes no text that could end quotes, or add to a text without any."""
+        hostile = _ENDS_QUOTES if quoted else (*_ENDS_QUOTES, *_ADDS)
+        return self.match is not None and not any(map(self._matches, hostile))
 
     def _matches(self, value: str) -> bool:
         try:
@@ -93,6 +104,8 @@ def _compile(place: str, match: str | None, faults: list[Fault]) -> Any:  # noqa
     """Return an expression of RE2, which takes time in proportion to the text, whatever that is."""
     if match is None:
         return None
+    if not match:
+        faults.append(Fault(place, "matches the empty text alone, which counts as absent"))
     try:
         return re2.compile(plain(match), _QUIET)
     except re2.error as error:

@@ -210,7 +210,7 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
     inputs = tuple(sorted({*plain(table.inputs), *(request.inputs if request else ())}))
     accept = compile_accept(f"lookups.{name}.accept", table.accept, inputs, faults)
     if request is not None:
-        faults += _warn_exposed(f"lookups.{name}", request, table.accept)
+        faults += _warn_exposed(f"lookups.{name}", request, accept)
     rules = compile_answers(f"lookups.{name}.answers", table.answers, faults)
     faults += check_order(rules, declares_not_found=table.not_found is not None)
     if backend is not None:
@@ -244,13 +244,12 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
     )
 
 
-def _warn_exposed(
-    path: str, request: RequestTemplate, accept: Mapping[str, AcceptTable | None]
-) -> Iterator[Fault]:
+def _warn_exposed(path: str, request: RequestTemplate, accept: Mapping[str, Accept]) -> Iterator[Fault]:
     """Yield a warning for each place in which a visitor's text could ask for something else."""
-    for where, place, why in exposed(request):
+    for where, place, quoted in exposed(request):
         taken = accept.get(place.name)
-        if taken is None or taken.match is None:
+        if taken is None or not taken.guards(quoted):
+            why = f"may end the {quoted}…{quoted} around it" if quoted else "may add to it"
             message = (
                 f"a value of {{{place.name}}} {why}; write {{{place.name}:soql}}, :odata or :graphql as its "
                 f"language wants, or bound it by {path}.accept.{place.name}.match"

@@ -12,6 +12,7 @@ from gateway.core.errors import DeskgateError
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r"^(.*) - at `(?:key in )?\$(.*)`$", re.DOTALL)
 
 
@@ -222,6 +223,9 @@ def _expand(value: object, path: str, environ: Mapping[str, str], faults: list[F
         return value
     missing = [name for name in _VARIABLE.findall(value) if name not in environ]
     faults += [Fault(path, f"the environment variable {name} is not set") for name in missing]
+    for name in _VARIABLE.findall(value):
+        if name in environ and _SURROGATE.search(environ[name]):
+            faults.append(Fault(path, f"the environment variable {name} is not UTF-8"))
     expanded = _VARIABLE.sub(lambda match: environ.get(match[1], ""), value)
     return value if expanded == value else Secret(expanded, value)
 

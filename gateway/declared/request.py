@@ -29,6 +29,8 @@ Report = Callable[[str, str], None]
 
 _BRACES = re.compile(r"\{[^{}]*\}")
 _HALF_ESCAPE = re.compile("%25[0-9A-Fa-f]?$")
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+\s*(;[^\x00-\x1f\x7f]*)?", re.ASCII)
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _FORM = "application/x-www-form-urlencoded"
 
@@ -159,10 +161,13 @@ def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
     _check_path(table.path, path, report)
     _check_headers(table.headers, report)
     _check_bodies(table, report)
+    _check_content_type(table, report)
     is_xml = table.content_type is not None and XML_TYPE.fullmatch(table.content_type) is not None
     is_json = table.content_type is not None and JSON_TYPE.fullmatch(table.content_type) is not None
     usual = _FORM if table.form is not None else "application/json"
     compiled_json = compile_json(table.json, "json", template)
+    if isinstance(compiled_json, Template) and any(place.optional for place in compiled_json.places):
+        report("json", "the whole body cannot be left out; write the place without '?'")
     if any(place.optional for key in keys_of(compiled_json) for place in key.places):
         report("json", "a place in a key cannot be left out; write it without '?'")
     body = None if table.body is None else template(table.body, "body", typed=True)
@@ -186,8 +191,8 @@ def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
     )
 
 
-def exposed(request: RequestTemplate) -> Iterator[tuple[str, Place, str]]:
-    """Yield each place whose value could become more than a value in the text around it: place, why.
+def exposed(request: RequestTemplate) -> Iterator[tuple[str, Place, str | None]]:
+    """Yield each place whose value could become more than a value in its text, and the quotes around it.
 
     A path, a header, XML and JSON are encoded by themselves. In any other longer text the value is a part of
     a language that only its author knows.
@@ -201,7 +206,7 @@ def exposed(request: RequestTemplate) -> Iterator[tuple[str, Place, str]]:
         for before, place in template.befores():
             if place.kind in PLAIN:
                 quoted = next((mark for mark in "'\"" if before.count(mark) % 2), None)
-                yield where, place, f"may end the {quoted}…{quoted} around it" if quoted else "may add to it"
+                yield where, place, quoted
 
 
 def _check_escaped(body: Template, report: Report, *, is_xml: bool) -> None:
@@ -223,12 +228,27 @@ def _check_bodies(table: RequestTable, report: Report) -> None:
             report(name, "a GET request has no body; use method = 'POST'")
     for name in bodies[1:]:
         report(name, f"a request has one body; here `{bodies[0]}` is one, too")
-    if table.body is not None and table.content_type is None:
+    for where, pairs in (("query", table.query), ("form", table.form or {})):
+        for name in pairs:
+            if "{" in name or "}" in name:
+                report(f"{where}.{name}", "a name has no places; only its text has")
+
+
+def _check_content_type(table: RequestTable, report: Report) -> None:
+    """Report what would make a backend read the body in another way than it was escaped for."""
+    if table.body is None:
+        if table.content_type is not None:
+            report("content_type", "is for `body`; `json` and `form` have their own")
+        return
+    if table.content_type is None:
         report("content_type", "missing; for example 'text/xml; charset=utf-8'")
-    if table.body is None and table.content_type is not None:
-        report("content_type", "is for `body`; `json` and `form` have their own")
-    if table.content_type is not None and CONTROL.search(table.content_type):
-        report("content_type", "a header holds no line break and no other control character")
+    elif not _MEDIA_TYPE.fullmatch(table.content_type):
+        report("content_type", "is no media type; write for example 'text/xml; charset=utf-8'")
+    charset = _CHARSET.search(table.content_type or "")
+    if charset is not None and charset[1].lower() not in {"utf-8", "utf8"}:
+        report("content_type", "a body is sent in UTF-8; write 'charset=utf-8'")
+    if any(name.lower() == "content-type" for name in table.headers):
+        report("headers", "`content_type` says how `body` is escaped; leave Content-Type out here")
 
 
 def _check_path(text: str, path: Template, report: Report) -> None:

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from gateway.core.errors import InvalidInput
@@ -46,6 +47,11 @@ class Template:
     def __repr__(self) -> str:
         """Leave the literals out: they may come from the environment."""
         return f"Template(inputs={self.inputs})"
+
+    @property
+    def is_strict(self) -> bool:
+        """True if no place lets a slash through."""
+        return all(place.kind != "any" for place in self.places)
 
     def befores(self) -> Iterator[tuple[str, Place]]:
         """Yield each place with the literal text before it."""
@@ -115,6 +121,8 @@ def encode_header(value: str) -> str:
     return quote(value, safe=_HEADER_SAFE)
 
 
+_SLASH = re.compile(r"[/\\]")
+
 is_plain = re.compile(r"[A-Za-z0-9_-]{1,1024}").fullmatch
 """Match a value that is one segment of a path for certain: most are, and need no further look."""
 
@@ -134,22 +142,39 @@ def fits_path(value: str) -> bool:
     return True
 
 
+def climbs(value: str) -> bool:
+    """True if a part of ``value`` between slashes is ``.`` or ``..``, also after decoding once more."""
+    parts = (part for text in (value, unquote(value)) for part in _SLASH.split(text))
+    return any(part.partition(";")[0].strip() in {".", ".."} for part in parts)
+
+
 def fill_path(template: Template, values: Mapping[str, str]) -> str:
     """Return the encoded path; raise InvalidInput if a value would lengthen it or climb in it.
 
     ``{name:any}`` may hold a slash, encoded. A segment ``.`` or ``..`` moves up or stays in the tree, even if
     it is percent-encoded (WHATWG URL, "double-dot path segment"). So no encoding makes it safe.
     """
-    path = side_by_side = ""
+    path = ""
     for literal, place in template.parts:
         path += quote(literal, safe=_PATH_SAFE)
-        side_by_side = "" if literal else side_by_side
         if place is not None:
             value = place.fill(values)
-            side_by_side += value  # "%2" and "f" may become a slash together
-            if place.kind != "any" and not fits_path(side_by_side):
+            if climbs(value) if place.kind == "any" else not fits_path(value):
                 raise InvalidInput(place.name)
             path += _encoded(place, value, encode_segment)
     if any(segment.upper().replace("%2E", ".") in {".", ".."} for segment in path.split("/")):
         raise InvalidInput(", ".join(template.inputs))
+    # "%", "2" and "f" of two values and a literal may become a slash together.
+    if "%25" in path and template.is_strict and _slashes(path) != _slashes_of(template):
+        raise InvalidInput(", ".join(template.inputs))
     return path
+
+
+def _slashes(path: str) -> int:
+    """Return the number of slashes and backslashes for a server that decodes a path twice."""
+    return len(_SLASH.findall(unquote(unquote(path))))
+
+
+@lru_cache(maxsize=1024)
+def _slashes_of(template: Template) -> int:
+    return _slashes(template.fill(dict.fromkeys(template.inputs, "1"), str))

@@ -53,6 +53,7 @@ def accepting(text: str) -> str:
 
 CONTRADICTIONS = [
     (accepting("no = { trim = true }"), "lookups.order.accept.no", "is not an input of the lookup"),
+    (accepting("id = { match = '' }"), "lookups.order.accept.id.match", "empty text alone"),
     (accepting("id = { match = '(a' }"), "lookups.order.accept.id.match", "of RE2: missing )"),
     (
         accepting("id = { match = '(?=a)' }"),
@@ -386,6 +387,8 @@ def test_a_place_in_a_text_of_another_language_is_warned_about(
     assert warning.startswith(f"lookups.order.request.{place}: a value of {{p}} {why}")
     assert "{p:soql}" in warning
     assert warned(varied(text, {"lookups.order.accept": {"p": {"match": "[0-9]+"}}})) == []
+    for loose in (".+", r"[\w '\"^]+", "[^0-9]+"):
+        assert warned(varied(text, {"lookups.order.accept": {"p": {"match": loose}}})) == [warning]
 
 
 SAFE: list[dict[str, object]] = [

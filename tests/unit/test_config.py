@@ -324,3 +324,11 @@ def test_embedded_server_is_the_one_that_the_environment_names() -> None:
     redis = compiled("[redis]\nurl = 'embedded'\nprefix = 'p'", **environ).settings.redis
     assert (redis.url, redis.prefix) == ("unix:///run/embedded.sock", "p")
     assert compiled("[redis]\nurl = 'redis://own'", **environ).settings.redis.url == "redis://own"
+
+
+def test_a_text_of_the_environment_that_is_not_utf_8_is_a_fault() -> None:
+    """It could be neither sent nor shown."""
+    text = '[backends.crm]\nurl = "http://crm"\n[lookups.o]\nbackend = "crm"\nvariables = { a = "a" }\n'
+    with pytest.raises(ConfigFaults) as caught:
+        compile_catalog(*read(text + 'request = { path = "/${PLACE}" }', {"PLACE": "\udcff"}))
+    assert "the environment variable PLACE is not UTF-8" in str(caught.value)

@@ -87,7 +87,15 @@ def test_spellings_of_one_input_are_one_record() -> None:
     """A blank, a line break, full-width digits, an invisible character."""
     plainly = planned(declared(ACCEPT), id="12345").job
     full_width = "\uff11\uff12\uff13\uff14\uff15"
-    for spelling in (" 12345 ", full_width, "12345\r\n", "\ufeff12345\u200b", "\u300012345"):
+    for spelling in (
+        " 12345 ",
+        full_width,
+        "12345\r\n",
+        "\ufeff12345\u200b",
+        "\u300012345",
+        "\u202d12345\u202c",
+        "\u00ad12345",
+    ):
         other = planned(declared(ACCEPT), id=spelling).job
         assert (other.record, other.inputs) == (plainly.record, {"id": "12345"})
 

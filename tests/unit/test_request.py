@@ -177,6 +177,25 @@ def test_another_text_is_as_it_is() -> None:
         ({"path": "/", "method": "POST", "json": {"a": [{"b": "{}"}]}}, ["json.a[0].b"]),
         ({"path": "/", "method": "POST", "json": {"{": 1}}, ["json"]),
         ({"path": "/{a?}"}, ["path"]),
+        ({"path": "/", "method": "POST", "json": "{x?}"}, ["json"]),
+        ({"path": "/", "query": {"a{x}": "1"}}, ["query.a{x}"]),
+        ({"path": "/", "method": "POST", "form": {"}": "1"}}, ["form.}"]),
+        *(
+            ({"path": "/", "method": "POST", "body": "x", "content_type": kind}, ["content_type"])
+            for kind in ("xml", "text/xml; charset=gbk", "", "/")
+        ),
+        (
+            *(
+                {
+                    "path": "/",
+                    "method": "POST",
+                    "body": "x",
+                    "content_type": "text/plain",
+                    "headers": {"content-type": "x/y"},
+                },
+            ),
+            ["headers"],
+        ),
         ({"path": "/%25{a}"}, ["path"]),
         ({"path": "/%252{a}"}, ["path"]),
         ({"path": "/", "query": {"q": "Id = {a:soql}"}}, ["query.q"]),
