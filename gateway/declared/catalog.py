@@ -85,7 +85,7 @@ def read_file(path: Path, *, embedded: bool = False) -> tuple[Config, list[Fault
 def read(text: str, environ: Mapping[str, str]) -> tuple[Config, list[Fault]]:
     """Return what can be read of ``text``, and every fault found; without faults the config is whole."""
     try:
-        document = tomllib.loads(text)
+        document = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is no TOMLDecodeError
         return Config(), [Fault("", f"not TOML: {error}")]
     faults: list[Fault] = []

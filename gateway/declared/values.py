@@ -44,6 +44,11 @@ class Size(int):
         return cls(parse_size(text))
 
 
+def has_edge(secret: str) -> bool:
+    """True if ``secret`` has a blank, a line break or a byte order mark at an end, as copied texts may."""
+    return secret != secret.strip().strip("\ufeff\u200b").strip()
+
+
 class Tokens(tuple[Secret, ...]):
     """The tokens of an app, newest first; written as one text or as a list of texts."""
 

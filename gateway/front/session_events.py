@@ -63,7 +63,9 @@ class SessionEvents:
         forgotten = 0
         reason = ""
         try:
-            if repeated:
+            if not event.session:
+                reason = "of no session"
+            elif repeated:
                 reason = "a retry"
             elif event.name in app.forget_on:
                 forgotten = await self._forget_session(event)

@@ -54,7 +54,7 @@ MALFORMED = {
     "deep nesting": (b'{"Body":' + b"[" * 30_000 + b"]" * 30_000 + b"}", Code.BAD_REQUEST, 400),
     "invalid UTF-8": (b'{"CallbackCommand": "\xff"}', Code.BAD_REQUEST, 400),
     "lone surrogate": (b'{"CallbackCommand": "\\ud800", "Body": {}}', Code.BAD_REQUEST, 400),
-    "other command": (body(CallbackCommand="Bot.OnC2CMessage"), Code.BAD_REQUEST, 400),
+    "other command": (body(CallbackCommand="Bot.Unheard"), Code.BAD_REQUEST, 400),
     "no route": (BODY, Code.NO_ROUTE, 200),
 }
 
@@ -84,8 +84,10 @@ QUERIES = {
     "another app": ("SdkAppid=1", Code.UNKNOWN_APP, 403),
     "not a number": ("SdkAppid=1400000001x", Code.UNKNOWN_APP, 403),
     "other digits": ("SdkAppid=%D9%A1", Code.UNKNOWN_APP, 403),
-    "duplicate names": (f"SdkAppid={APP}&SdkAppid={APP}", Code.BAD_REQUEST, 400),
-    "duplicate in another case": (f"SdkAppid={APP}&sdkappid={APP}", Code.BAD_REQUEST, 400),
+    "one name, two values": (f"SdkAppid={APP}&SdkAppid=1400000002", Code.BAD_REQUEST, 400),
+    "two values in another case": (f"SdkAppid={APP}&sdkappid=1400000002", Code.BAD_REQUEST, 400),
+    "the same twice": (f"SdkAppid={APP}&sdkappid={APP}", Code.NO_ROUTE, 200),
+    "a second question mark": (f"env=prod?SdkAppid={APP}", Code.UNKNOWN_APP, 403),
     "invalid UTF-8": (f"SdkAppid={APP}&x=%FF", Code.BAD_REQUEST, 400),
     "other command": (f"SdkAppid={APP}&CallbackCommand=Desk.SessionEventNotify", Code.BAD_REQUEST, 400),
     "LiveKit's spelling": (f"SdkAppId={APP}", Code.NO_ROUTE, 200),
@@ -104,7 +106,7 @@ async def test_query_decides_who_calls(kind: str, running: Gateway, desk: Desk) 
 
 async def test_command_that_is_not_handled_says_so(running: Gateway, desk: Desk) -> None:
     """An unknown command gets a well-formed reply with a non-zero code, never an HTML page."""
-    heard = await desk.at(running.callbacks).send(body(CallbackCommand="Bot.OnC2CMessage"), f"SdkAppid={APP}")
+    heard = await desk.at(running.callbacks).send(body(CallbackCommand="Bot.Unheard"), f"SdkAppid={APP}")
     assert (heard.code, heard.status) == (Code.UNKNOWN_COMMAND, 200)
 
 

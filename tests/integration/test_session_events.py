@@ -181,7 +181,7 @@ async def test_app_without_such_events_keeps_no_index(place: Place, desk: Desk) 
         (b'{"CallbackCommand": "Desk.SessionEventNotify"}', Code.BAD_REQUEST),
         (json.dumps({**DOCUMENTED, "SessionId": ""}).encode(), Code.BAD_REQUEST),
         (json.dumps({**DOCUMENTED, "Event": 7}).encode(), Code.BAD_REQUEST),
-        (json.dumps({**DOCUMENTED, "ClientUserId": 7}).encode(), Code.BAD_REQUEST),
+        (json.dumps({**DOCUMENTED, "SessionId": True}).encode(), Code.BAD_REQUEST),
         (
             json.dumps({**DOCUMENTED, "CallbackCommand": "Chatbot.InterfaceInvocation"}).encode(),
             Code.BAD_REQUEST,
@@ -194,6 +194,25 @@ async def test_what_is_no_event_is_refused(body: bytes, code: Code, place: Place
         here = desk.at(running.callbacks)
         query = {**here.query, "CallbackCommand": "Desk.SessionEventNotify"}
         assert (await here.send(body, query)).code == code
+
+
+async def test_sibling_gets_the_plain_reply_and_forgets_as_a_session_event_does(
+    place: Place, desk: Desk
+) -> None:
+    """A transfer to a human may end what the bot shall remember; a message of no session is only logged."""
+    catalog = place.catalog({f"apps.{APP}.forget_on": ["ChatBot.OnAssignHuman"]})
+    async with gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        with capture_logs() as lines:
+            for sibling in ({"SessionId": "s1"}, {}):
+                body = json.dumps({"CallbackCommand": "ChatBot.OnAssignHuman", **sibling}).encode()
+                query = {**here.query, "CallbackCommand": "ChatBot.OnAssignHuman"}
+                heard = await here.send(body, query)
+                assert heard.envelope == {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
+            await when(lambda: len(said(lines, "session.notified")) == 2)
+    notified = said(lines, "session.notified")
+    assert [line["name"] for line in notified] == ["ChatBot.OnAssignHuman"] * 2
+    assert {line["reason"] for line in notified} == {"", "of no session"}
 
 
 async def test_event_has_to_be_signed_and_of_a_known_app(place: Place, desk: Desk) -> None:

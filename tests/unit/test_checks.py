@@ -325,6 +325,10 @@ def test_credentials_in_the_address_and_in_auth_are_a_fault() -> None:
         "{ type = 'header', name = 'X Key', value = 'k' }",
         "{ type = 'header', name = 'X-Key', value = \"k\\r\\nX: y\" }",
         "{ type = 'basic', username = 'a:b', password = 'c' }",
+        "{ type = 'bearer', token = ' abc' }",
+        "{ type = 'bearer', token = 'abc\u00a0' }",
+        "{ type = 'header', name = 'X-Key', value = '\ufeffabc' }",
+        "{ type = 'basic', username = 'a', password = 'abc\u200b' }",
     ],
 )
 def test_credentials_that_cannot_be_sent_are_a_fault(auth: str) -> None:

@@ -57,6 +57,19 @@ def test_the_sample_names_every_variable_that_it_needs() -> None:
     assert sorted(missing) == sorted(SAMPLE_ENVIRON)
 
 
+@pytest.mark.parametrize("text", ["abc\n", " abc", "abc\u00a0", "\ufeffabc", "abc\u200b", "abc\r"], ids=ascii)
+def test_a_token_that_was_copied_with_its_surroundings_is_a_fault(text: str) -> None:
+    """It would pass here, and no signature would ever match."""
+    (fault,) = faults('[apps.1]\ntoken = ["t", "${TOKEN}"]', TOKEN=text)
+    assert fault.startswith("apps.1.token: begins or ends with a blank")
+    assert "abc" not in fault
+
+
+def test_a_byte_order_mark_before_the_file_is_skipped() -> None:
+    """Editors of Windows write one."""
+    assert compiled("\ufeff[apps.1]\ntoken = 't'").apps[1].id == 1
+
+
 def test_an_empty_file_has_the_documented_defaults() -> None:
     """A default that drifted from the documentation is a surprise in production."""
     settings = compiled("").settings

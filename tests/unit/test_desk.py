@@ -5,9 +5,9 @@ import json
 import pytest
 
 from gateway.core.errors import BadRequest, Code, Refusal, Unauthenticated, UnknownApp, UnknownCommand
-from gateway.core.messages import Callback, Reply
+from gateway.core.messages import Callback, Reply, SessionEvent
 from gateway.declared.app import App, Markers
-from gateway.front.dialects.desk import DESK, Verified, sign
+from gateway.front.dialects.desk import DESK, SESSION_EVENT, SIBLINGS, Verified, sign
 
 NOW = 1_669_872_112.0
 SIGN = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061"
@@ -72,7 +72,6 @@ def test_any_token_of_the_app_signs(token: str) -> None:
 
 
 WRONG = {
-    "upper-case hex": SIGN.upper(),
     "cut off": SIGN[:-1],
     "one more": SIGN + "0",
     "empty": "",
@@ -187,12 +186,103 @@ def test_any_other_app_is_unknown(query: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [f"&SdkAppid={APP}", f"&sdkappid={APP}", "&Sign=a&Sign=b", "&Sign=a&sign=a", "&x=%FF", "&a=" * 65],
+    ["&SdkAppid=1", "&sdkappid=", "&Sign=a&Sign=b", "&Sign=a&sign=A", "&x=%FF", "&a=" * 65],
 )
 def test_a_query_that_can_be_read_in_two_ways_is_a_bad_request(query: str) -> None:
     """A proxy may have looked at the other one of the two."""
     with pytest.raises(BadRequest):
         DESK.verify(f"SdkAppid={APP}{query}", {APP: OPEN}, NOW)
+
+
+def test_a_name_that_stands_twice_with_one_value_is_read_once() -> None:
+    """An address with the app's number, to which Desk adds it once more."""
+    assert DESK.verify(f"SdkAppid={APP}&x=1&sdkappid={APP}&x=1", {APP: OPEN}, NOW).app is OPEN
+
+
+def test_a_second_question_mark_is_named() -> None:
+    """``https://gateway/desk?env=prod`` with Desk's own query behind it."""
+    with pytest.raises(UnknownApp, match="second '\\?'"):
+        DESK.verify(f"env=prod?SdkAppid={APP}", {APP: OPEN}, NOW)
+
+
+def test_the_case_of_a_signature_does_not_matter() -> None:
+    """Hex is hex; pages differ in how they print it."""
+    assert DESK.verify(signed(SIGN.upper()), app(), NOW).app.id == APP
+
+
+def test_no_signature_of_one_app_passes_for_another() -> None:
+    """``abc`` with the time 0169… and ``abc0`` with 169… are one text to the digest."""
+    theirs = sign("abc", "01669872112")
+    assert theirs == sign("abc0", "1669872112")
+    with pytest.raises(Unauthenticated, match="not a time"):
+        DESK.verify(signed(theirs, "01669872112"), app("required", "abc"), NOW)
+
+
+@pytest.mark.parametrize("time", ["1731488371784", "", [], {}, True, None, 1.5, "soon"], ids=repr)
+def test_a_time_that_nothing_needs_is_not_judged(time: object) -> None:
+    """Desk's own samples quote it; no reply depends on it."""
+    assert VERIFIED.decode(body(EventTime=time), "/").session == "s1"
+    event = {"CallbackCommand": SESSION_EVENT, "Event": "E", "SessionId": 77, "EventTime": time}
+    assert VERIFIED.decode(json.dumps(event).encode(), "/").session == "77"
+
+
+def test_a_quoted_and_a_plain_time_are_one_event() -> None:
+    """A retry may come by another way."""
+    event = {"CallbackCommand": SESSION_EVENT, "Event": "E", "SessionId": 77, "EventTime": 1731488371784}
+    quoted = {**event, "SessionId": "77", "EventTime": "1731488371784"}
+    first, second = (VERIFIED.decode(json.dumps(one).encode(), "/") for one in (event, quoted))
+    assert isinstance(first, SessionEvent)
+    assert first == second
+    assert first.marks
+
+
+@pytest.mark.parametrize("command", sorted(SIBLINGS))
+def test_a_sibling_is_an_event_by_its_own_name_or_its_commands(command: str) -> None:
+    """The flow's events, transfers and messages reach the same address."""
+    plain = VERIFIED.decode(json.dumps({"CallbackCommand": command, "MsgBody": [1]}).encode(), "/")
+    assert isinstance(plain, SessionEvent)
+    assert (plain.name, plain.session, plain.marks) == (command, "", ())
+    named = {"CallbackCommand": command, "Event": "Task.Ended", "SessionId": "s1", "ClientUserId": "u1"}
+    event = VERIFIED.decode(json.dumps(named).encode(), "/")
+    assert isinstance(event, SessionEvent)
+    assert (event.name, event.session, event.user) == ("Task.Ended", "s1", "u1")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"Lin \ud83d", "Lin \ufffd"),
+        (rb"\ude00\ud83d", "\ufffd\ufffd"),
+        (rb"\ud83d\ude00\ud83d", "\U0001f600\ufffd"),
+        (rb"\\ud83d \ud83d", "\\ud83d \ufffd"),
+        ("Zoë \ud83d".encode(errors="surrogatepass"), "Zoë \ufffd"),
+    ],
+)
+def test_half_a_pair_costs_that_character(written: bytes, read: str) -> None:
+    """A nickname that was cut inside an emoji is no reason to leave the customer without a reply."""
+    data = body({"SystemSessionID": "s1", "nick": "NICK"}).replace(b"NICK", written)
+    assert VERIFIED.decode(data, "/").variables["nick"] == read
+
+
+@pytest.mark.parametrize("name", ["SystemSessionID", "SystemClientUserID"])
+def test_half_a_pair_in_an_id_is_a_bad_request(name: str) -> None:
+    """Two ids that differ in that character alone would be one: somebody else's records."""
+    data = body({"SystemSessionID": "s1", name: "ID"}).replace(b'"ID"', rb'"u\ud83d"')
+    with pytest.raises(BadRequest, match="not Unicode"):
+        VERIFIED.decode(data, "/")
+
+
+def test_another_charset_is_not_mended() -> None:
+    """Replaced characters would ask for somebody else's order."""
+    with pytest.raises(BadRequest):
+        VERIFIED.decode(body({"SystemSessionID": "s1", "n": "X"}).replace(b"X", "客户".encode("gbk")), "/")
+
+
+def test_a_number_arrives_as_it_was_written() -> None:
+    """An order's number of twenty digits is no float."""
+    data = body({"SystemSessionID": "s1", "n": 7}).replace(b": 7", b': 12345678901234567890123, "m": 29.90')
+    variables = VERIFIED.decode(data, "/").variables
+    assert (variables["n"], variables["m"]) == ("12345678901234567890123", "29.90")
 
 
 def test_unknown_names_in_query_and_body_are_accepted() -> None:
@@ -226,7 +316,7 @@ def test_a_callback_without_a_session_says_what_to_do(session: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["Desk.sessioneventnotify", "ChatBot.OnAssignHuman", "chatbot.interfaceinvocation", ""]
+    "command", ["Desk.sessioneventnotify", "Chatbot.OnAssignHuman", "chatbot.interfaceinvocation", ""]
 )
 def test_another_command_is_unknown(command: str) -> None:
     """Other callbacks reach the same URL; none of them may be taken for this one."""

@@ -17,11 +17,22 @@ import msgspec
 
 from gateway.core.errors import BadRequest, Code, Unauthenticated, UnknownApp, UnknownCommand
 from gateway.core.messages import Callback, Reply, SessionEvent
-from gateway.core.variables import as_text
+from gateway.core.variables import as_text, keep_number
 from gateway.declared.app import App
 
 INTERFACE_INVOCATION = "Chatbot.InterfaceInvocation"
 SESSION_EVENT = "Desk.SessionEventNotify"
+SIBLINGS = frozenset(
+    {
+        "Chatbot.TaskFlowEventNotify",
+        "ChatBot.OnAssignHuman",
+        "Chatbot.OnC2CSignalMessage",
+        "Bot.OnC2CMessage",
+        "Bot.OnGroupMessage",
+    }
+)
+"""Further callbacks that Desk may send to the same address. They expect the reply of a session event."""
+
 SESSION, USER = "SystemSessionID", "SystemClientUserID"
 
 SIGNATURE_WINDOW = 60.0
@@ -29,7 +40,14 @@ SIGNATURE_WINDOW = 60.0
 
 _MOST_QUERY_NAMES = 64
 _MOST_DIGITS = 19
-_UNIX_SECONDS = re.compile(r"\d{1,12}", re.ASCII)
+_UNIX_SECONDS = re.compile(r"0|[1-9]\d{0,11}", re.ASCII)
+"""No zero in front: with one, the end of a token could be read as the beginning of a time."""
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL
+)
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_LOST = "\ufffd"
 
 
 class _Wire(msgspec.Struct):
@@ -37,16 +55,15 @@ class _Wire(msgspec.Struct):
 
     CallbackCommand: str
     Body: Any = None
-    EventTime: int | float | None = None
 
 
 class _EventWire(msgspec.Struct):
-    """A session event's body. Other fields are accepted and ignored."""
+    """An event's body. Other fields are accepted and ignored; ids and times are texts or numbers."""
 
-    Event: str
-    SessionId: str
-    ClientUserId: str | None = None
-    EventTime: int | float | None = None
+    Event: Any = None
+    SessionId: Any = None
+    ClientUserId: Any = None
+    EventTime: Any = None
 
 
 class _Envelope(msgspec.Struct):
@@ -58,8 +75,8 @@ class _Envelope(msgspec.Struct):
     Body: Mapping[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
-_decoder = msgspec.json.Decoder(_Wire)
-_events = msgspec.json.Decoder(_EventWire)
+_decoder = msgspec.json.Decoder(_Wire, float_hook=keep_number)
+_events = msgspec.json.Decoder(_EventWire, float_hook=keep_number)
 _encoder = msgspec.json.Encoder()
 _ACKNOWLEDGED = _encoder.encode(_Envelope("OK", "", 0))
 
@@ -72,15 +89,31 @@ class Verified(msgspec.Struct, frozen=True):
     request_id: str = ""
 
     def decode(self, body: bytes, path: str) -> Callback | SessionEvent:
-        """Return the callback or session event that ``body`` holds; raise BadRequest or UnknownCommand."""
+        """Return the callback or session event that ``body`` holds; raise BadRequest or UnknownCommand.
+
+        Half a surrogate pair, as a nickname that was cut may have it, becomes U+FFFD.
+        """
+        try:
+            return self._decode(body, path)
+        except BadRequest:
+            mended = _mend(body)
+            if mended == body:
+                raise
+        decoded = self._decode(mended, path)
+        if _LOST in decoded.session + decoded.user:
+            msg = "the id of the session or user is not Unicode"
+            raise BadRequest(msg)
+        return decoded
+
+    def _decode(self, body: bytes, path: str) -> Callback | SessionEvent:
         try:
             wire = _decoder.decode(body)
             command = wire.CallbackCommand
             if self.command is not None and self.command != command:
                 msg = "CallbackCommand differs between query and body"
                 raise BadRequest(msg)
-            if command == SESSION_EVENT:
-                return _event(_events.decode(body), self.app.id, self.request_id)
+            if command == SESSION_EVENT or command in SIBLINGS:
+                return _event(_events.decode(body), command, self.app.id, self.request_id)
             if command != INTERFACE_INVOCATION:
                 msg = f"this CallbackCommand is not handled; {INTERFACE_INVOCATION} and {SESSION_EVENT} are"
                 raise UnknownCommand(msg)
@@ -111,6 +144,8 @@ class Desk:
         app = apps.get(int(number)) if plain else None
         if app is None:
             msg = "SdkAppid is not one of [apps]" if number else "the query has no SdkAppid"
+            if not number and "?" in query:
+                msg += "; it has a second '?', where an '&' belongs"
             raise UnknownApp(msg)
         given, request_time = names.get("sign"), names.get("requesttime")
         if app.signature == "required" or (app.signature == "optional" and (given or request_time)):
@@ -140,21 +175,44 @@ def sign(token: str, request_time: str) -> str:
     return hashlib.sha256((token + request_time).encode()).hexdigest()
 
 
-def _event(wire: _EventWire, app: int, request_id: str) -> SessionEvent:
-    """Return a session event (1229/68989); raise BadRequest.
+def _event(wire: _EventWire, command: str, app: int, request_id: str) -> SessionEvent:
+    """Return a session event (1229/68989), or a sibling of it; raise BadRequest.
 
     Its variables have the names that they have in a callback of the same session. A retry of the event has
-    the same ``RequestID``, or at least the same session, name and time.
+    the same ``RequestID``, or at least the same session, name and time. A sibling without a name of its own
+    has its command's, and may be of no session.
     """
-    if not wire.Event or not wire.SessionId:
+    session, user, at = _id(wire.SessionId), _id(wire.ClientUserId), _id(wire.EventTime)
+    name = wire.Event if isinstance(wire.Event, str) else ""
+    name = name or ("" if command == SESSION_EVENT else command)
+    if not name or (command == SESSION_EVENT and not session):
         msg = "Event or SessionId is empty"
         raise BadRequest(msg)
     marks = [f"{app}/{request_id}"] if request_id else []
-    if wire.EventTime is not None:
-        marks.append(f"{app}/{wire.SessionId}/{wire.Event}/{wire.EventTime}")
-    user = wire.ClientUserId or ""
-    variables = {SESSION: wire.SessionId, USER: user}
-    return SessionEvent(app, wire.SessionId, user, wire.Event, variables, tuple(marks))
+    if session and at:
+        marks.append(f"{app}/{session}/{name}/{at}")
+    variables = {SESSION: session, USER: user}
+    return SessionEvent(app, session, user, name, variables, tuple(marks))
+
+
+def _id(value: object) -> str:
+    """Return an id or a time, quoted or not, as text; ``""`` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    try:
+        return as_text(value)
+    except ValueError:  # an integer of thousands of digits
+        return ""
+
+
+def _mend(body: bytes) -> bytes:
+    """Return ``body`` with U+FFFD for each half of a surrogate pair, escaped or not."""
+    try:
+        text = body.decode(errors="surrogatepass")
+    except UnicodeDecodeError:
+        return body
+    raw = "".join(_LOST if "\ud800" <= sign <= "\udfff" else sign for sign in text).encode()
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if _HALF.fullmatch(escape[0]) else escape[0], raw)
 
 
 def _parse_query(query: str) -> dict[str, str]:
@@ -166,10 +224,11 @@ def _parse_query(query: str) -> dict[str, str]:
     named = [pair.partition("=") for pair in pairs if pair]
     if "%" in query or "+" in query:
         named = [(_unquote(name), "=", _unquote(value)) for name, _, value in named]
-    names = {name.lower(): value for name, _, value in named}
-    if len(names) < len(named):
-        msg = "a name stands in the query twice"
-        raise BadRequest(msg)
+    names: dict[str, str] = {}
+    for name, _, value in named:
+        if names.setdefault(name.lower(), value) != value:
+            msg = "a name stands in the query twice, with two values"
+            raise BadRequest(msg)
     return names
 
 
@@ -191,7 +250,7 @@ def _check_signature(tokens: tuple[str, ...], given: str, request_time: str, now
     if not _UNIX_SECONDS.fullmatch(request_time) or abs(now - int(request_time)) > SIGNATURE_WINDOW:
         msg = "RequestTime is more than 60 s from now, or not a time"
         raise Unauthenticated(msg)
-    presented = given.encode(errors="surrogatepass")
+    presented = given.lower().encode(errors="surrogatepass")
     # Try every token, even after a match: then the time taken does not show which token is right.
     matches = [hmac.compare_digest(sign(t, request_time).encode(), presented) for t in tokens]
     if not any(matches):
