@@ -64,7 +64,11 @@ def gateway(path: Path, processes: int) -> None:
 @_config
 @click.option("--lane", "lanes", multiple=True, metavar="BACKEND", help="Only this lane; may be repeated.")
 @click.option(
-    "--grace", type=float, default=10.0, show_default=True, help="Seconds to finish jobs on SIGTERM."
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="Seconds to finish jobs on SIGTERM.",
 )
 def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     """Run a worker, for all lanes or for the named ones, until SIGTERM."""
@@ -178,7 +182,9 @@ def forget(
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=9000, show_default=True, help="0 lets the kernel choose.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=9000, show_default=True, help="0 lets the kernel choose."
+)
 @click.option("--script", type=click.Path(path_type=Path), help="The fault script, a TOML file.")
 def crm(host: str, port: int, script: Path | None) -> None:
     """Run the scripted flaky CRM."""

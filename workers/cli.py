@@ -17,7 +17,7 @@ GRACE = 10.0
 @click.command("deskgate worker")
 @click.option("-c", "--config", "path", type=click.Path(path_type=Path), required=True)
 @click.option("--lane", "lanes", multiple=True)
-@click.option("--grace", type=float, default=GRACE)
+@click.option("--grace", type=click.FloatRange(min=0), default=GRACE)
 def main(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     """Run a worker for all lanes or for the named ones until SIGTERM."""
     try:

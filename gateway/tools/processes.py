@@ -187,7 +187,7 @@ def _socket_in(directory: Path) -> Path:
 def _locked(data: Path) -> Iterator[int]:
     """Lock a folder of data for this process; give the file of the lock. Raise CannotStart."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold the answers about customers
         lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         msg = f"cannot keep data in {data}: {error}"

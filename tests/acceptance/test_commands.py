@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli import main
 from tests.desk import APP, ROOT, Place, when
 from tests.processes import Process
 
@@ -56,3 +58,16 @@ async def test_working_directory_is_looked_at_last(place: Place, tmp_path: Path,
         await when(lambda: process.events(f"{command}.started") or not process.running)
         assert process.running, process.lines
         assert await process.end() == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("worker", "--grace", "-5"), ("crm", "--port", "70000"), ("crm", "--port", "-1")]
+)
+def test_number_out_of_range_is_an_error_of_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """A worker with a negative grace would cancel every job; port 70000 would be another one."""
+    config = tmp_path / "deskgate.toml"
+    config.write_text("")
+    file = ("-c", str(config)) if arguments[0] == "worker" else ()
+    result = CliRunner().invoke(main, [*arguments, *file])
+    assert result.exit_code == 2
+    assert "is not in the range" in result.output

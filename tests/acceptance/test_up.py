@@ -138,6 +138,12 @@ async def test_data_belong_to_one(bare: Place, tmp_path: Path) -> None:
         assert valkey.running
 
 
+def test_data_are_for_their_owner_alone(tmp_path: Path) -> None:
+    """They hold what backends said about customers; others have an account on the machine, too."""
+    with Valkey(tmp_path / "data"):
+        assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
 def test_data_that_cannot_be_kept_are_a_reason_not_to_start(tmp_path: Path) -> None:
     """Found out before the first callback, not after the first crash."""
     (tmp_path / "data").write_text("a file")
