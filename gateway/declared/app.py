@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.declared.lookup import Lookup
 from gateway.declared.reading import Fault, plain, unknown
-from gateway.declared.values import Table, Tokens, has_edge
+from gateway.declared.values import HAS_EDGE, Table, Tokens, has_edge
 
 
 class Markers(Table, frozen=True, kw_only=True):
@@ -76,8 +76,7 @@ def check_app(
             message = "missing; without a token set signature = 'off'"
             yield Fault(f"{path}.token", message, (f"{path}.signature",))
         if any(map(has_edge, app.token)):
-            message = "begins or ends with a blank, a line break or a byte order mark; take it off"
-            yield Fault(f"{path}.token", message)
+            yield Fault(f"{path}.token", HAS_EDGE)
         yield from _check_prefetch(f"{path}.prefetch", app, inputs, event_variables)
         for i, event in enumerate(app.forget_on):
             if not event:

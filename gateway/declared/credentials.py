@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gateway.declared.reading import Fault, Secret
-from gateway.declared.values import CONTROL, HEADER_NAME, Table, has_edge
+from gateway.declared.values import CONTROL, HAS_EDGE, HEADER_NAME, Table, has_edge
 
 
 class NoAuth(Table, frozen=True, kw_only=True, tag_field="type", tag="none"):
@@ -42,8 +42,7 @@ def check_auth(path: str, auth: Auth) -> Iterator[Fault]:
             message = "must not be empty, nor hold a line break or another control character"
             yield Fault(f"{path}.{name}", message)
         elif has_edge(value):
-            message = "begins or ends with a blank, a line break or a byte order mark; take it off"
-            yield Fault(f"{path}.{name}", message)
+            yield Fault(f"{path}.{name}", HAS_EDGE)
     if isinstance(auth, BasicAuth) and ":" in auth.username:
         yield Fault(f"{path}.username", "must hold no colon (RFC 7617)")
     if isinstance(auth, HeaderAuth) and not HEADER_NAME.fullmatch(auth.name):

@@ -48,11 +48,6 @@ class Template:
         """Leave the literals out: they may come from the environment."""
         return f"Template(inputs={self.inputs})"
 
-    @property
-    def is_strict(self) -> bool:
-        """True if no place lets a slash through."""
-        return all(place.kind != "any" for place in self.places)
-
     def befores(self) -> Iterator[tuple[str, Place]]:
         """Yield each place with the literal text before it."""
         before = ""
@@ -154,27 +149,29 @@ def fill_path(template: Template, values: Mapping[str, str]) -> str:
     ``{name:any}`` may hold a slash, encoded. A segment ``.`` or ``..`` moves up or stays in the tree, even if
     it is percent-encoded (WHATWG URL, "double-dot path segment"). So no encoding makes it safe.
     """
-    path = ""
+    path, allowed = "", _slashes_of(template)
     for literal, place in template.parts:
         path += quote(literal, safe=_PATH_SAFE)
         if place is not None:
             value = place.fill(values)
             if climbs(value) if place.kind == "any" else not fits_path(value):
                 raise InvalidInput(place.name)
+            if place.kind == "any":
+                allowed += _slashes(value, times=1)
             path += _encoded(place, value, encode_segment)
-    if any(segment.upper().replace("%2E", ".") in {".", ".."} for segment in path.split("/")):
-        raise InvalidInput(", ".join(template.inputs))
-    # "%", "2" and "f" of two values and a literal may become a slash together.
-    if "%25" in path and template.is_strict and _slashes(path) != _slashes_of(template):
+    # "%", "2" and "f" of two values and a literal may become a slash together, and so may two dots.
+    if climbs(unquote(path)) or ("%25" in path and _slashes(path, times=2) != allowed):
         raise InvalidInput(", ".join(template.inputs))
     return path
 
 
-def _slashes(path: str) -> int:
-    """Return the number of slashes and backslashes for a server that decodes a path twice."""
-    return len(_SLASH.findall(unquote(unquote(path))))
+def _slashes(text: str, times: int) -> int:
+    """Return the number of slashes and backslashes in ``text`` once it is decoded so many times."""
+    for _ in range(times):
+        text = unquote(text)
+    return len(_SLASH.findall(text))
 
 
 @lru_cache(maxsize=1024)
 def _slashes_of(template: Template) -> int:
-    return _slashes(template.fill(dict.fromkeys(template.inputs, "1"), str))
+    return _slashes(template.fill(dict.fromkeys(template.inputs, "1"), str), times=2)

@@ -44,6 +44,9 @@ class Size(int):
         return cls(parse_size(text))
 
 
+HAS_EDGE = "begins or ends with a blank, a line break or a byte order mark; take it off"
+
+
 def has_edge(secret: str) -> bool:
     """True if ``secret`` has a blank, a line break or a byte order mark at an end, as copied texts may."""
     return secret != secret.strip().strip("\ufeff\u200b").strip()

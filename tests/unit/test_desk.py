@@ -255,6 +255,7 @@ def test_a_sibling_is_an_event_by_its_own_name_or_its_commands(command: str) -> 
         (rb"\ude00\ud83d", "\ufffd\ufffd"),
         (rb"\ud83d\ude00\ud83d", "\U0001f600\ufffd"),
         (rb"\\ud83d \ud83d", "\\ud83d \ufffd"),
+        (rb"\ud83d" * 3 + rb"\\\ud83d", "\ufffd\ufffd\ufffd\\\ufffd"),
         ("Zoë \ud83d".encode(errors="surrogatepass"), "Zoë \ufffd"),
     ],
 )

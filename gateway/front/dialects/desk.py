@@ -43,10 +43,13 @@ _MOST_DIGITS = 19
 _UNIX_SECONDS = re.compile(r"0|[1-9]\d{0,11}", re.ASCII)
 """No zero in front: with one, the end of a token could be read as the beginning of a time."""
 
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL
+_HALF = re.compile("[\ud800-\udfff]")
+_ESCAPED = re.compile(
+    rb"(?<!\\)(?P<before>(?:\\\\)*)"
+    rb"(?:(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+"""A pair, or half of one, behind an even number of backslashes: behind an odd one it is no escape."""
+
 _LOST = "\ufffd"
 
 
@@ -115,7 +118,7 @@ class Verified(msgspec.Struct, frozen=True):
             if command == SESSION_EVENT or command in SIBLINGS:
                 return _event(_events.decode(body), command, self.app.id, self.request_id)
             if command != INTERFACE_INVOCATION:
-                msg = f"this CallbackCommand is not handled; {INTERFACE_INVOCATION} and {SESSION_EVENT} are"
+                msg = f"this CallbackCommand is not handled; {INTERFACE_INVOCATION} and session events are"
                 raise UnknownCommand(msg)
             if not isinstance(wire.Body, dict):
                 msg = "Body is missing or not an object"
@@ -211,8 +214,8 @@ def _mend(body: bytes) -> bytes:
         text = body.decode(errors="surrogatepass")
     except UnicodeDecodeError:
         return body
-    raw = "".join(_LOST if "\ud800" <= sign <= "\udfff" else sign for sign in text).encode()
-    return _ESCAPE.sub(lambda escape: rb"\ufffd" if _HALF.fullmatch(escape[0]) else escape[0], raw)
+    raw = _HALF.sub(_LOST, text).encode()
+    return _ESCAPED.sub(lambda found: found[0] if found["pair"] else found["before"] + rb"\ufffd", raw)
 
 
 def _parse_query(query: str) -> dict[str, str]:
