@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,11 +13,19 @@ from typing import Any, NoReturn
 import click
 import uvloop
 
-from gateway.declared.catalog import Catalog, compile_catalog, read_file
+from gateway.declared.catalog import Catalog, compile_content, read_content
 from gateway.declared.reading import ConfigFaults, Fault
+from gateway.process.config_file import ConfigFile
+from gateway.process.supervisor import WrongSockets
 from gateway.telemetry.logs import configure_logs
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the module's docstring
+
+_HAS_FAULTS = 1
+"""The exit code of ``check`` for a configuration that has faults."""
+
+_CANNOT_RUN = 2
+"""The exit code of a command that cannot do its work: a faulty configuration, a port in use."""
 
 _config = click.option(
     "-c",
@@ -48,16 +57,16 @@ def main() -> None:
 def gateway(path: Path, processes: int) -> None:
     """Run a gateway until SIGTERM."""
     from gateway.front.app import run
-    from gateway.front.prefork import run_several
+    from gateway.tools.gateways.run import run_several
 
-    catalog = _load(path)
+    _die_of_interrupts()
+    file = _follow(path)
     sys.path.append(str(Path.cwd()))  # searched last, for Python lookups alone; a worker does the same
     configure_logs("gateway")
     if processes == 1:
-        _serve(lambda: uvloop.run(run(catalog)))
+        _serve(lambda: uvloop.run(run(file)))
     else:
-        serve = partial(run, shared=True)
-        _serve(lambda: sys.exit(run_several(catalog, processes, lambda shared: uvloop.run(serve(shared)))))
+        _serve(lambda: sys.exit(run_several(path, file.catalog.settings.gateway, processes)))
 
 
 @main.command()
@@ -72,6 +81,7 @@ def gateway(path: Path, processes: int) -> None:
 )
 def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     """Run a worker, for all lanes or for the named ones, until SIGTERM."""
+    _die_of_interrupts()
     # The worker is a program of its own (python -m workers): it loads nothing of the gateway's side.
     # -P: Python does not import a workers.py or a redis.py of the working directory.
     arguments = [
@@ -90,10 +100,10 @@ def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
 @click.option("--strict", is_flag=True, help="Take warnings as faults.")
 def check(path: Path, strict: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Report every fault of a configuration, or what it will run."""
-    catalog = _load(path, embedded=True)
+    catalog = _load(path, embedded=True, code=_HAS_FAULTS)
     settings = catalog.settings
     if catalog.warnings and strict:
-        _fail(path, catalog.warnings)
+        _fail(path, catalog.warnings, _HAS_FAULTS)
     for warning in catalog.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"ok: {path}")
@@ -188,6 +198,7 @@ def forget(
 @click.option("--script", type=click.Path(path_type=Path), help="The fault script, a TOML file.")
 def crm(host: str, port: int, script: Path | None) -> None:
     """Run the scripted flaky CRM."""
+    _die_of_interrupts()
     from gateway.crm.server import run
 
     _serve(lambda: run(host, port, script))
@@ -219,25 +230,43 @@ def up(path: Path, data: Path) -> None:
     sys.exit(run(path, catalog.settings.redis.url, data))
 
 
-def _load(path: Path, *, embedded: bool = False) -> Catalog:
-    """Return the catalog, or end with every fault of the configuration and exit code 1."""
+def _die_of_interrupts() -> None:
+    """Let Ctrl-C end this process without a trace, until it listens to signals itself."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _load(path: Path, *, embedded: bool = False, code: int = _CANNOT_RUN) -> Catalog:
+    """Return the catalog, or end with every fault of the configuration and the exit code."""
+    try:
+        return _compiler(embedded=embedded)(read_content(path))
+    except ConfigFaults as error:
+        _fail(path, error.faults, code)
+
+
+def _follow(path: Path) -> ConfigFile:
+    """Return the configuration file, for a process that reloads it; or end as :func:`_load` does."""
+    try:
+        return ConfigFile(path, _compiler())
+    except ConfigFaults as error:
+        _fail(path, error.faults, _CANNOT_RUN)
+
+
+def _compiler(*, embedded: bool = False) -> Callable[[bytes], Catalog]:
+    """Return the function that compiles a configuration for the dialect of our callers."""
     from gateway.front.dialects import DIALECT
 
-    try:
-        return compile_catalog(*read_file(path, embedded=embedded), event_variables=DIALECT.event_variables)
-    except ConfigFaults as error:
-        _fail(path, error.faults)
+    return partial(compile_content, embedded=embedded, event_variables=DIALECT.event_variables)
 
 
-def _fail(path: Path, faults: Sequence[Fault]) -> NoReturn:
-    """Report faults, warnings among them, and end with exit code 1."""
+def _fail(path: Path, faults: Sequence[Fault], code: int) -> NoReturn:
+    """Report faults, warnings among them, and end with the exit code."""
     warnings = sum(fault.warning for fault in faults)
     counts = [(len(faults) - warnings, "fault"), (warnings, "warning")]
     told = " and ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count)
     click.echo(f"{path}: {told}", err=True)
     for fault in faults:
         click.echo(f"  {'warning: ' if fault.warning else ''}{fault}", err=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 def _progress() -> Callable[[float], None]:
@@ -252,14 +281,17 @@ def _progress() -> Callable[[float], None]:
 
 
 def _serve(serve: Callable[[], Any]) -> None:
-    """Run a server. If its port is taken or a Python lookup is not there, end with one line that says so."""
+    """Run a server. If it cannot run, end with one line that says why, and with the exit code for it."""
     try:
         serve()
-    except ImportError as error:
-        raise click.ClickException(str(error)) from None
+    except (ImportError, WrongSockets) as error:
+        message = str(error)
     except OSError as error:
-        msg = f"cannot listen: {error}"
-        raise click.ClickException(msg) from None
+        message = f"cannot listen: {error}"
+    else:
+        return
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(_CANNOT_RUN)
 
 
 def _address(address: tuple[str, int]) -> str:

@@ -25,6 +25,7 @@ CONFIG = """
 listen = "127.0.0.1:0"
 admin = "127.0.0.1:0"
 budget = "{budget}"
+drain = "{drain}"
 
 [redis]
 url = "${{REDIS_URL}}"
@@ -84,7 +85,7 @@ fallback = {{ order_id = "unknown" }}
 
 def _versions() -> dict[str, str]:
     environ = {"REDIS_URL": "redis://x", "PREFIX": "x", "CRM_URL": "http://x"}
-    text = CONFIG.format(budget="1s", redis_timeout="1s", attempt_timeout="1s", fresh="1s")
+    text = CONFIG.format(budget="1s", drain="0s", redis_timeout="1s", attempt_timeout="1s", fresh="1s")
     return {name: lookup.version for name, lookup in compile_catalog(*read(text, environ)).lookups.items()}
 
 
@@ -113,7 +114,13 @@ class Place:
         The defaults leave a machine that others use time to spare: who tests what happens when time is out
         says how much there is.
         """
-        defaults = {"budget": "4s", "redis_timeout": "1s", "attempt_timeout": "3s", "fresh": "60s"}
+        defaults = {
+            "budget": "4s",
+            "drain": "0s",
+            "redis_timeout": "1s",
+            "attempt_timeout": "3s",
+            "fresh": "60s",
+        }
         assert set(knobs) <= set(defaults), "a knob that is not there would turn nothing"
         text = CONFIG.format(**(defaults | knobs))
         return varied(text, changes) if changes else text

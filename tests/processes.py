@@ -54,6 +54,10 @@ class Process:
         """Return the lines of an event so far."""
         return [line for line in self.lines if line.get("event") == name]
 
+    def signal(self, number: Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
     async def end(self, number: Signals = SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self._process.send_signal(number)

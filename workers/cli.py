@@ -2,14 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import uvloop
 
-from gateway.declared.catalog import load
+from gateway.declared.catalog import compile_content
 from gateway.declared.reading import ConfigFaults
+from gateway.process.config_file import ConfigFile
 from gateway.telemetry.logs import configure_logs
-from workers.main import run
+from workers.main import lanes_of, run
 
 GRACE = 10.0
 
@@ -21,15 +23,19 @@ GRACE = 10.0
 def main(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     """Run a worker for all lanes or for the named ones until SIGTERM."""
     try:
-        catalog = load(path)
+        file = ConfigFile(path, compile_content)
+        lanes_of(file.catalog, lanes)
     except ConfigFaults as faults:
-        sys.exit(f"{path}:\n{faults}")
-    unknown = sorted(set(lanes) - set(catalog.lanes))
-    if unknown:
-        sys.exit(f"no lookup uses the lane {', '.join(unknown)}; known lanes: {', '.join(catalog.lanes)}")
+        _fail(f"{path}:\n{faults}")
     sys.path.append(str(Path.cwd()))  # searched last, for Python lookups alone
     configure_logs("worker")
     try:
-        uvloop.run(run(catalog, lanes or catalog.lanes, grace))
+        uvloop.run(run(file, lanes, grace))
     except ImportError as error:
-        sys.exit(str(error))
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    """Say why this process cannot go on, and end with exit code 2."""
+    click.echo(message, err=True)
+    sys.exit(2)

@@ -1,7 +1,7 @@
 """A worker process: a PushWorker for each lane, all drained together."""
 
 import asyncio
-import signal
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -9,8 +9,15 @@ from arq.connections import ArqRedis
 from arq.worker import func
 
 from gateway.declared.catalog import Catalog
+from gateway.declared.reading import ConfigFaults, Fault
 from gateway.lookups.build import open_backend
+from gateway.process.background import Background
+from gateway.process.config_file import ConfigFile
+from gateway.process.following import follow
 from gateway.process.garbage import tune_collector
+from gateway.process.release import RELEASE
+from gateway.process.signals import Signals
+from gateway.process.supervisor import Supervisor
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
@@ -74,9 +81,6 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
         with suppress(TimeoutError):  # without Redis a worker starts, too, and goes on trying
             async with asyncio.timeout(_PATIENCE):
                 await asyncio.gather(*(worker.registered.wait() for worker in running))
-        events.worker_started(
-            lanes=names, concurrency={lane.name: lane.backend.concurrency for lane in lanes}
-        )
         yield running
 
 
@@ -85,16 +89,84 @@ async def _drain(running: Sequence[PushWorker], grace: float) -> None:
     events.worker_drained(jobs_left=sum(left))
 
 
-async def run(catalog: Catalog, names: Sequence[str], grace: float) -> None:
+class WorkerProcess:
+    """The workers of one process, which a new configuration replaces."""
+
+    def __init__(self, wanted: Sequence[str], grace: float) -> None:
+        """Take the wanted lanes, none for all of them, and the seconds that jobs get to finish."""
+        self._wanted, self._grace = wanted, grace
+        self._parts = AsyncExitStack()
+        self._retired = Background()
+        self._news = asyncio.Event()
+        self._running: list[PushWorker] = []
+
+    async def run_by(self, catalog: Catalog) -> None:
+        """Take jobs by ``catalog`` from now on; the jobs in hand are finished by the one before.
+
+        Raise ConfigFaults for a wanted lane that it does not have, and ImportError: then all stays as it was.
+        """
+        names = lanes_of(catalog, self._wanted)
+        async with AsyncExitStack() as stack:
+            running = await stack.enter_async_context(workers(catalog, names, self._grace))
+            parts = stack.pop_all()
+        self._retired.start(self._parts.aclose())
+        self._parts, self._running = parts, running
+        self._news.set()
+        events.worker_started(
+            lanes=names,
+            concurrency={worker.lane.name: worker.lane.backend.concurrency for worker in running},
+            pid=os.getpid(),
+            version=RELEASE,
+            config=catalog.digest,
+        )
+
+    async def watch(self) -> None:
+        """Wait until a worker fails, and raise its exception."""
+        while True:
+            self._news.clear()
+            mains = [worker.main_task for worker in self._running if worker.main_task is not None]
+            news = asyncio.ensure_future(self._news.wait())
+            try:
+                await asyncio.wait([news, *mains], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                news.cancel()
+            if not self._news.is_set():
+                for main in mains:
+                    if main.done():
+                        main.result()
+
+    async def close(self) -> None:
+        """Finish the jobs in hand, and stop."""
+        await self._parts.aclose()
+        await self._retired.close(self._grace)
+
+
+def lanes_of(catalog: Catalog, wanted: Sequence[str]) -> Sequence[str]:
+    """Return the wanted lanes, by default all; raise ConfigFaults for one that no lookup uses."""
+    if unknown := sorted(set(wanted) - set(catalog.lanes)):
+        message = f"no lookup uses the lane {', '.join(unknown)}; known lanes: {', '.join(catalog.lanes)}"
+        raise ConfigFaults([Fault("lookups", message)])
+    return wanted or catalog.lanes
+
+
+async def run(file: ConfigFile, wanted: Sequence[str], grace: float) -> None:
     """Run workers until SIGTERM or SIGINT. If one fails, raise its exception."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with workers(catalog, names, grace) as running:
+    signals, supervisor = Signals(), Supervisor()
+    async with AsyncExitStack() as stack:
+        process = WorkerProcess(wanted, grace)
+        stack.push_async_callback(process.close)
+        await signals.unless_stopped(process.run_by(file.catalog))
+        if signals.stop.is_set():
+            return
         tune_collector()
-        stopped = asyncio.create_task(stop.wait())
-        mains = [worker.main_task for worker in running if worker.main_task is not None]
-        await asyncio.wait([stopped, *mains], return_when=asyncio.FIRST_COMPLETED)
-        for main in mains:
-            if main.done():
-                main.result()
+        file.on_change(process.run_by)
+        work = Background()
+        stack.push_async_callback(work.close)
+        work.start(follow([file], signals.reload))
+        work.start(supervisor.ping())
+        supervisor.ready()
+        stop, failed = work.start(signals.stop.wait()), work.start(process.watch())
+        await asyncio.wait([stop, failed], return_when=asyncio.FIRST_COMPLETED)
+        supervisor.stopping()
+        if failed.done():
+            failed.result()

@@ -27,6 +27,8 @@
     ├── ConfigFaults                the configuration cannot be used (declared/reading.py)
     ├── NoLane                      arq's command does not know which lane to run (workers/settings.py)
     ├── CallFailed                  no reply came to a callback sent by hand (tools/call.py)
+    ├── NotStarted                  one of several gateways did not start (tools/gateways/member.py)
+    ├── WrongSockets                a supervisor's sockets cannot be used (process/supervisor.py)
     ├── CannotStart                 a child process did not start (tools/processes.py)
     └── ChildEnded                  a child process ended unasked (tools/children.py)
 

@@ -4,9 +4,10 @@
 a fault, so that one run shows them all. A noun of the file is a module beside this one.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -37,13 +38,17 @@ class Config(Table, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Everything that the configuration declares, ready for use. It can run with its ``warnings``."""
+    """Everything that the configuration declares, ready for use. It can run with its ``warnings``.
+
+    ``digest`` tells one content of the file from another: the first digits of its SHA-256.
+    """
 
     settings: Config
     apps: Mapping[int, App]
     routes: tuple[Route, ...]
     lookups: Mapping[str, Lookup]
     warnings: tuple[Fault, ...] = ()
+    digest: str = ""
 
     @property
     def lanes(self) -> tuple[str, ...]:
@@ -65,21 +70,40 @@ class Catalog:
 
 def load(path: Path) -> Catalog:
     """Return the catalog of the configuration file; raise ConfigFaults with everything that is wrong."""
-    return compile_catalog(*read_file(path))
+    return compile_content(read_content(path))
 
 
-def read_file(path: Path, *, embedded: bool = False) -> tuple[Config, list[Fault]]:
-    """Like :func:`read`, from a file and the process's environment.
+def read_content(path: Path) -> bytes:
+    """Return the content of the configuration file; raise ConfigFaults."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigFaults([Fault("", f"cannot be read: {error}")]) from None
 
-    ``redis.url = "embedded"`` is a fault, unless ``embedded`` says that the caller brings that server or does
-    not need it.
+
+def compile_content(
+    content: bytes, *, embedded: bool = False, event_variables: Sequence[str] | None = None
+) -> Catalog:
+    """Return the catalog of a file's content and this process's environment.
+
+    Raise ConfigFaults with everything that is wrong. ``redis.url = "embedded"`` is a fault, unless
+    ``embedded`` says that the caller brings that server or does not need it. ``event_variables`` are those of
+    :func:`compile_catalog`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        return Config(), [Fault("", f"cannot be read: {error}")]
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigFaults([Fault("", f"cannot be read: {error}")]) from None
     config, faults = read(text, whole_environment())
-    return config, faults if embedded else [*faults, *check_embedded(config.redis)]
+    if not embedded:
+        faults += check_embedded(config.redis)
+    catalog = compile_catalog(config, faults, event_variables=event_variables)
+    return replace(catalog, digest=digest_of(content))
+
+
+def digest_of(content: bytes) -> str:
+    """Return what tells this content of a file from another: the first digits of its SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def read(text: str, environ: Mapping[str, str]) -> tuple[Config, list[Fault]]:

@@ -23,6 +23,7 @@ class Gateway(Table, frozen=True, kw_only=True):
     max_inflight: int = 1000
     local_records: int = 50_000
     local_bytes: Size = Size(64 * 1024 * 1024)
+    drain: Duration = Duration(3)
     tls: Tls | None = None
 
 

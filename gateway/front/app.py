@@ -1,118 +1,202 @@
-"""Composition root: a gateway process, built from its catalog and run until SIGTERM."""
+"""Composition root: a gateway process. Its two ports, the service behind them, and its life by signals."""
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator, Mapping
+import os
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+
+from aiohttp import web
 
 from gateway.declared.catalog import Catalog
+from gateway.declared.reading import ConfigFaults, Fault
 from gateway.declared.values import Address
-from gateway.forgetting.forget import Forgetter
-from gateway.front.alone import direct_askers
-from gateway.front.askers import Asker, FleetAsker
 from gateway.front.dialects import DIALECT
 from gateway.front.dialects.dialect import Dialect
-from gateway.front.edge import admin
-from gateway.front.edge.callbacks import Callbacks
+from gateway.front.edge.admin import Status, admin_handler, error_page
+from gateway.front.edge.certificate import Certificate
 from gateway.front.edge.port import Port
-from gateway.front.flow import Flow
-from gateway.front.readiness import Readiness
-from gateway.front.session_events import SessionEvents
+from gateway.front.service import Service, service
+from gateway.front.session_events import FORGET_FOR
+from gateway.process.background import Background
+from gateway.process.config_file import ConfigFile
+from gateway.process.following import Followed, follow
 from gateway.process.garbage import tune_collector
-from gateway.queue.hand_off import HandOff
-from gateway.queue.refresh import Refreshes
+from gateway.process.release import RELEASE
+from gateway.process.signals import Signals
+from gateway.process.supervisor import Sockets, Supervisor
 from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
-from gateway.wire.keys import Keys
-from gateway.wire.link import RedisLink
 
 
-@dataclass(frozen=True, slots=True)
 class Gateway:
-    """A running gateway: the addresses of its two ports, and its parts."""
+    """A running gateway. ``service`` is all that stands behind its ports; :meth:`reload` replaces it."""
 
-    callbacks: Address
-    admin: Address
-    readiness: Readiness
-    link: RedisLink
-    memory: RecordMemory
-    refreshes: Refreshes
-    flow: Flow
-    askers: Mapping[int, Asker]
+    def __init__(self, catalog: Catalog, dialect: Dialect, sockets: Sockets) -> None:
+        """Take its configuration, the dialect of its callers, and the sockets that it need not open."""
+        settings = catalog.settings.gateway
+        self._dialect = dialect
+        self._memory = RecordMemory(settings.local_records, settings.local_bytes)
+        self._parts = AsyncExitStack()
+        self._retired = Background()
+        self._draining = False
+        self.certificate = Certificate(settings.tls) if settings.tls is not None else None
+        self._admin = Port(admin_handler(self._status), error_page, settings.admin, handed=sockets.admin)
+        self._callbacks = Port(
+            self._answer,
+            self._refuse,
+            settings.listen,
+            handed=sockets.callbacks,
+            tls=self.certificate.context if self.certificate is not None else None,
+            grace=settings.budget + 1,
+        )
+        self.service: Service
+
+    @property
+    def callbacks(self) -> Address:
+        """The address of the callback port."""
+        return self._callbacks.address
+
+    @property
+    def admin(self) -> Address:
+        """The address of the admin port."""
+        return self._admin.address
+
+    async def start(self, catalog: Catalog, stack: AsyncExitStack) -> None:
+        """Start all parts, their ends registered in ``stack``. Raise OSError, or ImportError."""
+        stack.push_async_callback(self._retired.close)
+        stack.push_async_callback(self._close_service)
+        self.service = await self._parts.enter_async_context(service(catalog, self._memory, self._dialect))
+        await stack.enter_async_context(self._admin)
+        await stack.enter_async_context(self._callbacks)
+
+    async def reload(self, catalog: Catalog) -> None:
+        """Answer all callbacks from now on by another catalog. Those in hand go on by the one before.
+
+        Raise ConfigFaults for a change that needs a new process, and ImportError for a Python lookup that
+        cannot be imported: then all stays as it was.
+        """
+        _check_reloadable(self.service.catalog, catalog)
+        settings = catalog.settings.gateway
+        async with AsyncExitStack() as stack:
+            new = await stack.enter_async_context(service(catalog, self._memory, self._dialect))
+            parts = stack.pop_all()
+        self._memory.resize(settings.local_records, settings.local_bytes)
+        if self.certificate is not None and settings.tls is not None:
+            self.certificate.tls = settings.tls
+        self._retired.start(_retire(self._parts))
+        self.service, self._parts = new, parts
+
+    async def drain(self, signals: Signals) -> None:
+        """Take callbacks for ``drain`` seconds more, and close each connection behind its answer.
+
+        Supervisors and balancers see at ``/ready`` that they must send callbacks elsewhere. If another
+        process has the ports already, no connection is taken any more. A signal to hurry ends the wait.
+        """
+        self._draining = True
+        seconds = self.service.catalog.settings.gateway.drain
+        events.gateway_draining(seconds=0 if signals.hurry.is_set() else seconds)
+        if signals.replaced.is_set():
+            await self._callbacks.take_no_more()
+            await self._admin.take_no_more()
+        try:
+            async with asyncio.timeout(seconds):
+                await signals.hurry.wait()
+        except TimeoutError:
+            return
+
+    def _answer(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        answer = self.service.callbacks(request)
+        return _answer_last(answer) if self._draining else answer
+
+    def _refuse(self, status: int, message: str) -> web.StreamResponse:
+        return self.service.callbacks.error_page(status, message)
+
+    async def _status(self) -> Status:
+        missing = await self.service.readiness.missing()
+        return Status(self._draining, missing, RELEASE, self.service.catalog.digest)
+
+    async def _close_service(self) -> None:
+        await self._parts.aclose()
 
 
 @asynccontextmanager
 async def gateway(
-    catalog: Catalog, *, shared: bool = False, dialect: Dialect = DIALECT
+    catalog: Catalog, *, dialect: Dialect = DIALECT, sockets: Sockets | None = None
 ) -> AsyncIterator[Gateway]:
     """Run a gateway for the length of the block. It starts without Redis, too.
 
-    Its lines are in the order in which the parts start. The parts stop in the opposite order. The end of each
-    part is registered before the part starts, so that a failed or cancelled start leaves nothing behind.
+    ``dialect`` is the platform that calls. ``sockets`` are those that a supervisor has handed over.
 
-    ``dialect`` is the platform that calls.
-
-    Raise OSError for a port that is taken, and ImportError for a Python lookup that cannot be imported.
+    Raise OSError for a port that is taken or a certificate that cannot be used, and ImportError for a Python
+    lookup that cannot be imported.
     """
-    settings, patience = catalog.settings, catalog.settings.redis.timeout
     async with AsyncExitStack() as stack:
-        link = RedisLink(settings.redis.url, settings.redis.timeout)
-        keys = Keys(settings.redis.prefix)
-        stack.push_async_callback(link.close)
-        await link.start()
-
-        memory = RecordMemory(settings.gateway.local_records, settings.gateway.local_bytes)
-        hand_off = HandOff(link, keys, memory)
-        stack.push_async_callback(hand_off.replies.close)
-        await hand_off.replies.start(patience)
-
-        forgetter = Forgetter(link, keys, memory)
-        stack.push_async_callback(forgetter.close)
-        await forgetter.start(patience)
-
-        refreshes = Refreshes(hand_off, settings.gateway.budget)
-        stack.push_async_callback(refreshes.close)
-        fleet = FleetAsker(hand_off, refreshes)
-        askers: dict[int, Asker] = dict.fromkeys(catalog.apps, fleet)
-        askers |= await stack.enter_async_context(
-            direct_askers(catalog, fleet, link, keys, memory, forgetter)
-        )
-
-        flow = Flow(catalog, memory.get, askers)
-        session_events = SessionEvents(catalog, memory.get, fleet, forgetter)
-        stack.push_async_callback(session_events.close, settings.gateway.budget)
-
-        readiness = Readiness(catalog.lanes, hand_off.unattended)
-        admin_port = Port(
-            admin.admin_handler(readiness), admin.error_page, settings.gateway.admin, shared=shared
-        )
-        await stack.enter_async_context(admin_port)
-        handler = Callbacks(dialect, flow, session_events)
-        callback_port = Port(
-            handler,
-            handler.error_page,
-            settings.gateway.listen,
-            tls=settings.gateway.tls,
-            grace=settings.gateway.budget + 1,
-            shared=shared,
-        )
-        await stack.enter_async_context(callback_port)
-        events.gateway_started(listen=_text(callback_port.address), admin=_text(admin_port.address))
-        yield Gateway(
-            callback_port.address, admin_port.address, readiness, link, memory, refreshes, flow, askers
-        )
+        running = Gateway(catalog, dialect, sockets or Sockets())
+        await running.start(catalog, stack)
+        yield running
 
 
-async def run(catalog: Catalog, *, shared: bool = False) -> None:
-    """Run a gateway until SIGTERM or SIGINT, then finish the callbacks in hand."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with gateway(catalog, shared=shared):
+async def run(file: ConfigFile) -> None:
+    """Run a gateway until a signal to stop, and drain it. Raise what :func:`gateway` raises."""
+    signals, supervisor = Signals(), Supervisor()
+    async with AsyncExitStack() as stack:
+        starting = stack.enter_async_context(gateway(file.catalog, sockets=Sockets()))
+        running = await signals.unless_stopped(starting)
+        if running is None:
+            return
         tune_collector()
-        await stop.wait()
+        events.gateway_started(
+            listen=_text(running.callbacks),
+            admin=_text(running.admin),
+            pid=os.getpid(),
+            version=RELEASE,
+            config=file.catalog.digest,
+        )
+        file.on_change(running.reload)
+        files: list[Followed] = [file]
+        if running.certificate is not None:
+            files.append(running.certificate)
+        work = Background()
+        stack.push_async_callback(work.close)
+        work.start(follow(files, signals.reload))
+        work.start(supervisor.ping())
+        supervisor.ready()
+        await signals.stop.wait()
+        supervisor.stopping()
+        await running.drain(signals)
     events.gateway_drained()
+
+
+async def _answer_last(answer: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+    """Return the response, the last one on its connection."""
+    response = await answer
+    response.force_close()
+    return response
+
+
+async def _retire(parts: AsyncExitStack) -> None:
+    """Close a service that takes nothing new, when all that it has in hand is done."""
+    try:
+        await asyncio.sleep(FORGET_FOR)  # nothing takes longer: a callback has its budget
+    finally:
+        await parts.aclose()
+
+
+def _check_reloadable(old: Catalog, new: Catalog) -> None:
+    """Raise ConfigFaults if ``new`` needs a new process."""
+    before, after = old.settings.gateway, new.settings.gateway
+    changed = {
+        "gateway.listen": before.listen != after.listen,
+        "gateway.admin": before.admin != after.admin,
+        "gateway.tls": (before.tls is None) != (after.tls is None),
+    }
+    faults = [
+        Fault(name, "a running gateway keeps its ports; restart it for this change")
+        for name, differs in changed.items()
+        if differs
+    ]
+    if faults:
+        raise ConfigFaults(faults)
 
 
 def _text(address: Address) -> str:

@@ -67,6 +67,10 @@ class RecordMemory:
         self.erasures = 0
         self.bytes = 0
 
+    def resize(self, limit: int, limit_bytes: float) -> None:
+        """Hold at most so many records and bytes from the next record on."""
+        self._limit, self._limit_bytes = limit, limit_bytes
+
     def get(self, key: str) -> Known | None:
         """Return the record under ``key`` and note its use."""
         known = self._held.get(key)

@@ -141,9 +141,14 @@ def session_failed(*, app: int, session: str, trace_id: str, error: BaseExceptio
     _error("session.failed", app=app, session=session, trace_id=trace_id, exc_info=error)
 
 
-def gateway_started(*, listen: str, admin: str) -> None:
-    """A gateway listens."""
-    _info("gateway.started", listen=listen, admin=admin)
+def gateway_started(*, listen: str, admin: str, pid: int, version: str, config: str) -> None:
+    """A gateway listens. ``config`` is the digest of its configuration."""
+    _info("gateway.started", listen=listen, admin=admin, pid=pid, version=version, config=config)
+
+
+def gateway_draining(*, seconds: float) -> None:
+    """A gateway has been told to stop. It takes callbacks for some seconds more."""
+    _info("gateway.draining", seconds=seconds)
 
 
 def gateway_drained() -> None:
@@ -151,14 +156,58 @@ def gateway_drained() -> None:
     _info("gateway.drained")
 
 
-def gateway_died(*, pid: int, signal: str | None) -> None:
-    """One of several gateway processes was killed."""
-    _error("gateway.died", pid=pid, signal=signal)
+def gateway_died(*, pid: int, signal: str | None, code: int | None, hung: bool) -> None:
+    """One of several gateway processes ended unasked: by a signal, or with an exit code, or it had hung."""
+    _error("gateway.died", pid=pid, signal=signal, exit_code=code, hung=hung)
 
 
-def worker_started(*, lanes: Sequence[str], concurrency: Mapping[str, int]) -> None:
-    """A worker takes jobs."""
-    _info("worker.started", lanes=list(lanes), concurrency=dict(concurrency))
+def gateway_replaced(*, pid: int, by: int) -> None:
+    """One of several gateway processes drains: another one has its ports."""
+    _info("gateway.replaced", pid=pid, by=by)
+
+
+def gateway_not_replaced(*, pid: int | None, reason: str) -> None:
+    """The process that should take the place of another one did not start. The old one serves on."""
+    _warning("gateway.not_replaced", pid=pid, reason=reason)
+
+
+def config_reloaded(*, config: str, warnings: Sequence[str]) -> None:
+    """A process runs by a new content of its configuration file."""
+    _info("config.reloaded", config=config, warnings=list(warnings))
+
+
+def config_refused(*, file: str, faults: Sequence[str], config: str) -> None:
+    """A new content of the configuration file cannot be used. The process runs on by ``config``."""
+    _warning("config.refused", file=file, faults=list(faults), config=config)
+
+
+def config_failed(*, error: BaseException, config: str) -> None:
+    """A bug kept a process from its new configuration. It runs on by the one before."""
+    _error("config.failed", config=config, exc_info=error)
+
+
+def certificate_reloaded(*, file: str) -> None:
+    """New connections get the certificate that is in the file now."""
+    _info("certificate.reloaded", file=file)
+
+
+def certificate_refused(*, file: str, reason: str) -> None:
+    """Certificate and key cannot be used. The ones before stay in use."""
+    _warning("certificate.refused", file=file, reason=reason)
+
+
+def worker_started(
+    *, lanes: Sequence[str], concurrency: Mapping[str, int], pid: int, version: str, config: str
+) -> None:
+    """A worker takes jobs. ``config`` is the digest of its configuration."""
+    _info(
+        "worker.started",
+        lanes=list(lanes),
+        concurrency=dict(concurrency),
+        pid=pid,
+        version=version,
+        config=config,
+    )
 
 
 def worker_drained(*, jobs_left: int) -> None:

@@ -66,9 +66,9 @@ class Child:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Terminate it; kill it if it does not end in time."""
-        if self._process.returncode is None:
-            self._process.terminate()
+        """Interrupt it; kill it if it does not end in time."""
+        if self._process.returncode is None:  # not SIGTERM: no balancer has to notice that this gateway goes
+            self._process.send_signal(signal.SIGINT)
         try:
             async with asyncio.timeout(_STOP_PATIENCE):
                 await self._process.wait()

@@ -13,7 +13,7 @@ from gateway.tools.processes import CannotStart, Valkey
 
 
 def run(config: Path, redis_url: str, data: Path) -> int:
-    """Run everything until SIGINT or SIGTERM and return 0; return 1 if one part ends by itself.
+    """Run everything until SIGINT or SIGTERM and return 0; return 1 if one part ends by itself, 2 if it cannot start.
 
     The children write their logs to standard output. This process writes to standard error.
     """
@@ -21,7 +21,7 @@ def run(config: Path, redis_url: str, data: Path) -> int:
         run_until_signal(_up(config, redis_url, data))
     except CannotStart as error:
         _say(str(error))
-        return 1
+        return 2
     except ChildEnded as error:
         _say(f"{error}; everything has been stopped")
         return 1

@@ -30,7 +30,7 @@ async def test_python_lookup_that_cannot_be_imported_is_named(
     config.write_text(place.config(changes))
     environ = {**place.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
     async with Process("-m", "gateway", command, "-c", str(config), environ=environ) as process:
-        assert await process.ended() == 1
+        assert await process.ended() == 2
     said = json.dumps(process.lines)
     assert f"lookups.churn: 'mycrm:churn' cannot be imported: {what}" in said
     assert "Traceback" not in said

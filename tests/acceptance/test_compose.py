@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from gateway.core.units import parse_duration
-from gateway.declared.catalog import read_file
+from gateway.declared.catalog import read
 from gateway.tools.processes import Valkey
 from tests.desk import ROOT, Desk
 from tests.processes import Process
@@ -174,10 +174,10 @@ def test_service_is_supervised_and_has_no_privileges(name: str) -> None:
 
 def test_stopping_leaves_time_to_drain() -> None:
     """Docker kills after stop_grace_period, even with work in hand."""
-    budget = read_file(ROOT / "ops/deskgate.toml")[0].gateway.budget
+    gateway = read((ROOT / "ops/deskgate.toml").read_text(), {})[0].gateway
     worker = SERVICES["worker"]["command"]
     grace = float(worker[worker.index("--grace") + 1])
-    assert parse_duration(SERVICES["gateway"]["stop_grace_period"]) > budget + 1
+    assert parse_duration(SERVICES["gateway"]["stop_grace_period"]) > gateway.drain + gateway.budget + 1
     assert parse_duration(SERVICES["worker"]["stop_grace_period"]) > grace
 
 

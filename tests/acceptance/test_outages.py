@@ -53,10 +53,10 @@ async def test_gateway_starts_without_redis_and_serves_when_it_comes(
             here = desk.at(running.callbacks)
             heard = await here.call(node="order", orderId="1")
             assert (heard.code, heard.variables) == (Code.QUEUE_UNAVAILABLE, {"order_id": "unknown"})
-            assert await running.readiness.missing() == ["redis"]
+            assert await running.service.readiness.missing() == ["redis"]
             await asyncio.to_thread(valkey.start)
             assert (await until(here, 0, orderId="1")).variables["order_id"] == "1"
-            assert await running.readiness.missing() == []
+            assert await running.service.readiness.missing() == []
     assert [line["event"] for line in lines].count("redis.lost") == 1
 
 

@@ -1,16 +1,20 @@
-"""Several gateway processes on one port: each takes callbacks, one that is killed is missed by nobody."""
+"""Several gateway processes on one port: each takes callbacks, and none that goes is missed by anybody."""
 
 import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.acceptance.family import children_of, gone
-from tests.desk import Desk, Heard, Place
-from tests.processes import GatewayProcess, WorkerProcess
+from tests.desk import Desk, Heard, Place, when
+from tests.processes import GatewayProcess, Process, WorkerProcess
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 ENOUGH = 64
 """Connections of which, as good as certainly, each of two processes gets some."""
@@ -48,6 +52,22 @@ async def call(desk: Desk, session: str) -> Heard:
         return await Desk(http, desk.url, desk.query).call(session, node="order", orderId="1")
 
 
+async def call_until(done: Callable[[], bool], desk: Desk) -> list[Heard]:
+    """Send callbacks one after the other, on new and on kept connections, until ``done``."""
+
+    async def kept() -> None:
+        while not done():
+            heard.append(await desk.call("kept", node="order", orderId="1"))
+
+    async def new() -> None:
+        while not done():
+            heard.append(await call(desk, "new"))
+
+    heard: list[Heard] = []
+    await asyncio.gather(kept(), kept(), new(), new())
+    return heard
+
+
 async def test_processes_share_a_port_and_drain_together(config: Path, place: Place, desk: Desk) -> None:
     """Every core answers; a deploy ends them all, and loses nothing."""
     async with Gateways(config, place) as front, WorkerProcess(config, place):
@@ -61,7 +81,7 @@ async def test_processes_share_a_port_and_drain_together(config: Path, place: Pl
         await gone(family)
     assert len(front.events("gateway.drained")) == 2
     assert len(front.events("callback.answered")) == ENOUGH
-    # Jobs are named by it: two forked processes that named two jobs alike would mix up their answers.
+    # Jobs are named by it: two processes that named two jobs alike would mix up their answers.
     assert len({line["trace_id"] for line in front.events("callback.answered")}) == ENOUGH
 
 
@@ -74,15 +94,83 @@ async def test_killed_process_is_replaced_while_the_others_answer(
         here = desk.at(await front.address())
         children_of(front.pid)[0].kill()
         died = await front.event("gateway.died")
-        assert died["signal"] == "SIGKILL"
-        assert (await call(here, "s1")).code == 0
+        assert (died["signal"], died["exit_code"], died["hung"]) == ("SIGKILL", None, False)
+        heard = await asyncio.gather(*(call(here, f"s{n}") for n in range(ENOUGH)))
+        assert {one.code for one in heard} == {0}  # those that met the dead one's socket have waited
         await front.event("gateway.started", 3)
         assert len(await front.addresses()) == 1
-        heard = await asyncio.gather(*(call(here, f"s{n}") for n in range(ENOUGH)))
-        assert {one.code for one in heard} == {0}
         family = children_of(front.pid)
         await front.kill()
         await gone(family)
+
+
+async def test_sighup_replaces_one_process_after_the_other_and_loses_no_callback(
+    config: Path, place: Place, desk: Desk
+) -> None:
+    """A deploy in place: new code and new settings, and nobody notices."""
+    written(config, place.config(drain="2s"))
+    async with Gateways(config, place) as front, WorkerProcess(config, place):
+        await front.addresses()
+        before = {child.pid for child in children_of(front.pid)}
+        here = desk.at(await front.address())
+        calling = asyncio.create_task(call_until(lambda: len(front.events("gateway.drained")) == 2, here))
+        front.signal(signal.SIGHUP)
+        heard = await calling
+        assert {one.code for one in heard} == {0}
+        assert max(one.took for one in heard) < 1.0
+        assert {line["pid"] for line in front.events("gateway.replaced")} == before
+        await when(lambda: not before & {child.pid for child in children_of(front.pid)})
+        after = {child.pid for child in children_of(front.pid)}
+        assert {line["by"] for line in front.events("gateway.replaced")} == after
+        assert await front.end(signal.SIGINT) == 0
+
+
+async def test_process_that_cannot_start_leaves_those_that_serve_alone(
+    config: Path, place: Place, desk: Desk
+) -> None:
+    """A faulty file met by SIGHUP: the old ones go on, and say once what is wrong."""
+    async with Gateways(config, place) as front, WorkerProcess(config, place):
+        await front.addresses()
+        family = {child.pid for child in children_of(front.pid)}
+        written(config, "nonsense")
+        front.signal(signal.SIGHUP)
+        kept = await front.event("gateway.not_replaced")
+        assert kept["pid"] in family
+        assert kept["reason"] == "exit code 2"
+        assert {child.pid for child in children_of(front.pid)} == family
+        assert (await call(desk.at(await front.address()), "s1")).code == 0
+        written(config, place.config())
+        front.signal(signal.SIGHUP)
+        await front.event("gateway.replaced", 2)
+        assert await front.end() == 0
+
+
+async def test_process_that_hangs_is_killed_and_replaced(config: Path, place: Place, desk: Desk) -> None:
+    """A third of all new connections would wait for it for ever."""
+    async with Gateways(config, place) as front, WorkerProcess(config, place):
+        await front.addresses()
+        hung = children_of(front.pid)[0]
+        os.kill(hung.pid, signal.SIGSTOP)
+        died = await front.event("gateway.died")
+        assert (died["pid"], died["hung"]) == (hung.pid, True)
+        await front.event("gateway.started", 3)
+        here = desk.at(await front.address())
+        heard = await asyncio.gather(*(call(here, f"s{n}") for n in range(ENOUGH)))
+        assert {one.code for one in heard} == {0}
+
+
+async def test_other_children_of_its_process_do_not_count(config: Path, place: Place, desk: Desk) -> None:
+    """A shell that has begun something else before ``exec`` leaves us its children."""
+    command = f'{sys.executable} -m gateway gateway -c "{config}" --processes 2'
+    line = f"(exit 3) & (sleep 0.2; exit 3) & exec {command}"
+    async with Shell(line, environ=place.environ) as front, WorkerProcess(config, place):
+        started = await front.event("gateway.started", 2)
+        await when(lambda: not front.strangers())
+        host, _, port = started["listen"].rpartition(":")
+        assert (await call(desk.at((host, int(port))), "s1")).code == 0
+        assert front.running
+        assert not front.events("gateway.died")
+        assert await front.end() == 0
 
 
 async def test_taken_port_ends_them_all_with_a_reason(config: Path, place: Place) -> None:
@@ -91,8 +179,28 @@ async def test_taken_port_ends_them_all_with_a_reason(config: Path, place: Place
         (taken,) = await front.addresses()
         same = place.config({"gateway.listen": taken})
         async with Gateways(written(config.with_name("other.toml"), same), place) as other:
-            await other._process.wait()
-            await other._reader
-            assert other._process.returncode == 1
+            assert await other.ended() == 2
             assert any("in use" in line.get("text", "") for line in other.lines)
             assert front.running
+
+
+async def test_gateways_that_cannot_start_end_with_the_reason(config: Path, place: Place) -> None:
+    """A supervisor must see that it is of no use to wait."""
+    churn = {"python": "nowhere:churn", "variables": {"churn_risk": "risk"}}
+    changes = {"apps.1400000001.redis_lost": "direct", "routes": None, "lookups": {"churn": churn}}
+    written(config, place.config(changes))
+    async with Gateways(config, place) as front:
+        assert await front.ended() == 2
+        assert any("nowhere:churn" in line.get("text", "") for line in front.lines)
+
+
+class Shell(Process):
+    """A line of shell that ends in ``exec``."""
+
+    def __init__(self, line: str, environ: dict[str, str]) -> None:
+        """Take the line, and what to add to the environment."""
+        super().__init__("-c", f"import os; os.execv('/bin/sh', ['sh', '-c', {line!r}])", environ=environ)
+
+    def strangers(self) -> list[object]:
+        """Return its children that are no gateways."""
+        return [child for child in children_of(self.pid) if child.runs and "gateway" not in child.command]

@@ -125,7 +125,7 @@ async def test_port_that_is_taken_ends_everything(bare: Place, tmp_path: Path) -
         async with Process(*command, environ=bare.environ) as other:
             assert await other._process.wait() == 1
             await shown(other, "cannot listen")
-            await shown(other, "the gateway ended unasked with exit code 1")
+            await shown(other, "the gateway ended unasked with exit code 2")
 
 
 async def test_data_belong_to_one(bare: Place, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ async def test_embedded_is_refused_where_nobody_brings_the_server(
     config = tmp_path / "deskgate.toml"
     config.write_text(bare.config())
     async with Process("-m", "gateway", command, "-c", str(config), environ=bare.environ) as process:
-        assert await process._process.wait() == 1
+        assert await process._process.wait() == 2
         await shown(process, 'redis.url: "embedded" runs under "deskgate up" alone')
     async with Process("-m", "gateway", "check", "-c", str(config), environ=bare.environ) as check:
         assert await check._process.wait() == 0

@@ -86,7 +86,7 @@ async def fleet_lost_else_alone(catalog: Catalog, valkey: Valkey) -> AsyncIterat
     """Redis has gone, and the fleet with it: this process asks in its place."""
     async with gateway(catalog) as running:
         valkey.kill()
-        await when(lambda: running.link.lost)
+        await when(lambda: running.service.link.lost)
         yield _stage(running, catalog, APP)
 
 
@@ -107,7 +107,7 @@ async def alone(catalog: Catalog, valkey: Valkey) -> AsyncIterator[Stage]:
 
 
 def _stage(running: Gateway, catalog: Catalog, app: int) -> Stage:
-    return Stage(running.askers[app], catalog, running.memory, app)
+    return Stage(running.service.askers[app], catalog, running.service.memory, app)
 
 
 ASKERS = {one.__name__: one for one in (fleet, alone, fleet_else_alone, fleet_lost_else_alone)}
@@ -204,7 +204,9 @@ async def test_lane_that_is_full_is_overload_and_no_outage(valkey: Valkey, crm: 
     catalog = place.catalog()
     async with gateway(catalog) as running:
         lane, far = Keys(place.prefix).lane("crm"), 4e11
-        await running.link.execute("ZADD", lane, *(x for n in range(LANE_LIMIT) for x in (far, f"job-{n}")))
+        await running.service.link.execute(
+            "ZADD", lane, *(x for n in range(LANE_LIMIT) for x in (far, f"job-{n}"))
+        )
         (heard,) = await _stage(running, catalog, FLEET_APP).ask("order")
     assert (heard.code, heard.source) == (Code.OVERLOADED, Source.NONE)
 

@@ -138,7 +138,7 @@ async def test_backend_is_asked_until_workers_have_found_redis_again(
         valkey.kill()
         await ask(here, "s2")
         await asyncio.to_thread(valkey.start)
-        await when(lambda: not running.link.lost)
+        await when(lambda: not running.service.link.lost)
         with capture_logs() as lines:
             returned = await asyncio.gather(ask(here, "s3"), ask(here, "s3", "2"), ask(here, "s3"))
     assert (without.code, without.variables) == (Code.NO_WORKERS, {"order_id": "unknown"})
@@ -168,7 +168,7 @@ async def test_equal_callbacks_are_one_call(own_place: Place, valkey: Valkey, de
             here = desk.at(running.callbacks)
             valkey.kill()
             calling = [asyncio.create_task(ask(here)) for _ in range(20)]
-            await when(lambda: running.flow.asking == 20)
+            await when(lambda: running.service.flow.asking == 20)
             gate.opened.set()
             heard = await asyncio.gather(*calling)
     assert {(one.code, one.variables["order_id"]) for one in heard} == {(Code.OK, "1")}
@@ -248,10 +248,10 @@ async def test_what_is_waited_for_when_redis_is_lost_is_asked_for_directly(  # n
             calling = [asyncio.create_task(ask(here))]
             await when(lambda: crm.stats.report()["in_flight"])
             calling.append(asyncio.create_task(ask(here)))
-            either = running.askers[APP]
+            either = running.service.askers[APP]
             assert isinstance(either, FleetElseAlone)
             await when(lambda: len(either.watches) == (2 if app == APP else 0))
-            await when(lambda: running.flow.asking == 2)
+            await when(lambda: running.service.flow.asking == 2)
             crm.put(then)
             valkey.kill()
             heard = await asyncio.gather(*calling)
@@ -282,9 +282,9 @@ async def test_job_that_still_runs_after_redis_returned_is_waited_for(
             await started.wait()
             await redis.execute_command("CLIENT", "KILL", "TYPE", "normal")
             assert (await first).code == Code.BACKEND_REJECTED
-            await running.link.present.wait()
+            await running.service.link.present.wait()
             second = asyncio.create_task(ask(here))
-            await when(lambda: running.flow.asking)
+            await when(lambda: running.service.flow.asking)
             opened.set()
             heard = await second
     assert (heard.code, heard.variables["order_id"]) == (Code.OK, "1")
@@ -358,7 +358,7 @@ async def test_backends_are_opened_only_for_apps_that_are_direct(place: Place) -
     order = {"python": "nowhere_to_be_found:order", "variables": {"order_id": "id"}}
     changes = {"routes": None, "backends": None, "lookups": {"order": order}}
     async with gateway(place.catalog(changes)) as running:
-        assert {type(asker) for asker in running.askers.values()} == {FleetAsker}
+        assert {type(asker) for asker in running.service.askers.values()} == {FleetAsker}
     with pytest.raises(ImportError):
         async with gateway(direct(place, changes)):
             pass

@@ -20,6 +20,7 @@ from gateway.core.errors import Code
 from gateway.front.app import Gateway, gateway
 from gateway.front.dialects.desk import sign
 from gateway.front.flow import Flow
+from gateway.process.release import RELEASE
 from tests.desk import APP, Desk, Place
 from tests.tls import self_signed
 
@@ -306,7 +307,9 @@ async def test_admin_port_tells_live_and_ready_and_answers_json_everywhere(
         async with desk.http.get(base + path) as response:
             seen[path] = (response.status, await response.json())
     assert seen["/live"] == (200, {"status": "live"})
-    assert seen["/ready"] == (200, {"status": "degraded", "degraded": ["lane:crm"]})
+    status, ready = seen["/ready"]
+    assert (status, ready["status"], ready["degraded"]) == (200, "degraded", ["lane:crm"])
+    assert (ready["version"], ready["config"]) == (RELEASE, running.service.catalog.digest)
     assert seen["/nothing"][0] == 404
 
 

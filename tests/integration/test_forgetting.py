@@ -58,7 +58,7 @@ async def records(place: Place) -> list[str]:
 
 def in_memory(*running: Gateway) -> list[int]:
     """Return how many records each gateway holds."""
-    return [len(one.memory) for one in running]
+    return [len(one.service.memory) for one in running]
 
 
 async def test_session_is_forgotten_in_redis_and_in_every_gateway(place: Place, crm: Crm, desk: Desk) -> None:

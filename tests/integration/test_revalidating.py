@@ -65,7 +65,7 @@ async def test_refreshed_answer_serves_the_next_callback_and_is_not_late(place: 
                 heard = []
                 for _ in range(3):
                     heard.append(await ask(desk.at(running.callbacks)))
-                    await when(lambda: not running.refreshes)
+                    await when(lambda: not running.service.refreshes)
     assert [one.variables["order_id"] for one in heard] == ["1", "1", "2"]
     assert [outcome["source"] for outcome in outcomes(lines)] == ["live", "revalidating", "revalidating"]
     assert not [line for line in lines if line["event"] == "answer.late"]
@@ -83,7 +83,7 @@ async def test_refresh_under_way_elsewhere_is_joined(place: Place, crm: Crm, des
         crm.put('seed = 1\n[[rules]]\nlatency = { fixed = "200ms" }\nshares = { ok = 1 }\n')
         for one in (first, second):
             assert (await ask(desk.at(one.callbacks))).code == Code.OK
-        sessions = [one.memory for one in (first, second)]
+        sessions = [one.service.memory for one in (first, second)]
         (name,) = sessions[0]._held
         old = [one._held[name].born for one in sessions]
         await when(lambda: all(one._held[name].born > born for one, born in zip(sessions, old, strict=True)))
@@ -99,7 +99,7 @@ async def test_one_refresh_of_a_record_at_a_time(place: Place, crm: Crm, desk: D
         crm.put(HANGING)
         heard = await asyncio.gather(*(ask(here) for _ in range(20)))
         await when(lambda: crm.stats.report()["total"] == 2)
-        assert len(running.refreshes) == 1
+        assert len(running.service.refreshes) == 1
     assert {one.code for one in heard} == {Code.OK}
     assert crm.stats.report()["total"] == 2
 
@@ -114,7 +114,7 @@ async def test_refresh_that_fails_costs_no_callback_anything(place: Place, crm: 
         with capture_logs() as lines:
             for count in (1, 2):
                 assert (await ask(here)).envelope == known.envelope
-                await when(lambda: not running.refreshes)
+                await when(lambda: not running.service.refreshes)
                 assert [line["attempts"] for line in lines if line["event"] == "lookup.finished"] == [
                     1
                 ] * count
@@ -133,7 +133,7 @@ async def test_without_redis_the_record_is_served_and_nothing_is_refreshed(
         valkey.kill()
         with capture_logs() as lines:
             assert (await ask(here)).envelope == known.envelope
-            await when(lambda: not running.refreshes)
+            await when(lambda: not running.service.refreshes)
     assert [outcome["source"] for outcome in outcomes(lines)] == ["revalidating"]
     assert {line["event"] for line in lines} <= {"callback.answered", "redis.lost"}
 

@@ -67,7 +67,7 @@ async def test_first_callback_finds_fresh_what_the_event_had_looked_up(
         here = desk.at(running.callbacks)
         with capture_logs() as lines:
             await notify(here)
-            await when(lambda: len(running.memory) == 2)
+            await when(lambda: len(running.service.memory) == 2)
             heard = await here.call("s1", node="profile")
             await notify(here, Event="ChatBot.Another")
             await when(lambda: len(said(lines, "session.notified")) == 2)
@@ -153,7 +153,7 @@ async def test_event_erases_its_session_everywhere(place: Place, crm: Crm, desk:
                 assert (await here.call(session, node="both", orderId="1")).code == Code.OK
         with capture_logs() as lines:
             await notify(desks[0], Event="Session.Closed")
-            await when(lambda: [len(one.memory) for one in (first, second)] == [2, 2])
+            await when(lambda: [len(one.service.memory) for one in (first, second)] == [2, 2])
             await when(lambda: said(lines, "session.notified"))
         assert [line["forgotten"] for line in said(lines, "session.notified")] == [2]
         left = [key.decode() async for key in redis.scan_iter(f"{keys.record('')}*")]
@@ -234,7 +234,7 @@ async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place:
                 await here.call("s1", node="order", orderId="1")
             valkey.kill()
             assert (await notify(here, Event="Session.Closed")).code == Code.OK
-            await when(lambda: len(running.memory) == 0)
+            await when(lambda: len(running.service.memory) == 0)
             assert not said(lines, "session.notified")
             await asyncio.to_thread(valkey.start)
             await when(lambda: said(lines, "session.notified"))

@@ -119,7 +119,7 @@ async def test_lookup_that_does_not_share_keeps_nothing_for_the_user(
         assert (await ask(here, "s1")).code == Code.OK
         crm.put(FAILING)
         assert (await ask(here, "s2")).variables == UNKNOWN
-        assert len(running.memory) == 1
+        assert len(running.service.memory) == 1
 
 
 async def test_users_record_lapses_with_the_sessions(place: Place, desk: Desk) -> None:

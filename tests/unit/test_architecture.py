@@ -31,8 +31,8 @@ LAYERS = (  # outermost first: a room imports from itself and from the layers fu
     ("gateway.queue", "gateway.lookups"),
     ("gateway.resilience",),
     ("gateway.wire", "gateway.records"),
-    ("gateway.telemetry", "gateway.declared"),
     ("gateway.process",),
+    ("gateway.telemetry", "gateway.declared"),
     ("gateway.lookup",),  # for authors: nobody here imports it
     ("gateway.core",),
 )
@@ -46,7 +46,7 @@ FLOW = ("gateway.front.flow", "gateway.front.plan", "gateway.front.ladder", "gat
 HANDED_IN = ("gateway.lookups", "gateway.resilience")  # rooms that get their state, and know no Redis
 NAME_KEYS = (  # who names a key: everybody else is handed what it needs
     *("gateway/wire/", "gateway/queue/", "gateway/forgetting/", "gateway/front/alone/"),
-    *("gateway/front/app.py", "workers/", "gateway/cli.py"),  # these three make them, for one prefix
+    *("gateway/front/service.py", "workers/", "gateway/cli.py"),  # these three make them, for one prefix
 )
 OWNERS = {  # who alone may import what
     "arq": ("gateway/queue/jobs.py", "workers/"),
@@ -346,6 +346,7 @@ SOUND = {  # each file does what a rule allows just there
     "gateway/front/dialects/desk.py": "class Reply:\n    ErrorCode: int\nname = 'SdkAppid'",
     "gateway/front/edge/callbacks.py": "'ErrorCode'\na = 'no SdkAppid'",
     "gateway/front/app.py": "import gateway.front.dialects\nfrom gateway.front.edge import callbacks",
+    "gateway/front/service.py": "from gateway.wire.keys import Keys",
     "gateway/crm/script.py": "from gateway.core import units\nfrom . import script",
     "gateway/tools/call.py": "from gateway.front.dialects import desk",
     "gateway/front/edge/port.py": "from aiohttp import web\nclass A(web.Server):\n    a = Server().__call__",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.declared.catalog import Catalog, compile_catalog, load, read, read_file
+from gateway.declared.catalog import Catalog, compile_catalog, compile_content, digest_of, load, read
 from gateway.declared.environment import child_environment, environment
 from gateway.declared.reading import ConfigFaults, Secret
 from gateway.declared.redis_server import REDIS_URL_VARIABLE
@@ -235,8 +235,9 @@ def test_the_environment_of_the_process_is_read_with_a_file(
     monkeypatch.setenv("DESKGATE_TEST_PREFIX", "here")
     path = tmp_path / "deskgate.toml"
     path.write_text('[redis]\nprefix = "${DESKGATE_TEST_PREFIX}-${DESKGATE_TEST_PREFIX}"\n')
-    settings, found = read_file(path)
-    assert (settings.redis.prefix, found) == ("here-here", [])
+    catalog = load(path)
+    assert catalog.settings.redis.prefix == "here-here"
+    assert catalog.digest == digest_of(path.read_bytes())
     assert "DESKGATE_TEST_NOTHING" not in os.environ
     assert environment("DESKGATE_TEST_PREFIX") == "here"
     assert environment("DESKGATE_TEST_NOTHING") is None
@@ -257,8 +258,9 @@ def test_an_embedded_server_is_needed_only_by_a_process_that_asks_it(tmp_path: P
     """Alone, a gateway would find no Redis; ``deskgate check`` and ``up`` are right about the same file."""
     path = tmp_path / "deskgate.toml"
     path.write_text('[redis]\nurl = "embedded"\n')
-    assert [fault.path for fault in read_file(path)[1]] == ["redis.url"]
-    assert read_file(path, embedded=True)[1] == []
+    with pytest.raises(ConfigFaults, match=r"redis\.url"):
+        load(path)
+    assert compile_content(path.read_bytes(), embedded=True).settings.redis.url == "embedded"
 
 
 def test_a_child_of_up_is_told_the_address_of_the_embedded_server() -> None:

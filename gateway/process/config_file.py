@@ -1,0 +1,57 @@
+"""The configuration file of a running process: read again when it changes or when the operator says so."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from gateway.declared.catalog import Catalog, read_content
+from gateway.declared.reading import ConfigFaults
+from gateway.process.following import Followed
+from gateway.process.supervisor import Supervisor
+from gateway.telemetry import events
+
+Compile = Callable[[bytes], Catalog]
+"""Returns the catalog that the content of a file means; raises ConfigFaults."""
+
+
+class ConfigFile(Followed):
+    """The file, and ``catalog``, which is what it says."""
+
+    def __init__(self, path: Path, compile_content: Compile) -> None:
+        """Read the file; raise ConfigFaults."""
+        self._path, self._compile = path, compile_content
+        self._swap: Callable[[Catalog], Awaitable[None]] | None = None
+        self._supervisor = Supervisor()
+        self.catalog = compile_content(read_content(path))
+        super().__init__(self.catalog.digest)
+
+    def on_change(self, swap: Callable[[Catalog], Awaitable[None]]) -> None:
+        """Take the function that makes the process run another catalog, or raises ConfigFaults."""
+        self._swap = swap
+
+    def read(self) -> bytes:
+        """Return the content of the file; raise OSError."""
+        return self._path.read_bytes()
+
+    async def use(self, content: bytes) -> None:
+        """Run by this content from now on. Raise ConfigFaults, or ImportError for a Python lookup."""
+        self._supervisor.reloading()
+        try:
+            catalog = await asyncio.to_thread(self._compile, content)
+            if self._swap is not None:
+                await self._swap(catalog)
+        finally:
+            self._supervisor.ready()
+        self.catalog = catalog
+        events.config_reloaded(config=catalog.digest, warnings=[str(one) for one in catalog.warnings])
+
+    def refuse(self, error: Exception) -> None:
+        """Log every fault of a new content."""
+        if isinstance(error, ConfigFaults):
+            faults = [str(fault) for fault in error.faults]
+        elif isinstance(error, (OSError, ImportError)):
+            faults = [str(error)]
+        else:
+            events.config_failed(error=error, config=self.catalog.digest)
+            return
+        events.config_refused(file=str(self._path), faults=faults, config=self.catalog.digest)

@@ -1,0 +1,98 @@
+"""One of several gateways: a child process that is handed its sockets, and says how it is."""
+
+import asyncio
+import signal
+import socket
+import time
+from pathlib import Path
+
+from gateway.core.errors import DeskgateError
+from gateway.declared.environment import child_environment
+from gateway.process.parent import die_with_parent
+from gateway.process.supervisor import SOCKETS_VARIABLE
+from gateway.tools.processes import deskgate
+
+SILENT = 10.0
+"""Seconds without a sign of life after which a gateway is taken for hung, and killed."""
+
+Pair = tuple[socket.socket, socket.socket]
+"""Listening sockets: the callback port's, and the admin port's."""
+
+
+class NotStarted(DeskgateError):
+    """A gateway ended before it served, and has said why. ``code`` is negative for a signal."""
+
+    def __init__(self, pid: int, code: int) -> None:
+        """Take its process id and its exit code."""
+        super().__init__(f"exit code {code}" if code >= 0 else signal.Signals(-code).name)
+        self.pid, self.code = pid, code
+
+
+class Member:
+    """One gateway process, and the socket by which it says how it is."""
+
+    def __init__(self, config: Path, pair: Pair, directory: Path) -> None:
+        """Take its configuration file, its sockets, and a folder of its own."""
+        self._config, self._pair = config, pair
+        self._address = directory / "notify"
+        self.ready = asyncio.Event()
+        self.began = self.heard = time.monotonic()
+        self.hung = False
+
+    async def start(self) -> None:
+        """Start it, and begin to listen to it."""
+        self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._ear.bind(str(self._address))
+        asyncio.get_running_loop().add_reader(self._ear, self._hear)
+        numbers = [one.fileno() for one in self._pair]
+        environ = {
+            SOCKETS_VARIABLE: ",".join(map(str, numbers)),
+            "NOTIFY_SOCKET": str(self._address),
+            "WATCHDOG_USEC": str(int(SILENT * 1_000_000)),
+            "WATCHDOG_PID": "",
+            "LISTEN_PID": "",
+        }
+        self.process = await asyncio.create_subprocess_exec(
+            *deskgate("gateway", "-c", str(self._config)),
+            env=child_environment(environ),
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=numbers,
+            process_group=0,  # Ctrl-C reaches this process alone
+            preexec_fn=die_with_parent(),
+        )
+
+    async def wait_until_ready(self) -> None:
+        """Return when it serves; raise NotStarted if it ends before."""
+        ready, ended = asyncio.ensure_future(self.ready.wait()), asyncio.ensure_future(self.process.wait())
+        try:
+            await asyncio.wait([ready, ended], return_when=asyncio.FIRST_COMPLETED)
+            if not self.ready.is_set():
+                raise NotStarted(self.process.pid, ended.result())
+        finally:
+            for task in (ready, ended):
+                task.cancel()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+
+    def kill_if_hung(self, now: float) -> None:
+        """Kill it if it serves, and has given no sign of life for too long."""
+        if self.ready.is_set() and now - self.heard > SILENT:
+            self.hung = True
+            self.send(signal.SIGKILL)
+
+    def forget(self) -> None:
+        """Listen to it no longer."""
+        asyncio.get_running_loop().remove_reader(self._ear)
+        self._ear.close()
+
+    def _hear(self) -> None:
+        try:
+            words = self._ear.recv(4096).split(b"\n")
+        except OSError:
+            return
+        self.heard = time.monotonic()
+        if b"READY=1" in words:
+            self.ready.set()
