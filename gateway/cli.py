@@ -100,11 +100,16 @@ def worker(path: Path, lanes: tuple[str, ...], grace: float) -> None:
 @click.option("--strict", is_flag=True, help="Take warnings as faults.")
 def check(path: Path, strict: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Report every fault of a configuration, or what it will run."""
+    from gateway.front.edge.certificate import find_fault
+
     catalog = _load(path, embedded=True, code=_HAS_FAULTS)
     settings = catalog.settings
-    if catalog.warnings and strict:
-        _fail(path, catalog.warnings, _HAS_FAULTS)
-    for warning in catalog.warnings:
+    found = [*catalog.warnings]
+    if settings.gateway.tls is not None and (fault := find_fault(settings.gateway.tls)):
+        found.append(fault)
+    if any(strict or not one.warning for one in found):
+        _fail(path, found, _HAS_FAULTS)
+    for warning in found:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"ok: {path}")
     click.echo(

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Self
@@ -16,9 +16,11 @@ from tests.desk import Place
 class Process:
     """A process whose standard output is JSON lines. ``async with`` ends it, by SIGKILL at last."""
 
-    def __init__(self, *command: str, environ: Mapping[str, str], cwd: Path | None = None) -> None:
-        """Take what to run by this interpreter, what to add to the environment, and where to start it."""
-        self._command, self._cwd = command, cwd
+    def __init__(
+        self, *command: str, environ: Mapping[str, str], cwd: Path | None = None, files: Sequence[int] = ()
+    ) -> None:
+        """Take what this interpreter runs, an addition to the environment, where to start it, open files."""
+        self._command, self._cwd, self._files = command, cwd, files
         self._environ = {**os.environ, **environ}
         self.lines: list[dict[str, Any]] = []
         self._news = asyncio.Condition()
@@ -33,6 +35,7 @@ class Process:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             preexec_fn=die_with_parent(),
+            pass_fds=self._files,
         )
         self._reader = asyncio.create_task(self._read())
         return self

@@ -13,7 +13,9 @@ from gateway.tools.processes import CannotStart, Valkey
 
 
 def run(config: Path, redis_url: str, data: Path) -> int:
-    """Run everything until SIGINT or SIGTERM and return 0; return 1 if one part ends by itself, 2 if it cannot start.
+    """Run everything until SIGINT or SIGTERM and return 0.
+
+    Return 1 if one part ends by itself, 2 if it cannot start.
 
     The children write their logs to standard output. This process writes to standard error.
     """

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.declared.catalog import digest_of
 from gateway.declared.gateway import Tls
+from gateway.declared.reading import Fault
 from gateway.process.following import Followed
 from gateway.telemetry import events
 
@@ -35,15 +36,26 @@ class Certificate(Followed):
 
     def refuse(self, error: Exception) -> None:
         """Log why the pair cannot be used."""
-        events.certificate_refused(file=self.tls.cert, reason=explain(error))
+        events.certificate_refused(file=self.tls.cert, reason=_explain(error))
 
     def _choose(self, connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
         if self._newest is not self.context:
             connection.context = self._newest
 
 
-def explain(error: Exception) -> str:
-    """Return, for people, why a pair cannot be used."""
+def find_fault(tls: Tls) -> Fault | None:
+    """Return what is wrong with the pair, None if it can be used.
+
+    A file that is not there is a warning: it may be on the machine where the gateway will run.
+    """
+    try:
+        _context(tls)
+    except OSError as error:
+        return Fault("gateway.tls", _explain(error), warning=isinstance(error, FileNotFoundError))
+    return None
+
+
+def _explain(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
         if "MISMATCH" in str(error.reason):
             return "the key does not belong to the certificate"
