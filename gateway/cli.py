@@ -112,9 +112,8 @@ def check(path: Path, strict: bool) -> None:  # noqa: FBT001 - click passes it b
     for warning in found:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"ok: {path}")
-    click.echo(
-        f"  callbacks   {_address(settings.gateway.listen)}, answered within {settings.gateway.budget:g} s"
-    )
+    host, port = settings.gateway.listen
+    click.echo(f"  callbacks   {host}:{port}, answered within {settings.gateway.budget:g} s")
     click.echo(f"  apps        {', '.join(map(str, catalog.apps)) or 'none: every callback will be refused'}")
     for route in catalog.routes:
         names = ", ".join(lookup.name for lookup in route.lookups)
@@ -297,7 +296,3 @@ def _serve(serve: Callable[[], Any]) -> None:
         return
     click.echo(f"Error: {message}", err=True)
     sys.exit(_CANNOT_RUN)
-
-
-def _address(address: tuple[str, int]) -> str:
-    return f"{address[0]}:{address[1]}"
