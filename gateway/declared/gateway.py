@@ -23,15 +23,19 @@ class Gateway(Table, frozen=True, kw_only=True):
     max_inflight: int = 1000
     local_records: int = 50_000
     local_bytes: Size = Size(64 * 1024 * 1024)
+    header_timeout: Duration = Duration(5)
+    idle_timeout: Duration = Duration(75)
+    max_connections: int | None = None
     drain: Duration = Duration(3)
     tls: Tls | None = None
 
 
 def check_gateway(gateway: Gateway) -> Iterator[Fault]:
     """Yield the contradictions of the table."""
-    yield from check_positive(
-        "gateway", gateway, ("budget", "max_body", "max_inflight", "local_records", "local_bytes")
-    )
+    sizes = ("max_body", "max_inflight", "local_records", "local_bytes")
+    yield from check_positive("gateway", gateway, ("budget", "header_timeout", "idle_timeout", *sizes))
+    if gateway.max_connections is not None and gateway.max_connections <= 0:
+        yield Fault("gateway.max_connections", "must be more than zero")
     if gateway.listen == gateway.admin and gateway.listen[1] != 0:
         yield Fault(
             "gateway.admin",

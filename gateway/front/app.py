@@ -2,23 +2,27 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
 from gateway.declared.catalog import Catalog
+from gateway.declared.gateway import Gateway as Settings
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.declared.values import Address
 from gateway.front.dialects import DIALECT
 from gateway.front.dialects.dialect import Dialect
 from gateway.front.edge.admin import Status, admin_handler, error_page
 from gateway.front.edge.certificate import Certificate
+from gateway.front.edge.connections import Connection
+from gateway.front.edge.listener import Limits
 from gateway.front.edge.port import Port
 from gateway.front.service import Service, service
 from gateway.front.session_events import FORGET_FOR
 from gateway.process.background import Background
 from gateway.process.config_file import ConfigFile
+from gateway.process.descriptors import raise_limit
 from gateway.process.following import Followed, follow
 from gateway.process.garbage import tune_collector
 from gateway.process.release import RELEASE
@@ -26,6 +30,12 @@ from gateway.process.signals import Signals
 from gateway.process.supervisor import Sockets, Supervisor
 from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
+
+MOST_CONNECTIONS = 10_000
+"""Connections of a port if the limit on open files allows more, and no setting says how many."""
+
+FILES_KEPT = 64
+"""Files that are kept back for other things than connections, at least; else a quarter of all."""
 
 
 class Gateway:
@@ -40,11 +50,15 @@ class Gateway:
         self._retired = Background()
         self._draining = False
         self.certificate = Certificate(settings.tls) if settings.tls is not None else None
-        self._admin = Port(admin_handler(self._status), error_page, settings.admin, handed=sockets.admin)
+        limits = _limits(settings)
+        self._admin = Port(
+            admin_handler(self._status), error_page, settings.admin, limits=limits, handed=sockets.admin
+        )
         self._callbacks = Port(
             self._answer,
             self._refuse,
             settings.listen,
+            limits=limits,
             handed=sockets.callbacks,
             tls=self.certificate.context if self.certificate is not None else None,
             grace=settings.budget + 1,
@@ -55,6 +69,11 @@ class Gateway:
     def callbacks(self) -> Address:
         """The address of the callback port."""
         return self._callbacks.address
+
+    @property
+    def connections(self) -> Sequence[Connection]:
+        """The open connections of the callback port."""
+        return self._callbacks.connections
 
     @property
     def admin(self) -> Address:
@@ -81,6 +100,8 @@ class Gateway:
             new = await stack.enter_async_context(service(catalog, self._memory, self._dialect))
             parts = stack.pop_all()
         self._memory.resize(settings.local_records, settings.local_bytes)
+        for port in (self._admin, self._callbacks):
+            port.limit(_limits(settings))
         if self.certificate is not None and settings.tls is not None:
             self.certificate.tls = settings.tls
         self._retired.start(_retire(self._parts))
@@ -96,8 +117,8 @@ class Gateway:
         seconds = self.service.catalog.settings.gateway.drain
         events.gateway_draining(seconds=0 if signals.hurry.is_set() else seconds)
         if signals.replaced.is_set():
-            await self._callbacks.take_no_more()
-            await self._admin.take_no_more()
+            self._callbacks.take_no_more()
+            self._admin.take_no_more()
         try:
             async with asyncio.timeout(seconds):
                 await signals.hurry.wait()
@@ -197,6 +218,13 @@ def _check_reloadable(old: Catalog, new: Catalog) -> None:
     ]
     if faults:
         raise ConfigFaults(faults)
+
+
+def _limits(settings: Settings) -> Limits:
+    """Return the limits of each port. Some files are kept back for Redis, backends, and the log."""
+    allowed = raise_limit()
+    most = settings.max_connections or min(MOST_CONNECTIONS, allowed - max(FILES_KEPT, allowed // 4))
+    return Limits(settings.header_timeout, settings.idle_timeout, max(1, most))
 
 
 def _text(address: Address) -> str:

@@ -50,6 +50,10 @@ class LookupAnswered(NamedTuple):
     wave: int = 0
 
 
+_NEW: dict[str, str] = {"connection": "new"}
+_KEPT: dict[str, str] = {}
+
+
 def callback_answered(  # noqa: PLR0913 - as many as the line tells
     *,
     app: int,
@@ -61,6 +65,7 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
     budget: float,
     lookups: Mapping[str, LookupAnswered],
     trace_id: str,
+    new_connection: bool,
 ) -> None:
     """A callback has been answered: its canonical line."""
     by_lookup = {}
@@ -86,6 +91,7 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
         budget_ms=round(budget * 1000),
         lookups=by_lookup,
         trace_id=trace_id,
+        **_NEW if new_connection else _KEPT,
     )
 
 
@@ -111,6 +117,11 @@ def edge_failed(*, error: BaseException | None, remote: str | None = None) -> No
     """A bug of the HTTP layer."""
     where = {} if remote is None else {"remote": remote}
     _error("edge.failed", **where, exc_info=error)
+
+
+def connections_full(*, connections: int, closed: int) -> None:
+    """A port has as many connections as it may, and closes some without a callback in hand."""
+    _warning("connections.full", connections=connections, closed=closed)
 
 
 def session_notified(  # noqa: PLR0913 - as many as the line tells

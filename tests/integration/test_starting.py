@@ -78,7 +78,7 @@ async def test_gateway_that_cannot_listen_leaves_nothing_behind(place: Place) ->
     async with gateway(catalog) as running:
         taken = place.catalog({"gateway.listen": f"127.0.0.1:{running.callbacks[1]}"})
         tasks, files = asyncio.all_tasks(), open_files()
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(OSError, match="Address already in use"):
             async with gateway(taken):
                 pass
         assert await gone(tasks, files), (asyncio.all_tasks() - tasks, open_files() - files)

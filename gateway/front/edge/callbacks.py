@@ -7,15 +7,20 @@ import time
 
 from aiohttp import web
 
-from gateway.core.errors import BadRequest, Code, Refusal, TooLarge, WrongMethod
+from gateway.core.errors import Code, Refusal, WrongMethod
 from gateway.core.messages import SessionEvent
 from gateway.front.dialects.dialect import Dialect, Verified
+from gateway.front.edge.body import read_body
+from gateway.front.edge.connections import connection_of
 from gateway.front.edge.response import JsonResponse
 from gateway.front.flow import Answered, Flow
 from gateway.front.session_events import SessionEvents
 from gateway.process.deferred_calls import DeferredCalls
 from gateway.telemetry import events
 from gateway.telemetry.events import LookupAnswered
+
+_LOOKERS = ("GET", "HEAD")
+"""What browsers and checks of balancers send: an answer is enough, and a line for each would be noise."""
 
 
 class Callbacks:
@@ -39,7 +44,7 @@ class Callbacks:
         deadline = arrival + self._settings.budget
         try:
             verified, path = self._verify(request)
-            body = await _read(request, self._settings.max_body, deadline)
+            body = await read_body(request, self._settings.max_body, deadline)
             message = verified.decode(body, path)
             if isinstance(message, SessionEvent):
                 self._events.take(message, trace_id)
@@ -49,7 +54,8 @@ class Callbacks:
             await asyncio.sleep(0)  # answer all callbacks of a turn, then send all: see DeferredCalls
         except Exception as error:  # noqa: BLE001 - logged
             return self._refuse(error, request, trace_id)
-        self._log(answered, self._settings.budget, time.monotonic() - arrival, trace_id)
+        new = connection_of(request).requests == 1
+        self._log(answered, self._settings.budget, time.monotonic() - arrival, trace_id, new)
         return JsonResponse(encoded)
 
     def error_page(self, status: int, message: str) -> JsonResponse:
@@ -74,53 +80,21 @@ class Callbacks:
         if not isinstance(error, Refusal):
             events.callback_failed(code=Code.INTERNAL, trace_id=trace_id, error=error)
             return JsonResponse(self._dialect.refuse(Code.INTERNAL, "internal error"), 500)
+        page = self._dialect.refuse(error.code, str(error))
+        if isinstance(error, WrongMethod):
+            if request.method not in _LOOKERS:
+                self._tell_refusal(error, request, trace_id)
+            return JsonResponse(page, error.status, header="Allow: POST\r\n")
+        self._tell_refusal(error, request, trace_id)
+        return JsonResponse(page, error.status)
+
+    def _tell_refusal(self, error: Refusal, request: web.BaseRequest, trace_id: str) -> None:
         events.callback_refused(
-            code=error.code,
-            reason=str(error),
-            path=request.path,
-            remote=request.remote,
-            trace_id=trace_id,
+            code=error.code, reason=str(error), path=request.path, remote=request.remote, trace_id=trace_id
         )
-        return JsonResponse(self._dialect.refuse(error.code, str(error)), error.status)
 
 
-async def _read(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
-    """Return the body. Raise TooLarge if it is over ``limit``, BadRequest if it does not come in time."""
-    came_whole = request.content.is_eof()  # together with its head, as nearly all bodies do
-    if not came_whole and (request.content_length or 0) > limit:
-        raise _too_large(limit)
-    body = bytearray()
-    try:
-        if came_whole:
-            body += request.content.read_nowait()
-        else:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                await _send_continue(request)
-                while len(body) <= limit and (chunk := await request.content.readany()):
-                    body += chunk
-    except TimeoutError:
-        msg = "the body did not arrive within the budget"
-        raise BadRequest(msg) from None
-    except (web.RequestPayloadError, ConnectionError) as error:
-        msg = f"the body broke off: {type(error).__name__}"
-        raise BadRequest(msg) from None
-    if len(body) > limit:
-        raise _too_large(limit)
-    return bytes(body)
-
-
-async def _send_continue(request: web.BaseRequest) -> None:
-    """Send ``100 Continue`` to a client that waits for it before it sends its body."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) does not count as the response
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"the body is over max_body ({limit} bytes)")
-
-
-def _write_line(answered: Answered, budget: float, took: float, trace_id: str) -> None:
+def _write_line(answered: Answered, budget: float, took: float, trace_id: str, new: bool) -> None:  # noqa: FBT001
     """Write the canonical line of a callback."""
     callback = answered.callback
     events.callback_answered(
@@ -133,6 +107,7 @@ def _write_line(answered: Answered, budget: float, took: float, trace_id: str) -
         budget=budget,
         lookups=_lookups(answered),
         trace_id=trace_id,
+        new_connection=new,
     )
 
 

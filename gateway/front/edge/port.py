@@ -3,12 +3,12 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import Self
 
-from aiohttp import web
-
 from gateway.declared.values import Address
-from gateway.front.edge.connections import Server
+from gateway.front.edge.connections import Connection, Server
+from gateway.front.edge.listener import Limits, Listener
 from gateway.front.edge.response import ErrorPage, Handler
 
 _BACKLOG = 1024
@@ -17,12 +17,13 @@ _BACKLOG = 1024
 class Port:
     """A listening port. ``async with Port(...) as port`` serves until the block ends, then drains."""
 
-    def __init__(  # noqa: PLR0913 - three parts and three settings, the settings by name
+    def __init__(  # noqa: PLR0913 - three parts and four settings, the settings by name
         self,
         handler: Handler,
         error_page: ErrorPage,
         address: Address,
         *,
+        limits: Limits,
         handed: socket.socket | None = None,
         tls: ssl.SSLContext | None = None,
         grace: float = 5.0,
@@ -32,44 +33,54 @@ class Port:
         ``handed`` is a socket that listens already, in place of the address.
         """
         self._handler, self._error_page, self._wanted = handler, error_page, address
-        self._handed, self._tls, self._grace = handed, tls, grace
-        self._runner: web.ServerRunner | None = None
+        self._limits, self._handed, self._tls, self._grace = limits, handed, tls, grace
+        self._server: Server
+        self._listener: Listener
         self.address = address
 
     async def __aenter__(self) -> Self:
         """Listen; raise OSError when the address is taken."""
-        server = Server(self._handler, self._error_page)
-        self._runner = web.ServerRunner(server, shutdown_timeout=self._grace)
-        try:
-            await self._listen(self._runner)
-        except BaseException:  # a start that fails or is cancelled leaves no socket behind
-            await self._runner.cleanup()
-            raise
+        sockets = [self._handed] if self._handed is not None else await _listen(self._wanted)
+        self.address = Address(sockets[0].getsockname()[:2])
+        self._server = Server(self._handler, self._error_page)
+        self._listener = Listener(sockets, self._server, self._tls, self._limits)
+        self._listener.start()
         return self
 
-    async def _listen(self, runner: web.ServerRunner) -> None:
-        await runner.setup()
-        host, port = self._wanted
-        site: web.BaseSite
-        if self._handed is not None:
-            site = web.SockSite(runner, self._handed, ssl_context=self._tls, backlog=_BACKLOG)
-        else:
-            site = web.TCPSite(runner, host, port, ssl_context=self._tls, backlog=_BACKLOG)
-        # If asyncio's create_server() is cancelled, its socket stays open. So wait until it has finished.
-        starting = asyncio.ensure_future(site.start())
-        try:
-            await asyncio.shield(starting)
-        finally:
-            await asyncio.wait([starting])
-        self.address = Address(runner.addresses[0][:2])
+    @property
+    def connections(self) -> Sequence[Connection]:
+        """The open connections."""
+        return list(self._server.open)
 
-    async def take_no_more(self) -> None:
+    def limit(self, limits: Limits) -> None:
+        """Keep to other limits from now on."""
+        self._listener.limits = limits
+
+    def take_no_more(self) -> None:
         """Accept no new connection. Those that are there go on."""
-        if self._runner is not None:
-            for site in list(self._runner.sites):
-                await site.stop()
+        self._listener.stop()
 
     async def __aexit__(self, *_: object) -> None:
         """Accept nothing new, and finish the requests in hand."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._listener.close()
+        await asyncio.sleep(0)  # a request that has just come is begun
+        self._server.pre_shutdown()
+        await self._server.shutdown(self._grace)
+
+
+async def _listen(address: Address) -> list[socket.socket]:
+    """Return a listening socket for each address that a host's name stands for; raise OSError."""
+    host, port = address
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, place in dict.fromkeys(found):
+            at = (place[0], sockets[0].getsockname()[1]) if sockets and not port else place[:2]
+            sockets.append(socket.create_server(at, family=family, backlog=_BACKLOG))
+    except OSError:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets

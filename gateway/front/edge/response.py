@@ -14,53 +14,65 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 ErrorPage = Callable[[int, str], web.StreamResponse]
 """Makes the response from a status and a message."""
 
-_HEADERS = web.Response(headers={"Content-Type": "application/json", "Server": "deskgate"}).headers
-"""In aiohttp's own type of headers, which is copied fast."""
-
 _HEAD = (
     "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nServer: deskgate\r\nDate: %s\r\n"
-    "Content-Length: %d\r\n\r\n"
+    "Content-Length: %d\r\n%s%s\r\n"
 )
+_CLOSE, _STAY = "Connection: close\r\n", "Connection: keep-alive\r\n"
 
 
 class JsonResponse(web.Response):
-    """A JSON response that writes itself in the usual case: HTTP/1.1 on a connection that stays open.
+    """A JSON response that writes itself, in one go: this saves a tenth of a callback's CPU.
 
-    aiohttp writes it in the other cases: an old client, a connection that is to close, a HEAD. The short way
-    saves a tenth of a callback's CPU. It uses only documented parts of aiohttp's response, request and
-    writer. No name here begins with an underscore: aiohttp might use the same one.
+    The connection stays open if it can be sure where the next request begins. It uses only documented parts
+    of aiohttp's response, request and writer. No name here begins with an underscore: aiohttp might use the
+    same one.
     """
 
-    def __init__(self, body: bytes, status: int = 200) -> None:
-        """Take the encoded body."""
-        super().__init__(body=body, status=status, headers=_HEADERS)
-        self.encoded = body
-        self.written = False
+    def __init__(self, body: bytes, status: int = 200, *, header: str = "") -> None:
+        """Take the encoded body; ``header`` is a further line of the head, with its line break."""
+        super().__init__(status=status)
+        self.encoded, self.header = body, header
+        self.stays_open = True
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write the response; raise ConnectionError when the client has gone."""
-        stays_open = request.keep_alive and super().keep_alive is not False
-        if not stays_open or request.version != HttpVersion11 or request.method == "HEAD":
-            return await super().prepare(request)
+        connection = request.protocol
         if request.transport is None:
             msg = "the client has gone"
             raise ConnectionError(msg)
-        self.written = True
-        head = _HEAD % (self.status, self.reason, _date(int(time.time())), len(self.encoded))
-        request.transport.write(head.encode() + self.encoded)
-        request.writer.output_size += len(self.encoded)
+        whole = request.content.is_eof()
+        if not whole:
+            connection.hear_no_more()  # type: ignore[attr-defined] # a Connection, which this module is below
+        self.stays_open = (
+            whole
+            and request.keep_alive
+            and super().keep_alive is not False
+            and request.version <= HttpVersion11
+            and "Upgrade" not in request.headers  # aiohttp's parser loses its place behind an offer
+        )
+        head = _HEAD % (
+            self.status,
+            self.reason,
+            _date(int(time.time())),
+            len(self.encoded),
+            self.header,
+            _CLOSE if not self.stays_open else _STAY if request.version < HttpVersion11 else "",
+        )
+        body = b"" if request.method == "HEAD" else self.encoded
+        request.transport.write(head.encode() + body)
+        request.writer.output_size += len(head)
+        connection.finish()  # type: ignore[attr-defined]
         await request.writer.drain()  # a client that reads no answers gets no more of them
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Write the rest, if aiohttp writes the response."""
-        if not self.written:
-            await super().write_eof(data)
+        """Write nothing: all has been written."""
 
     @property
     def keep_alive(self) -> bool | None:
-        """True if the connection takes another request; None until that is known."""
-        return True if self.written else super().keep_alive
+        """True if the connection takes another request."""
+        return self.stays_open and super().keep_alive is not False
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,89 @@
+"""The body of a request, read within a limit and a deadline, and unpacked only then."""
+
+import asyncio
+import time
+import zlib
+
+from aiohttp import web
+
+from gateway.core.errors import BadRequest, TooLarge
+from gateway.front.edge.connections import connection_of
+
+_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+
+async def read_body(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
+    """Return the body, unpacked; ``deadline`` is on the monotonic clock.
+
+    Raise TooLarge if it is over ``limit``, as it came, its framing included, or unpacked. Raise BadRequest if
+    it does not come in time, breaks off, or cannot be unpacked.
+    """
+    if request.content.is_eof():  # it came together with its head, as nearly all bodies do
+        body = request.content.read_nowait()
+        if len(body) > limit:
+            raise _too_large(limit)
+    else:
+        body = await _wait_for(request, limit, deadline)
+    encoding = request.headers.get("Content-Encoding")
+    return body if encoding is None else unpack(body, encoding, limit)
+
+
+def unpack(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return a body without its ``Content-Encoding``. Raise TooLarge over ``limit``, and BadRequest."""
+    encoding = encoding.strip().lower()
+    if encoding in {"identity", ""}:
+        return body
+    if encoding not in _WINDOW_BITS:
+        msg = f"Content-Encoding is not one of {', '.join(_WINDOW_BITS)}"
+        raise BadRequest(msg)
+    bits = _WINDOW_BITS[encoding]
+    if encoding == "deflate" and body and body[0] & 0x0F != zlib.DEFLATED:
+        bits = -zlib.MAX_WBITS  # without zlib's envelope, as some clients send it (RFC 9110, 8.4.1.2)
+    unpacker = zlib.decompressobj(bits)
+    try:
+        unpacked = unpacker.decompress(body, limit + 1)
+    except zlib.error:
+        msg = f"the body is not {encoding}"
+        raise BadRequest(msg) from None
+    if len(unpacked) > limit:
+        raise _too_large(limit)
+    if not unpacker.eof or unpacker.unused_data:
+        msg = f"the body is not whole {encoding}"
+        raise BadRequest(msg)
+    return unpacked
+
+
+async def _wait_for(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
+    """Return a body of which a part is still to come. Raise TooLarge or BadRequest."""
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    connection = connection_of(request)
+    connection.expect_body(request.content, limit)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            await _send_continue(request)
+            while len(body) <= limit and (chunk := await request.content.readany()):
+                body += chunk
+    except TimeoutError:
+        msg = "the body did not arrive within the budget"
+        raise BadRequest(msg) from None
+    except (web.RequestPayloadError, ConnectionError) as error:
+        if connection.unheard:
+            raise _too_large(limit) from None
+        msg = f"the body broke off: {type(error).__name__}"
+        raise BadRequest(msg) from None
+    if len(body) > limit:
+        raise _too_large(limit)
+    return bytes(body)
+
+
+async def _send_continue(request: web.BaseRequest) -> None:
+    """Send ``100 Continue`` to a client that waits for it before it sends its body."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) does not count as the response
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body is over max_body ({limit} bytes)")

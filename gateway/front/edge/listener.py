@@ -1,0 +1,143 @@
+"""Accepts connections, and closes those that wait too long or are too many.
+
+asyncio's own servers accept without a limit, and without a limit they stop accepting for a second when
+descriptors run out. And they hide connections in the middle of a TLS handshake.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.front.edge.connections import Connection, Server
+from gateway.telemetry import events
+
+TELL_EVERY = 10.0
+"""Least seconds between two log lines about too many connections."""
+
+_AT_ONCE = 128
+_SWEEP_EVERY = 1.0
+_SHARE_CLOSED = 16
+_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_PAUSE = 0.05
+
+
+class Limits(NamedTuple):
+    """How long a connection may wait for a request's head, and for a request; the most connections."""
+
+    header_timeout: float
+    idle_timeout: float
+    most: int
+
+
+class Listener:
+    """The accepting side of a port."""
+
+    def __init__(
+        self, sockets: Sequence[socket.socket], server: Server, tls: ssl.SSLContext | None, limits: Limits
+    ) -> None:
+        """Take sockets that listen, the maker of connections, the TLS context, and the limits."""
+        self._sockets, self._server, self._tls = list(sockets), server, tls
+        self.limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._opening: dict[asyncio.Task[None], float] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._told = -TELL_EVERY
+
+    def start(self) -> None:
+        """Begin to accept."""
+        for listening in self._sockets:
+            listening.setblocking(False)  # noqa: FBT003
+            self._loop.add_reader(listening, self._accept, listening)
+        self._sweep()
+
+    def stop(self) -> None:
+        """Accept what has come until now, and nothing more."""
+        for listening in self._sockets:
+            self._accept(listening)
+            self._loop.remove_reader(listening)
+            listening.close()
+        self._sockets.clear()
+
+    async def close(self) -> None:
+        """Stop, and drop the connections that are not open yet."""
+        self.stop()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        opening = list(self._opening)
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                accepted, _ = listening.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:  # it has gone again
+                continue
+            except OSError as error:
+                if error.errno not in _OUT_OF_FILES:
+                    raise
+                if not self._make_room():  # all are at work: their ends will make room
+                    self._loop.remove_reader(listening)
+                    self._loop.call_later(_PAUSE, self._resume, listening)
+                return
+            if len(self._server.open) + len(self._opening) >= self.limits.most:
+                self._make_room()
+            accepted.setblocking(False)  # noqa: FBT003
+            task = self._loop.create_task(self._open(accepted))
+            self._opening[task] = self._loop.time()
+            task.add_done_callback(self._opening.pop)
+
+    def _resume(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    async def _open(self, accepted: socket.socket) -> None:
+        """Make a connection of an accepted socket, after the TLS handshake if there is one."""
+        patience = None if self._tls is None else self.limits.header_timeout
+        try:
+            await self._loop.connect_accepted_socket(
+                self._server, accepted, ssl=self._tls, ssl_handshake_timeout=patience
+            )
+        except OSError:  # no TLS, or the client has gone
+            accepted.close()
+
+    def _sweep(self) -> None:
+        """Close the connections that have waited too long, now and every so often."""
+        now = self._loop.time()
+        limits = self.limits
+        for one in list(self._server.open):
+            if not one.in_hand:
+                patience = limits.header_timeout if one.reading or not one.requests else limits.idle_timeout
+                if now - one.since > patience:
+                    one.hang_up()
+        pause = min(_SWEEP_EVERY, limits.header_timeout / 4)
+        self._sweeper = self._loop.call_later(pause, self._sweep)
+
+    def _make_room(self) -> bool:
+        """Close some connections without a request in hand; return whether there were such.
+
+        Those that have never sent a request go first, and of equals those that have waited longest. Several
+        go at once, so that a flood does not have us look at all of them for each that comes.
+        """
+        idle: list[tuple[bool, float, Connection | asyncio.Task[None]]] = [
+            (one.requests > 0, one.since, one) for one in self._server.open if not one.in_hand
+        ]
+        idle += [(False, since, task) for task, since in self._opening.items()]
+        idle.sort(key=lambda one: one[:2])
+        gone = idle[: max(1, len(idle) // _SHARE_CLOSED)]
+        for _, _, one in gone:
+            if isinstance(one, Connection):
+                one.hang_up()
+                self._server.open.discard(one)
+            else:
+                one.cancel()
+        if (now := self._loop.time()) - self._told >= TELL_EVERY:
+            self._told = now
+            events.connections_full(connections=len(self._server.open), closed=len(gone))
+        return bool(gone)
