@@ -8,9 +8,10 @@ import click
 import uvloop
 
 from gateway.declared.catalog import compile_content
+from gateway.declared.environment import wish_for_colors
 from gateway.declared.reading import ConfigFaults
 from gateway.process.config_file import ConfigFile
-from gateway.telemetry.logs import configure_logs
+from gateway.telemetry.logs import Format, configure_logs
 from workers.main import lanes_of, run
 
 GRACE = 10.0
@@ -20,7 +21,8 @@ GRACE = 10.0
 @click.option("-c", "--config", "path", type=click.Path(path_type=Path), required=True)
 @click.option("--lane", "lanes", multiple=True)
 @click.option("--grace", type=click.FloatRange(min=0), default=GRACE)
-def main(path: Path, lanes: tuple[str, ...], grace: float) -> None:
+@click.option("--log-format", "form", type=click.Choice(["json", "text"]))
+def main(path: Path, lanes: tuple[str, ...], grace: float, form: Format | None) -> None:
     """Run a worker for all lanes or for the named ones until SIGTERM."""
     try:
         file = ConfigFile(path, compile_content)
@@ -28,7 +30,7 @@ def main(path: Path, lanes: tuple[str, ...], grace: float) -> None:
     except ConfigFaults as faults:
         _fail(f"{path}:\n{faults}")
     sys.path.append(str(Path.cwd()))  # searched last, for Python lookups alone
-    configure_logs("worker")
+    configure_logs("worker", form, colors=wish_for_colors())
     try:
         uvloop.run(run(file, lanes, grace))
     except ImportError as error:

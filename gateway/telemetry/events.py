@@ -75,6 +75,7 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
             "age_ms": None if one.age is None else round(one.age * 1000),
             "took_ms": round(one.took * 1000, 2),
             "code": int(one.code),
+            "code_name": one.code.name,
         }
         if one.input:
             line["input"] = one.input
@@ -87,6 +88,7 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
         user=user,
         route=route,
         code=int(code),
+        code_name=code.name,
         took_ms=round(took * 1000, 2),
         budget_ms=round(budget * 1000),
         lookups=by_lookup,
@@ -105,12 +107,12 @@ def callback_refused(
 ) -> None:
     """A callback was answered without a lookup. Bytes that were not a callback have no path and no trace."""
     where = {} if trace_id is None else {"path": path, "remote": remote, "trace_id": trace_id}
-    _warning("callback.refused", code=int(code), reason=reason, **where)
+    _warning("callback.refused", code=int(code), code_name=code.name, reason=reason, **where)
 
 
 def callback_failed(*, code: Code, trace_id: str, error: BaseException) -> None:
     """A bug kept a callback from its answer."""
-    _error("callback.failed", code=int(code), trace_id=trace_id, exc_info=error)
+    _error("callback.failed", code=int(code), code_name=code.name, trace_id=trace_id, exc_info=error)
 
 
 def edge_failed(*, error: BaseException | None, remote: str | None = None) -> None:
@@ -255,6 +257,7 @@ def lookup_finished(  # noqa: PLR0913 - as many as the line tells
         backend=backend,
         lane=backend,
         outcome=code.name,
+        code=int(code),
         reason=reason,
         attempts=attempts,
         queue_ms=round(queued * 1000, 2),
@@ -276,6 +279,7 @@ def lookup_retried(  # noqa: PLR0913 - as many as the line tells
         backend=backend,
         attempt=attempt,
         code=int(code),
+        code_name=code.name,
         reason=reason,
         trace_id=trace_id,
     )
@@ -351,6 +355,11 @@ def redis_lost(*, error: BaseException) -> None:
 def redis_restored() -> None:
     """Redis is back."""
     _info("redis.restored")
+
+
+def log_dropped(*, lines: int) -> None:
+    """Lines of the log were dropped: they could not be written, or too many waited. Writing works again."""
+    _warning("log.dropped", lines=lines)
 
 
 def library_logged(*, level: Level, logger: str, message: str, error: object) -> None:

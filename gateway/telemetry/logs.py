@@ -3,44 +3,53 @@
 import asyncio
 import atexit
 import logging
+import os
 import sys
 import time
-from contextlib import suppress
 from select import PIPE_BUF
-from typing import Any, BinaryIO
+from typing import Any, Literal
 
 import msgspec
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from gateway.telemetry import events
 from gateway.telemetry.events import Event
+from gateway.telemetry.terminal import TerminalLine
+from gateway.telemetry.writer import Piece, Writer
+
+Format = Literal["json", "text"]
 
 
-def configure_logs(process: str, *, terminal: bool | None = None) -> None:
+def configure_logs(process: str, form: Format | None = None, *, colors: bool | None = None) -> None:
     """Send every event of this process to standard output, and libraries' lines of WARNING or above.
 
-    ``process`` names the kind of process in each line. The values of variables never reach a log call, so
-    nothing is filtered here.
+    ``process`` names the kind of process in each line. Without a ``form`` a terminal gets text, and all else
+    JSON. Text has ``colors``; without a wish, on a terminal. The values of variables never reach a log call,
+    so nothing is filtered here.
     """
-    readable = sys.stdout.isatty() if terminal is None else terminal
-    shared: list[Processor] = [structlog.processors.add_log_level, _Stamp(process)]
-    if readable:
-        shared.append(structlog.dev.ConsoleRenderer())
-        factory: Any = structlog.PrintLoggerFactory(sys.stdout)
+    file, on_terminal = _standard_output()
+    lines = _Lines(Writer(file, lambda dropped: events.log_dropped(lines=dropped)))
+    atexit.register(lines.close)
+    if form == "text" or (form is None and on_terminal):
+        renderer: Any = TerminalLine(colors=on_terminal if colors is None else colors)
     else:
-        shared = [_Line(process)]
-        lines = _Lines(sys.stdout.buffer)
-        atexit.register(lines.flush)
-        factory = lambda *_: lines  # noqa: E731
+        renderer = _pass_on
     structlog.configure(
-        processors=shared,
+        processors=[_Line(process), renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=factory,
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     _log.logger = structlog.get_logger().bind()  # bound once: a lazy logger would do it at each call
     logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+
+
+def _standard_output() -> tuple[int, bool]:
+    """Return where lines go, and whether a terminal shows them. A closed output swallows them."""
+    if sys.stdout is None:  # closed by ``>&-``: its number may be another file's by now
+        return os.open(os.devnull, os.O_WRONLY), False
+    return sys.stdout.fileno(), sys.stdout.isatty()
 
 
 class _Log:
@@ -75,79 +84,86 @@ class _Bridge(logging.Handler):
         )
 
 
-class _Stamp:
-    """Adds the kind of process and the time, as RFC 3339 in UTC, to every event."""
+class _Line:
+    """Puts name, level, time (RFC 3339, UTC) and kind of process in front of an event's fields."""
 
     def __init__(self, process: str) -> None:
         self._process = process
         self._second = 0
         self._prefix = ""
 
-    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    def __call__(self, _: WrappedLogger, name: str, event: EventDict) -> EventDict:
         second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
         if second != self._second:
             self._second, self._prefix = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        event["timestamp"] = f"{self._prefix}.{nanoseconds // 1000:06d}Z"
-        event["process"] = self._process
-        return event
+        return {
+            "event": event.pop("event"),
+            "level": name,
+            "timestamp": f"{self._prefix}.{nanoseconds // 1000:06d}Z",
+            "process": self._process,
+            **event,
+        }
 
 
-class _Line(_Stamp):
-    """Does all the work of a JSON line but the encoding. A line for each callback must be cheap."""
-
-    def __call__(  # type: ignore[override]
-        self, logger: WrappedLogger, name: str, event: EventDict
-    ) -> tuple[tuple[EventDict], dict[str, Any]]:
-        event["level"] = name
-        super().__call__(logger, name, event)
-        if "exc_info" in event:
-            event = structlog.processors.format_exc_info(logger, name, event)
-        return (event,), {}  # as structlog passes it on to _Lines
+def _pass_on(logger: WrappedLogger, name: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+    """Pass an event on to _Lines, which encodes it later."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, name, event)
+    return (event,), {}
 
 
 class _Lines:
-    """Encodes and writes the lines of one turn of the loop together; without a loop, each at once."""
+    """Encodes the lines of one turn of the loop together; without a loop, each at once."""
 
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-        self._events: list[EventDict] = []
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._events: list[EventDict | str] = []
 
-    def msg(self, event: EventDict) -> None:
-        """Take an event. It must not change any more."""
-        self._events.append(event)
-        if len(self._events) > 1:
-            return
+    def msg(self, event: EventDict | str) -> None:
+        """Take an event, or its text. It must not change any more."""
         try:
-            asyncio.get_running_loop().call_soon(self.flush)
+            loop = asyncio.get_running_loop()
         except RuntimeError:
-            self.flush()
+            self._write([event])
+            return
+        self._events.append(event)
+        if len(self._events) == 1:
+            loop.call_soon(self._flush)
 
     log = debug = info = warning = error = critical = exception = msg
 
-    def flush(self) -> None:
-        """Write the lines that were held back, in pieces that a pipe does not mix with another process's."""
+    def close(self) -> None:
+        """Write what waits."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
         events, self._events = self._events, []
+        self._write(events)
+
+    def _write(self, events: list[EventDict | str]) -> None:
+        """Write lines, in pieces that a pipe does not mix with another process's."""
         piece: list[bytes] = []
         size = 0
-        for line in map(_dumps, events):
+        for line in map(_encode, events):
             if piece and size + len(line) >= PIPE_BUF:
-                self._write(piece)
+                self._put(piece)
                 piece, size = [], 0
             piece.append(line)
             size += len(line) + 1
         if piece:
-            self._write(piece)
+            self._put(piece)
 
-    def _write(self, lines: list[bytes]) -> None:
-        with suppress(OSError):  # its reader has gone, or the disk is full: a line about it would fail, too
-            self._out.write(b"\n".join((*lines, b"")))
-            self._out.flush()
+    def _put(self, lines: list[bytes]) -> None:
+        self._writer.put(Piece(b"\n".join((*lines, b"")), len(lines)))
 
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 
 
-def _dumps(event: EventDict) -> bytes:
+def _encode(event: EventDict | str) -> bytes:
+    if isinstance(event, str):
+        return event.encode(errors="backslashreplace")
     try:
         return _encoder.encode(event)
     except (TypeError, ValueError, RecursionError):  # a lone surrogate, a key that is no text

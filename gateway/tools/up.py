@@ -7,12 +7,14 @@ from urllib.parse import urlsplit
 
 import click
 
+from gateway.declared.environment import LOG_FORMAT_VARIABLE
 from gateway.declared.redis_server import EMBEDDED, REDIS_URL_VARIABLE
+from gateway.telemetry.logs import Format
 from gateway.tools.children import Child, ChildEnded, run_until_signal, run_watched, wait_for_valkey_end
 from gateway.tools.processes import CannotStart, Valkey
 
 
-def run(config: Path, redis_url: str, data: Path) -> int:
+def run(config: Path, redis_url: str, data: Path, form: Format | None) -> int:
     """Run everything until SIGINT or SIGTERM and return 0.
 
     Return 1 if one part ends by itself, 2 if it cannot start.
@@ -20,7 +22,7 @@ def run(config: Path, redis_url: str, data: Path) -> int:
     The children write their logs to standard output. This process writes to standard error.
     """
     try:
-        run_until_signal(_up(config, redis_url, data))
+        run_until_signal(_up(config, redis_url, data, form))
     except CannotStart as error:
         _say(str(error))
         return 2
@@ -31,9 +33,9 @@ def run(config: Path, redis_url: str, data: Path) -> int:
     return 0
 
 
-async def _up(config: Path, redis_url: str, data: Path) -> None:
+async def _up(config: Path, redis_url: str, data: Path, form: Format | None) -> None:
     with ExitStack() as stack:
-        environ: dict[str, str] = {}
+        environ: dict[str, str] = {} if form is None else {LOG_FORMAT_VARIABLE: form}
         ends = []
         if redis_url == EMBEDDED:
             valkey = stack.enter_context(Valkey(data))

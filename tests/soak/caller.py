@@ -66,7 +66,7 @@ class Caller:
 
 async def main() -> None:
     """Run a caller as the command line says."""
-    configure_logs("caller", terminal=False)
+    configure_logs("caller", "json")
     await Caller().run(Path(sys.argv[1]), int(sys.argv[2]))
 
 

@@ -365,7 +365,7 @@ def limits() -> Iterator[str]:
     """Yield each number to which a module of a gateway or a worker gives a public name."""
     for path, text in source_texts().items():
         place = path.relative_to(ROOT)
-        beside = place.parts[:2] in {("gateway", "tools"), ("gateway", "crm")}
+        beside = place.parts[:2] in {("gateway", "tools"), ("gateway", "crm"), ("gateway", "cli")}
         if beside and place.parts[2] != "gateways":
             continue
         module = ".".join(place.with_suffix("").parts)

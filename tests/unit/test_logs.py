@@ -11,7 +11,7 @@ import pytest
 SETUP = """
 import asyncio, logging, structlog
 from gateway.telemetry.logs import configure_logs
-configure_logs("worker", terminal=False)
+configure_logs("worker", "json")
 log = structlog.get_logger("test")
 """
 
@@ -74,28 +74,131 @@ asyncio.run(main())
         assert len([json.loads(line) for line in reader]) == 6000
 
 
-def test_a_log_that_cannot_be_written_is_no_work_for_the_loop() -> None:
-    """Its reader has gone or the disk is full: to log that, too, would take a whole CPU for ever."""
+def test_a_reader_that_sleeps_costs_lines_and_no_time() -> None:
+    """Callbacks go on. When it reads again, it is told how many lines it missed."""
     code = """
 async def main():
-    failures = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-    log.info("callback.answered")
-    await asyncio.sleep(0)
-    log.info("callback.answered", text="x" * 100_000)
-    await asyncio.sleep(0)
-    print(len(failures), file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(0)
-import os, sys
+    begun = time.monotonic()
+    for number in range(200):
+        for _ in range(100):
+            log.info("callback.answered", number=number, text="x" * 1000)
+        await asyncio.sleep(0)
+    print(time.monotonic() - begun, file=sys.stderr, flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    while True:
+        log.info("later")
+        await asyncio.sleep(0.01)
+import os, sys, time
 asyncio.run(main())
 """
-    read, write = os.pipe()
-    os.close(read)
+    with subprocess.Popen(
+        [sys.executable, "-c", SETUP + code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert float(process.stderr.readline()) < 5  # 20 MB, of which a pipe takes 64 KiB
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        kept, event = 0, {}
+        for line in process.stdout:
+            event = json.loads(line)
+            kept += event["event"] == "callback.answered"
+            if event["event"] == "log.dropped":
+                break
+        process.kill()
+    assert event["level"] == "warning"
+    assert kept > 5000
+    assert kept + event["lines"] >= 20_000
+
+
+@pytest.mark.parametrize("where", ["/dev/full", "a pipe whose reader has gone"])
+def test_a_log_that_cannot_be_written_is_no_work(where: str) -> None:
+    """To log that, too, or to try without a pause would take a whole CPU for ever."""
+    code = """
+async def main():
+    for _ in range(300):
+        log.info("callback.answered", text="x" * 1000)
+        await asyncio.sleep(0.001)
+    used = time.process_time()
+    await asyncio.sleep(0.5)
+    print(time.process_time() - used, file=sys.stderr, flush=True)
+import os, sys, time
+asyncio.run(main())
+"""
+    if where == "/dev/full":
+        out = os.open(where, os.O_WRONLY)
+    else:
+        read, out = os.pipe()
+        os.close(read)
     command = [sys.executable, "-c", SETUP + code]
-    with os.fdopen(write, "wb") as gone:
+    with os.fdopen(out, "wb") as gone:
         ended = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, check=True)
-    assert ended.stderr == b"0\n"
+    assert float(ended.stderr) < 0.1
+
+
+def test_a_closed_output_swallows_the_lines() -> None:
+    """``>&-``: the number of standard output may be that of a connection by now."""
+    code = SETUP + "log.info('callback.answered')\nimport sys\nprint('went on', file=sys.stderr)"
+    ended = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code], stderr=subprocess.PIPE, check=True
+    )
+    assert ended.stderr == b"went on\n"
+
+
+def test_lines_that_wait_are_written_at_the_end() -> None:
+    """The last lines say why a process ended."""
+    heard = lines("for number in range(5000):\n    log.info('e', number=number)")
+    assert [line["number"] for line in heard] == list(range(5000))
+
+
+def test_name_level_and_time_come_first() -> None:
+    """A person who looks at raw lines sees them without a search."""
+    (text,) = output(SETUP + 'log.info("worker.started", lane="crm", level_of_care=1)').splitlines()
+    assert list(json.loads(text))[:4] == ["event", "level", "timestamp", "process"]
+
+
+NASTY = "\x1b]0;owned\x07 \x9b2J \r\n \u202e \ud800 \x7f é 客户"
+
+
+def test_a_terminal_is_shown_no_character_that_it_would_obey() -> None:
+    """The path of a request without a signature is logged, so anybody may write here."""
+    code = SETUP.replace('"json"', '"text", colors=False')
+    code += f"""
+nasty = {NASTY!r}
+log.warning("callback.refused", path=nasty, lookups={{nasty: {{"source": nasty}}}}, **{{nasty: 1}})
+secret = "hunter2"
+try:
+    raise ValueError(nasty)
+except ValueError:
+    log.exception("callback.failed")
+"""
+    text = output(code)
+    assert {one for one in text if not one.isprintable()} == {"\n"}
+    assert "é 客户" in text
+    assert "\\x1b]0;owned\\x07" in text
+    assert "ValueError" in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("environ", "colored"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False)],
+)
+def test_colors_are_as_the_environment_wishes(environ: dict[str, str], colored: bool) -> None:  # noqa: FBT001
+    """Both names are conventions that other programs keep to (no-color.org, force-color.org)."""
+    code = SETUP.replace('"json"', '"text", colors=wish_for_colors()')
+    code = "from gateway.declared.environment import wish_for_colors" + code + 'log.info("worker.started")'
+    clean = {
+        name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "TERM"}
+    }
+    text = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, check=True, env={**clean, **environ}
+    ).stdout
+    assert (b"\x1b[" in text) == colored
 
 
 def test_a_bug_is_logged_with_its_trace() -> None:
@@ -152,7 +255,7 @@ asyncio.run(main())
 
 def test_a_terminal_gets_readable_lines() -> None:
     """A person reads them while trying things out."""
-    text = output(SETUP.replace("False", "True") + 'log.info("worker.started", lane="crm")')
+    text = output(SETUP.replace("json", "text") + 'log.info("worker.started", lane="crm")')
     assert "worker.started" in text
     assert "lane" in text
     assert not text.startswith("{")

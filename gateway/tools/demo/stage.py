@@ -97,7 +97,7 @@ def _environ(console: Console, redis_url: str, crm_url: str, *, any_port: bool) 
 
 
 def _child(name: str, config: Path, environ: Mapping[str, str]) -> Child:
-    return Child(name, name, "-c", str(config), environ=environ, listen=True)
+    return Child(name, name, "-c", str(config), "--log-format", "json", environ=environ, listen=True)
 
 
 def _crm_url(line: Line) -> str:

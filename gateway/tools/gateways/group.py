@@ -9,6 +9,7 @@ from pathlib import Path
 from gateway.process.background import Background
 from gateway.process.signals import Signals
 from gateway.telemetry import events
+from gateway.telemetry.logs import Format
 from gateway.tools.gateways.member import Member, NotStarted, Pair
 
 FIRST_PAUSE = 0.5
@@ -29,9 +30,9 @@ _LOOK_EVERY = 1.0
 class Group:
     """The gateways of one address, one for each pair of sockets."""
 
-    def __init__(self, config: Path, pairs: Sequence[Pair], directory: Path) -> None:
-        """Take the configuration file, the sockets, and a folder of their own."""
-        self._config, self._directory = config, directory
+    def __init__(self, config: Path, pairs: Sequence[Pair], directory: Path, form: Format | None) -> None:
+        """Take the configuration file, the sockets, a folder of their own, and the form of the log."""
+        self._config, self._directory, self._form = config, directory, form
         self._slots = [Slot(pair, self) for pair in pairs]
         self._members: set[Member] = set()
         self._waits = Background()
@@ -47,7 +48,7 @@ class Group:
         self._begun += 1
         directory = self._directory / str(self._begun)
         directory.mkdir()
-        member = Member(self._config, pair, directory)
+        member = Member(self._config, pair, directory, self._form)
         await member.start()
         self._members.add(member)
         self._waits.start(self._note_end(member))

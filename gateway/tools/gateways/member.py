@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 from gateway.core.errors import DeskgateError
-from gateway.declared.environment import child_environment
+from gateway.declared.environment import LOG_FORMAT_VARIABLE, child_environment
 from gateway.process.parent import die_with_parent
 from gateway.process.supervisor import SOCKETS_VARIABLE
+from gateway.telemetry.logs import Format
 from gateway.tools.processes import deskgate
 
 SILENT = 10.0
@@ -31,8 +32,9 @@ class NotStarted(DeskgateError):
 class Member:
     """One gateway process, and the socket by which it says how it is."""
 
-    def __init__(self, config: Path, pair: Pair, directory: Path) -> None:
-        """Take its configuration file, its sockets, and a folder of its own."""
+    def __init__(self, config: Path, pair: Pair, directory: Path, form: Format | None) -> None:
+        """Take its configuration file, its sockets, a folder of its own, and the form of its log."""
+        self._environ = {} if form is None else {LOG_FORMAT_VARIABLE: form}
         self._config, self._pair = config, pair
         self._address = directory / "notify"
         self.ready = asyncio.Event()
@@ -45,7 +47,7 @@ class Member:
         self._ear.bind(str(self._address))
         asyncio.get_running_loop().add_reader(self._ear, self._hear)
         numbers = [one.fileno() for one in self._pair]
-        environ = {
+        environ = self._environ | {
             SOCKETS_VARIABLE: ",".join(map(str, numbers)),
             "NOTIFY_SOCKET": str(self._address),
             "WATCHDOG_USEC": str(int(SILENT * 1_000_000)),

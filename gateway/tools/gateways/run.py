@@ -12,13 +12,14 @@ from gateway.declared.values import Address
 from gateway.process.background import Background
 from gateway.process.signals import Signals
 from gateway.process.supervisor import Sockets, Supervisor
+from gateway.telemetry.logs import Format
 from gateway.tools.gateways.group import Group
 from gateway.tools.gateways.member import NotStarted, Pair
 
 _BACKLOG = 1024
 
 
-def run_several(config: Path, settings: Gateway, processes: int) -> int:
+def run_several(config: Path, settings: Gateway, processes: int, form: Format | None) -> int:
     """Run so many gateways until SIGTERM or SIGINT; return the exit code.
 
     SIGHUP replaces one after the other. A gateway that ends unasked, or hangs, is replaced. The addresses of
@@ -28,7 +29,7 @@ def run_several(config: Path, settings: Gateway, processes: int) -> int:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deskgate-")))
         pairs = stack.enter_context(_open(settings, processes))
-        return asyncio.run(_run(Group(config, pairs, directory)))
+        return asyncio.run(_run(Group(config, pairs, directory, form)))
 
 
 async def _run(group: Group) -> int:

@@ -1,0 +1,24 @@
+"""Every command of ``deskgate``. Each imports its own modules when it runs, so that ``--help`` is quick."""
+
+import click
+
+from gateway.cli import asking, serving
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="deskgate")
+def main() -> None:
+    """Answer Tencent Cloud Desk's callbacks in time, whatever the CRM behind them does."""
+
+
+for command in (
+    serving.gateway,
+    serving.worker,
+    asking.check,
+    asking.call,
+    asking.forget,
+    serving.crm,
+    serving.demo,
+    serving.up,
+):
+    main.add_command(command)

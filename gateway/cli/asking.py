@@ -1,0 +1,111 @@
+"""The commands that do one thing and end."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+
+from gateway.cli.common import HAS_FAULTS, config_option, fail, load, progress
+
+# ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
+
+
+@click.command()
+@config_option
+@click.option("--strict", is_flag=True, help="Take warnings as faults.")
+def check(path: Path, strict: bool) -> None:  # noqa: FBT001 - click passes it by name
+    """Report every fault of a configuration, or what it will run."""
+    from gateway.front.edge.certificate import find_fault
+
+    catalog = load(path, embedded=True, code=HAS_FAULTS)
+    settings = catalog.settings
+    found = [*catalog.warnings]
+    if settings.gateway.tls is not None and (fault := find_fault(settings.gateway.tls)):
+        found.append(fault)
+    if any(strict or not one.warning for one in found):
+        fail(path, found, HAS_FAULTS)
+    for warning in found:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"ok: {path}")
+    host, port = settings.gateway.listen
+    click.echo(f"  callbacks   {host}:{port}, answered within {settings.gateway.budget:g} s")
+    click.echo(f"  apps        {', '.join(map(str, catalog.apps)) or 'none: every callback will be refused'}")
+    for route in catalog.routes:
+        names = ", ".join(lookup.name for lookup in route.lookups)
+        click.echo(f"  {route.name:<11} {names or 'no lookups'}")
+    for lane in catalog.lanes:
+        names = ", ".join(name for name, lookup in catalog.lookups.items() if lookup.lane == lane)
+        click.echo(f"  lane        {lane}: {names}")
+
+
+@click.command()
+@click.argument("url")
+@click.option("--app", type=int, required=True, help="The SdkAppid to call as.")
+@click.option("--token", envvar="DESK_TOKEN", show_envvar=True, help="Sign the callback with this token.")
+@click.option("--session", required=True, help="SystemSessionID.")
+@click.option("--user", default="", help="SystemClientUserID.")
+@click.option(
+    "--set", "variables", multiple=True, metavar="NAME=VALUE", help="Another variable; may be repeated."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the reply as it came.")
+def call(  # noqa: PLR0913, PLR0917 - one parameter an option
+    url: str,
+    app: int,
+    token: str | None,
+    session: str,
+    user: str,
+    variables: tuple[str, ...],
+    as_json: bool,  # noqa: FBT001 - click passes it by name
+) -> None:
+    """Send one callback to URL as Desk does; exit 0 on code 0, 3 on another code, 1 without a reply."""
+    from gateway.tools.call import CallFailed, OutgoingCallback, print_reply, send
+
+    pairs = [text.partition("=") for text in variables]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            msg = f"--set takes NAME=VALUE, not {name!r}"
+            raise click.UsageError(msg)
+    values = {name: value for name, _, value in pairs}
+    callback = OutgoingCallback(url, app, token, session, user, values)
+    try:
+        reply = uvloop.run(send(callback))
+    except CallFailed as error:
+        raise click.ClickException(str(error)) from None
+    print_reply(reply, as_json=as_json)
+    sys.exit(3 if reply.code else 0)
+
+
+@click.command()
+@config_option
+@click.option("--session", help="SystemSessionID.")
+@click.option("--user", help="SystemClientUserID: every session of this user, and what they share.")
+@click.option("--app", type=int, help="In this SdkAppid alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def forget(
+    path: Path,
+    session: str | None,
+    user: str | None,
+    app: int | None,
+    as_json: bool,  # noqa: FBT001 - click passes it by name
+) -> None:
+    """Erase the records of a session or a user, in Redis and in every gateway; exit 0 even for none."""
+    from gateway.core.errors import QueueUnavailable
+    from gateway.forgetting.erase import Whom, erase
+    from gateway.wire.keys import Keys
+
+    if (session is None) == (user is None):
+        msg = "name either a --session or a --user"
+        raise click.UsageError(msg)
+    if not (session or user):
+        msg = "the name is empty: no callback has such a one"
+        raise click.UsageError(msg)
+    catalog = load(path)
+    redis = catalog.settings.redis
+    whom = Whom(tuple(catalog.apps), app, session, user)
+    try:
+        removed = uvloop.run(erase(redis.url, Keys(redis.prefix), whom, progress()))
+    except QueueUnavailable as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(json.dumps({"removed": removed}) if as_json else f"removed {removed}")

@@ -1,0 +1,110 @@
+"""What the commands share: options, the configuration, and how a command ends that cannot go on."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from gateway.declared.catalog import Catalog, compile_content, read_content
+from gateway.declared.environment import LOG_FORMAT_VARIABLE
+from gateway.declared.reading import ConfigFaults, Fault
+from gateway.process.config_file import ConfigFile
+from gateway.process.supervisor import WrongSockets
+
+# ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
+
+HAS_FAULTS = 1
+"""The exit code of ``check`` for a configuration that has faults."""
+
+CANNOT_RUN = 2
+"""The exit code of a command that cannot do its work: a faulty configuration, a port in use."""
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    required=True,
+    envvar="DESKGATE_CONFIG",
+    show_envvar=True,
+    help="The configuration, a TOML file.",
+)
+
+
+log_format_option = click.option(
+    "--log-format",
+    "form",
+    type=click.Choice(["json", "text"]),
+    envvar=LOG_FORMAT_VARIABLE,
+    show_envvar=True,
+    help="By default text on a terminal, else JSON.",
+)
+
+
+def die_of_interrupts() -> None:
+    """Let Ctrl-C end this process without a trace, until it listens to signals itself."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def load(path: Path, *, embedded: bool = False, code: int = CANNOT_RUN) -> Catalog:
+    """Return the catalog, or end with every fault of the configuration and the exit code."""
+    try:
+        return compiler(embedded=embedded)(read_content(path))
+    except ConfigFaults as error:
+        fail(path, error.faults, code)
+
+
+def follow(path: Path) -> ConfigFile:
+    """Return the configuration file, for a process that reloads it; or end as :func:`_load` does."""
+    try:
+        return ConfigFile(path, compiler())
+    except ConfigFaults as error:
+        fail(path, error.faults, CANNOT_RUN)
+
+
+def compiler(*, embedded: bool = False) -> Callable[[bytes], Catalog]:
+    """Return the function that compiles a configuration for the dialect of our callers."""
+    from gateway.front.dialects import DIALECT
+
+    return partial(compile_content, embedded=embedded, event_variables=DIALECT.event_variables)
+
+
+def fail(path: Path, faults: Sequence[Fault], code: int) -> NoReturn:
+    """Report faults, warnings among them, and end with the exit code."""
+    warnings = sum(fault.warning for fault in faults)
+    counts = [(len(faults) - warnings, "fault"), (warnings, "warning")]
+    told = " and ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count)
+    click.echo(f"{path}: {told}", err=True)
+    for fault in faults:
+        click.echo(f"  {'warning: ' if fault.warning else ''}{fault}", err=True)
+    sys.exit(code)
+
+
+def progress() -> Callable[[float], None]:
+    """Return a function that shows the progress of a long run, on a terminal alone."""
+    begun = time.monotonic()
+
+    def show(share: float) -> None:
+        if sys.stderr.isatty() and time.monotonic() - begun > 1:
+            click.echo(f"\r{share:.0%} looked at ", err=True, nl=False)
+
+    return show
+
+
+def serve(serve: Callable[[], Any]) -> None:
+    """Run a server. If it cannot run, end with one line that says why, and with the exit code for it."""
+    try:
+        serve()
+    except (ImportError, WrongSockets) as error:
+        message = str(error)
+    except OSError as error:
+        message = f"cannot listen: {error}"
+    else:
+        return
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(CANNOT_RUN)
