@@ -25,9 +25,14 @@ from gateway.front import ladder
 from gateway.front.askers import Asker
 from gateway.front.ladder import Outcome, Source
 from gateway.front.plan import Planned, Recall, plan
+from gateway.process.lasting import Lasting
+from gateway.telemetry import events
 
 REPLY_SHARE = 0.03
 """Share of the budget kept back for merging, encoding and sending the reply."""
+
+OVERLOADED_EVERY = 10.0
+"""Least seconds between two log lines about too many callbacks."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -47,6 +52,7 @@ class Flow:
         self.catalog = catalog
         self._recall = recall
         self._askers = askers
+        self._overloads = Lasting(OVERLOADED_EVERY)
         self.asking = 0
         """Number of callbacks that wait for answers."""
 
@@ -80,6 +86,8 @@ class Flow:
                 if served.source is Source.REVALIDATING and not overloaded:
                     self._askers[one.app.id].refresh(one)
             elif overloaded:
+                if self._overloads.due("", now) is not None:
+                    events.callbacks_overloaded(asking=self.asking)
                 of_user = one.of_user
                 outcomes[lookup.name] = ladder.descend(
                     lookup, Code.OVERLOADED, one.known, now, of_user=of_user

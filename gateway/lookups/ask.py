@@ -13,6 +13,7 @@ from gateway.declared.backend import Backend as BackendSettings
 from gateway.declared.lookup import Lookup
 from gateway.lookups.reply import Finding
 from gateway.process.deferred_calls import DeferredCalls
+from gateway.process.lasting import Lasting
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import Runner
 from gateway.telemetry import events
@@ -20,7 +21,20 @@ from gateway.telemetry import events
 MAX_ANSWER = 1024 * 1024
 """Most characters of an answer's variables, names included."""
 
+FAILING_AFTER = 5
+"""Lookups in a row without an answer after which a backend counts as failing."""
+
 _LONGEST_INFO = 200
+
+_ILL = {
+    Code.TIMEOUT,
+    Code.BACKEND_UNAVAILABLE,
+    Code.BAD_BACKEND_REPLY,
+    Code.BACKEND_DENIED,
+    Code.BACKEND_THROTTLED,
+    Code.LOOKUP_FAILED,
+}
+"""Codes of a backend that is ill. One that rejects a question has at least understood it."""
 
 
 class Backend(Protocol):
@@ -64,6 +78,8 @@ class GuardedBackend:
         self.configuration = blake2b(pack(versions), digest_size=4).hexdigest()
         """Digest of the lane's lookups: two processes with the same digest know the same jobs."""
         self._lookups, self._backend, self._policies = lookups, backend, policies
+        self._failures, self._failing_since = 0, 0.0
+        self._failing = Lasting()
         self.report_finished = DeferredCalls(self._report_finished)
         """Logs an answer, at the turn's end: ``queued`` seconds on the lane, ``left`` when asking began."""
 
@@ -120,6 +136,26 @@ class GuardedBackend:
             raise LookupFailed(msg)
         return self._lookups[job.lookup]
 
+    def _note_health(self, asked: Asked) -> None:
+        """Tell an operator of a backend that answers no lookup at all, and of its return."""
+        code = asked.answer.code
+        if code == Code.OK and self._failures:
+            self._failures = 0
+            now = time.monotonic()
+            if self._failing.over(self.name, now) is not None:
+                events.backend_recovered(backend=self.name, seconds=now - self._failing_since)
+        elif code in _ILL and asked.attempts:  # without an attempt it was not asked
+            now = time.monotonic()
+            self._failing_since = self._failing_since if self._failures else now
+            self._failures += 1
+            if self._failures >= FAILING_AFTER and self._failing.due(self.name, now) is not None:
+                events.backend_failing(
+                    backend=self.name,
+                    code=code,
+                    lookups=self._failures,
+                    seconds=now - self._failing_since,
+                )
+
     def _report_retried(self, job: Job, attempt: int, error: NoAnswer) -> None:
         events.lookup_retried(
             lookup=job.lookup,
@@ -131,6 +167,7 @@ class GuardedBackend:
         )
 
     def _report_finished(self, job: Job, asked: Asked, *, queued: float, took: float, left: float) -> None:
+        self._note_health(asked)
         events.lookup_finished(
             lookup=job.lookup,
             backend=self.name,

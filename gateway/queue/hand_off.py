@@ -11,6 +11,7 @@ from gateway.core.records import Known, Record
 from gateway.queue.begin import BeginScript, Begun
 from gateway.queue.countdown import Countdown, Wait
 from gateway.queue.jobs import JOB_KEPT, State, Wanted
+from gateway.queue.lanes import LaneWatch
 from gateway.queue.replies import Pending, Replies
 from gateway.records.memory import RecordMemory, decode_record
 from gateway.telemetry import events
@@ -23,9 +24,6 @@ WORTH_ANOTHER = 0.05
 
 ASKED_AGAIN = 0.5
 """Share of the time to the deadline after which a lookup is begun again: its worker may have died."""
-
-FULL_EVERY = 10.0
-"""Least seconds between two log lines about one lane that is full."""
 
 NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
 """States of lookups whose callbacks do not wait for the job."""
@@ -112,7 +110,7 @@ class HandOff:
         self.replies = Replies(link, keys, self._keep)
         self._script = BeginScript(link, keys, self.replies.channel)
         self._together = Batch(self._begin_together, _MOST)
-        self._quiet_until: dict[str, float] = {}
+        self._lanes = LaneWatch()
 
     async def unattended(self, lanes: Iterable[str]) -> list[str]:
         """Return the lanes that have no worker; raise QueueUnavailable."""
@@ -152,9 +150,8 @@ class HandOff:
         want, job = one.want, None
         record, user_record = want.job.record, want.job.user_record
         known = self._memory.read(record, begun.record, server_ms, now)
-        if isinstance(begun.job, int):
-            self._note_full(want.lane, begun.job, now)
-        elif begun.job:
+        self._lanes.note(want.lane, begun.state, begun.job if isinstance(begun.job, int) else None, now)
+        if begun.job and not isinstance(begun.job, int):
             job_id = begun.job.decode()
             until = one.deadline + want.overrun + JOB_KEPT
             ours = job_id == self._script.job_id(want.job)
@@ -163,12 +160,6 @@ class HandOff:
                 job.leave()
         of_user = self._memory.read(user_record, begun.of_user, server_ms, now) if user_record else None
         one.begun(begun.state, known, of_user, job, server_ms, now)
-
-    def _note_full(self, lane: str, depth: int, now: float) -> None:
-        """Log that a lane is full, though not for each callback that it refuses."""
-        if now >= self._quiet_until.get(lane, now):
-            self._quiet_until[lane] = now + FULL_EVERY
-            events.lane_full(lane=lane, depth=depth)
 
     async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
         """Return when every job has been answered, or at the deadline.

@@ -342,6 +342,43 @@ def lane_full(*, lane: str, depth: int) -> None:
     _warning("lane.full", lane=lane, depth=depth)
 
 
+def lane_slow(*, lane: str) -> None:
+    """A lane's jobs wait so long that one more would come too late, and was not awaited."""
+    _warning("lane.slow", lane=lane)
+
+
+def lane_unattended(*, lane: str, seconds: float) -> None:
+    """A lane has no worker, and has had none since so many seconds."""
+    _warning("lane.unattended", lane=lane, seconds=round(seconds))
+
+
+def lane_attended(*, lane: str, seconds: float) -> None:
+    """A lane has a worker again, after so many seconds without one."""
+    _info("lane.attended", lane=lane, seconds=round(seconds))
+
+
+def callbacks_overloaded(*, asking: int) -> None:
+    """``max_inflight`` callbacks wait for answers, so another one was answered without."""
+    _warning("callbacks.overloaded", asking=asking)
+
+
+def backend_failing(*, backend: str, code: Code, lookups: int, seconds: float) -> None:
+    """A backend has given no answer for so many lookups and seconds; ``code`` is the last one's."""
+    _warning(
+        "backend.failing",
+        backend=backend,
+        code=int(code),
+        code_name=code.name,
+        lookups=lookups,
+        seconds=round(seconds),
+    )
+
+
+def backend_recovered(*, backend: str, seconds: float) -> None:
+    """A backend that was failing has answered again."""
+    _info("backend.recovered", backend=backend, seconds=round(seconds))
+
+
 def forget_unreadable(*, error: Exception) -> None:
     """A message to forget a session or a user cannot be read."""
     _warning("forget.unreadable", error=str(error))
