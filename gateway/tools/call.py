@@ -14,6 +14,7 @@ from yarl import URL
 
 from gateway.core.errors import DeskgateError
 from gateway.front.dialects.desk import INTERFACE_INVOCATION, sign
+from gateway.telemetry.terminal import printable
 from gateway.tools.presentation import code_text, meaning, open_console, table, time_text
 
 PATIENCE = 2.0
@@ -138,13 +139,13 @@ def print_reply(reply: ReceivedReply, *, as_json: bool) -> None:
     console = open_console()
     console.print(Text.assemble(code_text(reply.code), "   ", meaning(reply.code)))
     if reply.info:
-        console.print(Text(reply.info))
+        console.print(Text(printable(reply.info)))
     http = "" if reply.status == HTTPStatus.OK else f"   HTTP {reply.status}: a failed callback to Desk"
     console.print(Text.assemble(time_text(reply.took, PATIENCE), http))
     if reply.variables:
         variables = table("variable", "value")
         for name, value in reply.variables.items():
-            variables.add_row(Text(name), Text(value))
+            variables.add_row(Text(printable(name)), Text(printable(value)))
         console.print()
         console.print(variables)
 
@@ -155,7 +156,8 @@ def _parse_address(text: str) -> URL:
     except ValueError:
         url = URL()
     if url.scheme not in {"http", "https"} or not url.host:
-        msg = f"{text!r} is not an address; write for example http://127.0.0.1:8080/"
+        shown = text.rpartition("@")[2]  # what stands before it may be a password
+        msg = f"{shown!r} is not an address; write for example http://127.0.0.1:8080/"
         raise CallFailed(msg)
     return url
 
@@ -176,7 +178,7 @@ def _decode(raw: bytes, status: int) -> Envelope:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         shown = raw[:_SHOWN].decode(errors="replace")
         msg = (
-            f"HTTP {status} and no reply that Desk could read ({error}), but {shown!r}: "
+            f"HTTP {status} and no reply that Desk could read ({printable(str(error))}), but {shown!r}: "
             "call a gateway's callback port, not its admin port or another server"
         )
         raise CallFailed(msg) from None

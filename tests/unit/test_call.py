@@ -83,6 +83,25 @@ def test_no_address_says_what_one_looks_like(url: str) -> None:
         call_to(url).address(NOW)
 
 
+@pytest.mark.parametrize("url", ["htp://me:hunter2@a/", "me:hunter2@a:80", "http://me:hunter2@a:99999/"])
+def test_password_in_a_wrong_address_is_not_shown(url: str) -> None:
+    """Terminals are recorded, and shown to others."""
+    with pytest.raises(CallFailed) as caught:
+        call_to(url).address(NOW)
+    assert "hunter2" not in str(caught.value)
+    assert "a" in str(caught.value)
+
+
+def test_reply_cannot_speak_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A backend's value may hold what sets the window's title, or clears the screen."""
+    print_reply(
+        received(0, info="\x1b]0;owned\x07", variables={"a\x1b[2J": "b\x9b2J\r\u202e 客"}), as_json=False
+    )
+    shown = capsys.readouterr().out
+    assert {one for one in shown if not one.isprintable()} == {"\n"}
+    assert "客" in shown
+
+
 @given(st.text(min_size=1), st.text(), st.dictionaries(st.text(), st.text()), st.text(min_size=1))
 def test_gateway_reads_what_call_sends(
     session: str, user: str, variables: dict[str, str], token: str

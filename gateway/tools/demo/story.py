@@ -12,6 +12,7 @@ from gateway.core.errors import Code
 from gateway.core.units import brief_duration
 from gateway.declared.catalog import Catalog
 from gateway.front.ladder import Source
+from gateway.telemetry.terminal import printable
 from gateway.tools.call import PATIENCE, ReceivedReply
 from gateway.tools.presentation import code_text, table, time_text
 
@@ -191,7 +192,9 @@ def show_invitation(console: Console, curl: str, call: str) -> None:
 def show_callback(console: Console, line: Mapping[str, Any]) -> None:
     """Show in one line how a callback from outside the story was answered."""
     if line["event"] == "callback.refused":
-        console.print(Text.assemble("  ", code_text(line["code"]), f"   {line['reason']}"), soft_wrap=True)
+        console.print(
+            Text.assemble("  ", code_text(line["code"]), f"   {printable(line['reason'])}"), soft_wrap=True
+        )
     elif line["event"] == "callback.answered":
         parts = [f"{name} {o['source']}{_aged(o)}" for name, o in line["lookups"].items()]
         took = time_text(line["took_ms"] / 1000, line["budget_ms"] / 1000)
