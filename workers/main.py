@@ -66,8 +66,9 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
     The end of each part is registered before the part starts, so that a failed or cancelled start leaves
     nothing behind. Raise ImportError for a Python lookup that cannot be imported.
     """
+    redis = catalog.settings.redis
     async with AsyncExitStack() as stack:
-        link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
+        link = RedisLink(redis.url, REDIS_TIMEOUT, redis.connect_timeout, Keys(redis.prefix))
         stack.push_async_callback(link.close)
         lanes = []
         for name in names:
@@ -114,6 +115,7 @@ class WorkerProcess:
         self._news.set()
         events.worker_started(
             lanes=names,
+            missing=[] if all(worker.registered.is_set() for worker in running) else ["redis"],
             concurrency={worker.lane.name: worker.lane.backend.concurrency for worker in running},
             pid=os.getpid(),
             version=RELEASE,

@@ -11,10 +11,11 @@ from arq.worker import func
 from gateway.core.errors import DeskgateError, QueueUnavailable
 from gateway.declared.catalog import Catalog, load
 from gateway.declared.environment import CONFIG_VARIABLE, LANE_VARIABLE, environment
+from gateway.declared.redis_address import read_address
 from gateway.process.background import Background
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
-from gateway.wire.connection import open_redis, sentinel_hosts
+from gateway.wire.connection import open_redis
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from workers.jobs import MAX_TRIES, Lane, run_lookup
@@ -37,13 +38,14 @@ def worker_settings() -> dict[str, Any]:
     catalog = load(Path(path))
     name = _lane(catalog)
     # arq ends its process on the first call that fails (its issues 435 and 498): this client calls again.
-    redis = open_redis(catalog.settings.redis.url, REDIS_TIMEOUT, retries=_RETRIES)
+    server = catalog.settings.redis
+    redis = open_redis(server.url, REDIS_TIMEOUT, connect_timeout=server.connect_timeout, retries=_RETRIES)
 
     parts = AsyncExitStack()
 
     async def start(ctx: dict[str, Any]) -> None:
         configure_logs("worker")
-        link = RedisLink(catalog.settings.redis.url, REDIS_TIMEOUT)
+        link = RedisLink(server.url, REDIS_TIMEOUT, server.connect_timeout, Keys(server.prefix))
         parts.push_async_callback(link.close)
         await link.start()
         lane = open_lane(catalog, name, link)
@@ -60,7 +62,7 @@ def worker_settings() -> dict[str, Any]:
         "functions": [func(run_lookup, name=RUN_LOOKUP)],
         "queue_name": Keys(catalog.settings.redis.prefix).lane(name),
         "redis_pool": ArqRedis(redis.connection_pool, serialize_job, deserialize_job),
-        "redis_settings": redis_settings(catalog.settings.redis.url),
+        "redis_settings": redis_settings(server.url),
         "on_startup": start,
         "on_shutdown": stop,
         "poll_delay": POLL_EVERY,
@@ -86,10 +88,20 @@ async def _announce_presence(lane: Lane) -> None:
 
 def redis_settings(url: str) -> RedisSettings:
     """Return the server of ``url`` in arq's form, for ``arq --check``."""
-    if not url.startswith("redis+sentinel://"):
-        return RedisSettings.from_dsn(url)
-    hosts, service, db = sentinel_hosts(url)
-    return RedisSettings(host=hosts, sentinel=True, sentinel_master=service, database=db)
+    address = read_address(url)
+    (first, port), *_ = address.hosts or [("", 6379)]
+    return RedisSettings(
+        host=[*address.hosts] if address.service else first,
+        port=port,
+        unix_socket_path=address.path or None,
+        database=address.db,
+        username=address.username,
+        password=address.password,
+        ssl=address.tls is not None,
+        sentinel=bool(address.service),
+        sentinel_master=address.service or "mymaster",
+        **(address.tls or {}),
+    )
 
 
 def _lane(catalog: Catalog) -> str:

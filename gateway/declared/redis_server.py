@@ -5,15 +5,14 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from gateway.declared.reading import Fault, Secret
-from gateway.declared.values import Duration, Table, check_positive, split_url
+from gateway.declared.redis_address import read_address
+from gateway.declared.values import Duration, Table, check_positive
 
 EMBEDDED = "embedded"
 """The ``redis.url`` that asks ``deskgate up`` for a server."""
 
 REDIS_URL_VARIABLE = "DESKGATE_REDIS_URL"
 """The environment variable in which ``deskgate up`` tells its children the address of that server."""
-
-_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel")
 
 
 class RedisServer(Table, frozen=True, kw_only=True):
@@ -22,14 +21,17 @@ class RedisServer(Table, frozen=True, kw_only=True):
     url: Secret = Secret("redis://127.0.0.1:6379/0")
     prefix: str = "deskgate"
     timeout: Duration = Duration(0.1)
+    connect_timeout: Duration = Duration(2)
 
 
 def check_redis(redis: RedisServer) -> Iterator[Fault]:
     """Yield the contradictions of the table."""
-    yield from check_positive("redis", redis, ("timeout",))
-    url = split_url(redis.url)
-    if redis.url != EMBEDDED and (url is None or url.scheme not in _SCHEMES):
-        yield Fault("redis.url", f"must begin with one of {', '.join(f'{s}://' for s in _SCHEMES)}")
+    yield from check_positive("redis", redis, ("timeout", "connect_timeout"))
+    if redis.url != EMBEDDED:
+        try:
+            read_address(redis.url)
+        except ValueError as error:
+            yield Fault("redis.url", str(error))
     if not redis.prefix:
         yield Fault("redis.prefix", "must not be empty")
 

@@ -45,7 +45,7 @@ async def erase(url: str, keys: Keys, whom: Whom, note: Note) -> int:
 
     Raise QueueUnavailable when Redis cannot be reached or leaves off in the midst of it.
     """
-    redis = open_redis(url, _TIMEOUT, _RETRIES)
+    redis = open_redis(url, _TIMEOUT, connect_timeout=_TIMEOUT, retries=_RETRIES)
     try:
         return await _Erasing(redis, keys, whom, note).run()
     except OUTAGE as error:

@@ -46,8 +46,8 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
     """
     settings, patience = catalog.settings, catalog.settings.redis.timeout
     async with AsyncExitStack() as stack:
-        link = RedisLink(settings.redis.url, settings.redis.timeout)
-        keys = Keys(settings.redis.prefix)
+        redis, keys = settings.redis, Keys(settings.redis.prefix)
+        link = RedisLink(redis.url, redis.timeout, redis.connect_timeout, keys)
         stack.push_async_callback(link.close)
         await link.start()
 
@@ -70,6 +70,6 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         flow = Flow(catalog, memory.get, askers)
         session_events = SessionEvents(catalog, memory.get, fleet, forgetter)
         stack.push_async_callback(session_events.close, settings.gateway.budget)
-        readiness = Readiness(catalog.lanes, hand_off.unattended)
+        readiness = Readiness(catalog.lanes, hand_off.unattended, link.probe)
         callbacks = Callbacks(dialect, flow, session_events)
         yield Service(catalog, callbacks, readiness, link, memory, refreshes, flow, askers)

@@ -209,14 +209,21 @@ def certificate_refused(*, file: str, reason: str) -> None:
     _warning("certificate.refused", file=file, reason=reason)
 
 
-def worker_started(
-    *, lanes: Sequence[str], concurrency: Mapping[str, int], pid: int, version: str, config: str
+def worker_started(  # noqa: PLR0913 - as many as the line tells
+    *,
+    lanes: Sequence[str],
+    concurrency: Mapping[str, int],
+    missing: Sequence[str],
+    pid: int,
+    version: str,
+    config: str,
 ) -> None:
-    """A worker takes jobs. ``config`` is the digest of its configuration."""
+    """A worker takes jobs, or will when what is ``missing`` is there. ``config`` is a digest."""
     _info(
         "worker.started",
         lanes=list(lanes),
         concurrency=dict(concurrency),
+        missing=list(missing),
         pid=pid,
         version=version,
         config=config,
@@ -387,6 +394,11 @@ def forget_unreadable(*, error: Exception) -> None:
 def redis_lost(*, error: BaseException) -> None:
     """Redis cannot be reached any more."""
     _warning("redis.lost", error=type(error).__name__, detail=str(error))
+
+
+def redis_refused(*, kind: str, detail: str) -> None:
+    """Redis has refused a command, in its own words."""
+    _warning("redis.refused", kind=kind, detail=detail)
 
 
 def redis_restored() -> None:

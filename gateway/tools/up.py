@@ -3,11 +3,11 @@
 import asyncio
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
 from gateway.declared.environment import LOG_FORMAT_VARIABLE
+from gateway.declared.redis_address import read_address
 from gateway.declared.redis_server import EMBEDDED, REDIS_URL_VARIABLE
 from gateway.telemetry.logs import Format
 from gateway.tools.children import Child, ChildEnded, run_until_signal, run_watched, wait_for_valkey_end
@@ -43,7 +43,7 @@ async def _up(config: Path, redis_url: str, data: Path, form: Format | None) -> 
             ends.append(wait_for_valkey_end(valkey))
             _say(f"Valkey keeps its data in {data}")
         else:
-            _say(f"no Valkey is started: redis.url names {_place(redis_url)}")
+            _say(f"no Valkey is started: redis.url names {read_address(redis_url)}")
         async with (
             Child("worker", "worker", "-c", str(config), environ=environ) as worker,
             Child("gateway", "gateway", "-c", str(config), environ=environ) as gateway,
@@ -51,12 +51,6 @@ async def _up(config: Path, redis_url: str, data: Path, form: Format | None) -> 
             _say("gateway and worker started; Ctrl-C stops everything")
             forever = asyncio.Event().wait()
             await run_watched(forever, *ends, worker.wait_for_end(), gateway.wait_for_end())
-
-
-def _place(url: str) -> str:
-    """Return the address of a server, without its password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _say(text: str) -> None:

@@ -8,17 +8,23 @@ minor version, and tests/unit/test_redis_internals.py fails when a method that w
 import asyncio
 from collections.abc import Callable
 from typing import Any, NoReturn
-from urllib.parse import unquote, urlsplit
 
 import hiredis
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from gateway.declared.redis_address import read_address
 from gateway.process.backoff import FIRST, LONGEST
 
 OUTAGE = (RedisError, OSError, TimeoutError, RuntimeError)
@@ -28,30 +34,45 @@ OUTAGE = (RedisError, OSError, TimeoutError, RuntimeError)
 """
 
 
-def open_redis(url: str, timeout: float, retries: int = 0) -> Redis:
-    """Return a client for ``url`` whose socket operations take at most ``timeout`` seconds.
+def open_redis(url: str, timeout: float, *, connect_timeout: float, retries: int = 0) -> Redis:
+    """Return a client for an address whose calls take at most ``timeout`` seconds each.
 
-    Beside redis-py's own ``redis://``, ``rediss://`` and ``unix://``, ``redis+sentinel://`` names sentinels
-    and a service: ``redis+sentinel://[user:password@]host:port,host:port/service/db``. The client itself
-    sends no call twice unless ``retries`` says so: what is safe to repeat is known only to its caller.
+    ``connect_timeout`` is for a new connection, its greeting included. Each sentinel has a share of it, so
+    that one which hangs leaves time for the others. The client itself sends no call twice unless ``retries``
+    says so: what is safe to repeat is known only to its caller. Raise ValueError for a wrong address.
     """
+    address = read_address(url)
     options: dict[str, Any] = {
         "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
+        "socket_connect_timeout": connect_timeout,
         "retry": Retry(ExponentialBackoff(cap=LONGEST, base=FIRST), retries),
+        "db": address.db,
+        "username": address.username,
+        "password": address.password,
+        **(address.tls or {}),
     }
-    if not url.startswith("redis+sentinel://"):
-        return Redis(connection_pool=ConnectionPool.from_url(url, **options))
-    hosts, service, db = sentinel_hosts(url)
-    parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None:
-        options["username"] = unquote(parts.username or "") or None
-        options["password"] = unquote(parts.password or "")
-    sentinel = Sentinel(  # type: ignore[no-untyped-call] # redis-py 5 has no types here
-        hosts, sentinel_kwargs={"socket_timeout": timeout, "socket_connect_timeout": timeout}, **options
-    )
-    master: Redis = sentinel.master_for(service, db=db)
-    return master
+    if address.service:
+        share = connect_timeout / (len(address.hosts) + 1)  # and one for the master
+        sentinel = Sentinel(  # type: ignore[no-untyped-call] # redis-py 5 has no types here
+            address.hosts,
+            sentinel_kwargs={
+                "socket_timeout": share,
+                "socket_connect_timeout": share,
+                "username": address.sentinel_username,
+                "password": address.sentinel_password,
+                "ssl": address.tls is not None,
+                **(address.tls or {}),
+            },
+        )
+        master: Redis = sentinel.master_for(address.service, ssl=address.tls is not None, **options)
+        return master
+    if address.path:
+        kind: type[AbstractConnection] = UnixDomainSocketConnection
+        options |= {"path": address.path}
+    else:
+        kind = Connection if address.tls is None else SSLConnection
+        options |= {"host": address.hosts[0][0], "port": address.hosts[0][1]}
+    return Redis(connection_pool=ConnectionPool(connection_class=kind, **options))
 
 
 async def close_redis(redis: Redis) -> None:
@@ -61,17 +82,6 @@ async def close_redis(redis: Redis) -> None:
         for asking in pool.sentinel_manager.sentinels:
             await asking.aclose(close_connection_pool=True)
     await redis.aclose(close_connection_pool=True)
-
-
-def sentinel_hosts(url: str) -> tuple[list[tuple[str, int]], str, int]:
-    """Return the sentinels, the service and the database that a ``redis+sentinel://`` address names."""
-    parts = urlsplit(url)
-    hosts = []
-    for text in parts.netloc.rpartition("@")[2].split(","):
-        host, _, port = text.partition(":")
-        hosts.append((host, int(port or 26379)))
-    service, _, db = parts.path.strip("/").partition("/")
-    return hosts, service or "mymaster", int(db or 0)
 
 
 def dedicated_connection(redis: Redis) -> Connection:

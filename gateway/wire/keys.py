@@ -56,6 +56,10 @@ class Keys:
         """Return the sorted set of the latest of these messages, each with the ms at which it was sent."""
         return f"{self.prefix}:forgotten"
 
+    def probe(self, _: str = "") -> str:
+        """Return the string key that is written to see whether the server takes writes."""
+        return f"{self.prefix}:probe"
+
     def jobs(self, worker: str) -> str:
         """Return the channel on which one worker is handed its jobs; it stands for the worker everywhere."""
         return f"{self.prefix}:jobs:{worker}"

@@ -9,7 +9,7 @@ from functools import partial
 from importlib import resources
 from typing import Any
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway.core.errors import QueueUnavailable
 from gateway.process.backoff import Backoff
@@ -22,6 +22,8 @@ from gateway.wire.connection import (
     hang_up,
     open_redis,
 )
+from gateway.wire.keys import Keys
+from gateway.wire.refusals import Refusals
 from gateway.wire.wire import Wire
 
 
@@ -47,6 +49,9 @@ class Script:
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
+PROBE = Script("gateway.wire", "probe")
+
+
 class RedisLink:
     """One pipelined connection, made again whenever it breaks; all functions in ``losses`` are called then.
 
@@ -55,10 +60,17 @@ class RedisLink:
     never sent again: it may have run.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
-        """Take the cap on any single call, in seconds; nothing is opened yet."""
-        self.timeout = timeout
-        self.redis = open_redis(url, timeout)
+    def __init__(
+        self, url: str, timeout: float, connect_timeout: float = 2.0, keys: Keys | None = None
+    ) -> None:
+        """Take the caps on a single call and on a new connection, in seconds; nothing is opened yet.
+
+        ``keys`` has the key to try a server with, before it counts as present.
+        """
+        self.timeout, self.connect_timeout = timeout, connect_timeout
+        self._keys = keys
+        self.refusals = Refusals()
+        self.redis = open_redis(url, timeout, connect_timeout=connect_timeout)
         self.present = asyncio.Event()
         self.losses: list[Callable[[], None]] = []
         self.restored = -math.inf
@@ -80,7 +92,7 @@ class RedisLink:
     def execute(self, *command: bytes | str | float) -> "asyncio.Future[Any]":
         """Send a command at the end of the turn; the future gets the answer, or raises QueueUnavailable."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._send(command, partial(_resolve, future))
+        self._send(command, partial(self._resolve, future))
         return future
 
     def run(
@@ -95,14 +107,18 @@ class RedisLink:
 
         def take(answer: object) -> None:
             if isinstance(answer, NoScriptError):
-                self._send(("EVAL", script.text, *tail), partial(_resolve, future))
+                self._send(("EVAL", script.text, *tail), partial(self._resolve, future))
             else:
-                _resolve(future, answer)
+                self._resolve(future, answer)
 
         self._send(("EVALSHA", script.digest, *tail), take)
         if self._wire is not None:
             self._wire.flush()
         return future
+
+    async def probe(self) -> None:
+        """Try what every script does; raise QueueUnavailable if the server refuses it."""
+        await self.run(PROBE, *self._probe_arguments())
 
     async def close(self) -> None:
         """Close the connections."""
@@ -121,19 +137,50 @@ class RedisLink:
         backoff = Backoff()
         while True:
             connection = dedicated_connection(self.redis)
+            reading: asyncio.Task[None] | None = None
             try:
-                await connect(connection, self.timeout)
-                self._wire = Wire(connection, self.timeout)
+                await connect(connection, self.connect_timeout)
+                wire = Wire(connection, self.timeout)
+                reading = asyncio.create_task(wire.read())
+                await asyncio.sleep(0)  # the reader takes over the transport before there is an answer
+                await self._try_out(wire)
+                self._wire = wire
                 self._note_present()
                 backoff.reset()
-                await self._wire.read()
+                await reading
             except OUTAGE as error:
+                self.refusals.note(error)
                 self._note_lost(error)
             finally:
                 self._wire = None
                 self.present.clear()
-                await hang_up(connection)
+                await hang_up(connection)  # first: it closes before it waits
+                if reading is not None:
+                    reading.cancel()
+                    await asyncio.gather(reading, return_exceptions=True)
             await backoff.pause()
+
+    async def _try_out(self, wire: Wire) -> None:
+        """Raise what :data:`OUTAGE` names if the server cannot be of use.
+
+        A server that refuses only to write, for want of memory or rights, can still be read: it is present.
+        One that loads its data, or is no master, is not.
+        """
+        if self._keys is None:
+            return
+        asked: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        keys, arguments = self._probe_arguments()
+        wire.send(("EVAL", PROBE.text, len(keys), *keys, *arguments), asked.set_result)
+        wire.flush()
+        answer = await asked
+        if isinstance(answer, ResponseError):
+            self.refusals.note(answer)
+        elif isinstance(answer, Exception):
+            raise answer
+
+    def _probe_arguments(self) -> tuple[list[str], list[str]]:
+        probe = self._keys.probe() if self._keys is not None else "probe"
+        return [probe, "arq:job:probe"], [probe]
 
     def _note_present(self) -> None:
         self.present.set()
@@ -151,17 +198,18 @@ class RedisLink:
             for notice in self.losses:
                 notice()
 
-
-def _resolve(future: "asyncio.Future[Any]", answer: object) -> None:
-    """Give a caller the answer to its command; an error is raised there as QueueUnavailable."""
-    if future.done():  # its caller has gone
-        return
-    if not isinstance(answer, Exception):
-        future.set_result(answer)
-        return
-    error = answer
-    if not isinstance(answer, QueueUnavailable):
-        error = QueueUnavailable(f"Redis did not answer: {type(answer).__name__}")
-        error.__cause__ = answer
-    future.set_exception(error)
-    future.exception()  # a caller that has gone must not be reported as one that forgot
+    def _resolve(self, future: "asyncio.Future[Any]", answer: object) -> None:
+        """Give a caller the answer to its command; an error is raised there as QueueUnavailable."""
+        if isinstance(answer, RedisError):
+            self.refusals.note(answer)
+        if future.done():  # its caller has gone
+            return
+        if not isinstance(answer, Exception):
+            future.set_result(answer)
+            return
+        error = answer
+        if not isinstance(answer, QueueUnavailable):
+            error = QueueUnavailable(f"Redis did not answer: {type(answer).__name__}")
+            error.__cause__ = answer
+        future.set_exception(error)
+        future.exception()  # a caller that has gone must not be reported as one that forgot

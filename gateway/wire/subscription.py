@@ -12,7 +12,6 @@ from gateway.wire.link import RedisLink
 
 _PING_EVERY = 2.5
 _SILENCE = 6.0
-_PATIENCE = 1.0
 
 
 class Subscription:
@@ -53,7 +52,7 @@ class Subscription:
         while True:
             connection = dedicated_connection(self._link.redis)
             try:
-                await connect(connection, max(_PATIENCE, self._link.timeout))
+                await connect(connection, self._link.connect_timeout)
                 inbox = Inbox(connection, self._take)
                 await connection.send_command("SUBSCRIBE", self.channel)
                 async with asyncio.TaskGroup() as group:

@@ -75,7 +75,7 @@ async def test_stock_arq_clients_job_runs_on_a_lane(place: Place) -> None:
     job = Job(
         "order", {"orderId": "9"}, 1400000001, "s1", "1400000001:s1:order:test", "trace", version=VERSION
     )
-    redis = open_redis(place.redis_url, 1.0)
+    redis = open_redis(place.redis_url, 1.0, connect_timeout=1.0)
     client = ArqRedis(redis.connection_pool, serialize_job, deserialize_job)
     async with workers(catalog, catalog.lanes, grace=1):
         assert await client.enqueue_job(RUN_LOOKUP, job, _queue_name=keys.lane("crm")) is not None

@@ -48,6 +48,7 @@ LAYOUTS: dict[str, tuple[Layout, Layout]] = {
         Layout(FinishArguments._fields, JOB_ARGUMENTS),
     ),
     "sweep": (Layout(SweepKeys._fields), Layout(SweepArguments._fields, ("id",))),
+    "probe": (Layout(("probe", "job")), Layout(("channel",))),
     "forget": (Layout((), ("index",)), Layout(ForgetArguments._fields, ("name",))),
     "restore": (Layout(("forgotten",), ("record",)), Layout(("since",), RestoreRow._fields)),
 }
