@@ -114,5 +114,6 @@ def _hear(one: Asked, now: float, *, lost: bool) -> Heard:
     elif one.state is State.UNATTENDED:
         code = Code.NO_WORKERS
     else:
-        code = Code.QUEUE_UNAVAILABLE if lost else Code.TIMEOUT
+        failed = lost or one.state is State.FAILED
+        code = Code.QUEUE_UNAVAILABLE if failed else Code.TIMEOUT
     return Heard(code, known=known, of_user=of_user, took=took)

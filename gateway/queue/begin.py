@@ -22,6 +22,7 @@ class BeginArguments(NamedTuple):
     kept: int
     limit: int
     margin: int
+    jobs: str
 
 
 LOOKUP_KEYS = ("record", "flight", "lane", "free", "pace")
@@ -65,6 +66,7 @@ class BeginScript:
             kept=int(JOB_KEPT * 1000),
             limit=LANE_LIMIT,
             margin=int(CLAIM_MARGIN * 1000),
+            jobs=keys.jobs(""),
         )
 
     async def run(self, wanted: Sequence[tuple[Wanted, float]]) -> tuple[float, list[Begun]]:
@@ -77,6 +79,8 @@ class BeginScript:
         for want, left in wanted:
             self._add(names, arguments, want, left)
         reply = await self._link.run(BEGIN, names, arguments)
+        if reply[2]:
+            self._link.refusals.tell(reply[2].decode(errors="replace"))
         return server_ms(reply), _begun(reply)
 
     def job_id(self, job: Job) -> str:
@@ -111,5 +115,5 @@ class BeginScript:
 
 def _begun(reply: Sequence[Any]) -> list[Begun]:
     return [
-        Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2], reply[i + 3]) for i in range(2, len(reply), 4)
+        Begun(_STATES[reply[i]], reply[i + 1], reply[i + 2], reply[i + 3]) for i in range(3, len(reply), 4)
     ]

@@ -25,7 +25,7 @@ WORTH_ANOTHER = 0.05
 ASKED_AGAIN = 0.5
 """Share of the time to the deadline after which a lookup is begun again: its worker may have died."""
 
-NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING}
+NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING, State.FAILED}
 """States of lookups whose callbacks do not wait for the job."""
 
 RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}

@@ -46,6 +46,7 @@ class State(IntEnum):
     REVALIDATING = 4
     UNATTENDED = 5
     SHED = 6
+    FAILED = 7
 
 
 class Wanted(NamedTuple):

@@ -8,14 +8,13 @@ from redis.exceptions import (
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
 )
 
 from gateway.process.lasting import Lasting
 from gateway.telemetry import events
 
-_KINDS: dict[type[Exception], str] = {  # redis-py takes the first word of these away
+_WORDS: dict[type[Exception], str] = {  # redis-py takes the first word of these away
     AuthenticationError: "WRONGPASS",
     BusyLoadingError: "LOADING",
     NoPermissionError: "NOPERM",
@@ -35,17 +34,11 @@ class Refusals:
     def note(self, error: BaseException) -> None:
         """Note an error of a call; what is no error reply is passed over: the link tells of losses."""
         if isinstance(error, (ResponseError, AuthenticationError, BusyLoadingError)):
-            self.tell(_kind(error), str(error))
+            word = next((word for kind, word in _WORDS.items() if isinstance(error, kind)), "")
+            self.tell(f"{word} {error}".strip())
 
-    def tell(self, kind: str, words: str) -> None:
-        """Note an error reply, with Redis' own words."""
+    def tell(self, words: str) -> None:
+        """Note an error reply in Redis' own words; the first one names its kind."""
+        kind = words.partition(" ")[0]
         if self._told.due(kind, time.monotonic()) is not None:
             events.redis_refused(kind=kind, detail=words[:_LONGEST])
-
-
-def _kind(error: RedisError) -> str:
-    """Return the word by which Redis names a kind of errors."""
-    first = str(error).partition(" ")[0].strip("-:")
-    if first.isupper() and first.isalpha():
-        return first
-    return next((kind for type_, kind in _KINDS.items() if isinstance(error, type_)), "ERR")

@@ -170,7 +170,7 @@ def test_states_are_those_of_the_script() -> None:
 def test_reply_of_begin_is_in_the_order_of_its_rows() -> None:
     """It is read by position, too."""
     rows = re.findall(r"replies\[#replies \+ 1\] = (\w+)", SCRIPTS["begin"])
-    assert rows == ["state", "known", "job", "found"]
+    assert rows == ["state", "known", "job", "users"]
     assert Begun._fields == ("state", "record", "job", "of_user")
 
 

@@ -13,6 +13,7 @@
 --   kept        ms for which a job is kept past its deadline, if no worker finishes it
 --   limit       the most jobs on a lane
 --   margin      ms past its longest run until a job's worker is taken for dead
+--   jobs        the channels of workers begin with it
 -- ARGV, for each lookup
 --   left        ms until its deadline
 --   fresh       ms for which a record is the answer
@@ -23,7 +24,7 @@
 --   of_user     key of the user's record, or ''
 --   session     key of the session's index, or ''
 --   indexed     ms for which the index is kept
--- Reply {seconds, microseconds}, and for each lookup
+-- Reply {seconds, microseconds, error}, and for each lookup
 --   state       one of the numbers below
 --   record      as it is found, or ''
 --   job         its id, or ''; for a refused lookup the number of jobs on its lane
@@ -32,16 +33,36 @@
 -- A job is the msgpack array [deadline, enqueued, job, reply channel]. Its two times are written here, by this
 -- server's clock: no other clock takes part. The deadline of a refresh is 0: no callback waits for it. A worker is
 -- published [now, [[id, try, job], ...]]; without a job in it, that asks for a sweep.
-local channel, waiters, kept, limit, margin = unpack(ARGV, 1, 5)
+--
+-- A server may refuse to write, for want of memory or rights, or because a key has another type. That is the trouble of
+-- the lookup whose write it was: it has failed, the others go on. Its record is read before anything is written. The
+-- reply has the first error that was met, or ''.
+local channel, waiters, kept, limit, margin, jobs = unpack(ARGV, 1, 6)
 local lookups = #KEYS / 5
 local function lookup_keys(i) return unpack(KEYS, 5 * i - 4, 5 * i) end
-local function lookup_arguments(i) return unpack(ARGV, 10 * i - 4, 10 * i + 5) end
+local function lookup_arguments(i) return unpack(ARGV, 10 * i - 3, 10 * i + 6) end
 
-local FRESH, JOINED, BEGUN, REFUSED, REVALIDATING, UNATTENDED, SHED = 0, 1, 2, 3, 4, 5, 6
+local FRESH, JOINED, BEGUN, REFUSED, REVALIDATING, UNATTENDED, SHED, FAILED = 0, 1, 2, 3, 4, 5, 6, 7
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 kept, limit, margin = tonumber(kept), tonumber(limit), tonumber(margin)
+
+local trouble = ''  -- the first error
+
+local function note(error)
+  if trouble == '' then trouble = type(error) == 'table' and error.err or tostring(error) end
+end
+
+-- Like redis.call(), for a key that has no use but ours: one of another type is removed first.
+local function call_anew(command, key, ...)
+  local answer = redis.pcall(command, key, ...)
+  if type(answer) ~= 'table' or not answer.err then return answer end
+  if answer.err:sub(1, 9) ~= 'WRONGTYPE' then error(answer) end
+  note(answer)
+  redis.call('DEL', key)
+  return redis.call(command, key, ...)
+end
 
 -- By a lane's free key: the worker with the most free slots, its room for more jobs, and the jobs that it gets.
 local boxes = {}
@@ -66,7 +87,7 @@ local function open(free)
   while true do
     local best = redis.call('ZREVRANGE', free, 0, 0, 'WITHSCORES')
     if not best[1] then break end
-    if listens(best[1]) then
+    if best[1]:sub(1, #jobs) == jobs and listens(best[1]) then
       if struck then redis.call('PUBLISH', best[1], ARRAY_2 .. float(now) .. ARRAY_0) end
       box.attended, box.room = true, tonumber(best[2])
       if box.room > 0 then box.worker = best[1] end
@@ -83,10 +104,10 @@ end
 local function hand_over(lane, free, id, try, body, lapse)
   local box = open(free)
   if not box.worker then return false, box.attended end
+  redis.call('ZADD', lane, whole(now + lapse), id)
+  redis.call('SET', CLAIM .. id, box.worker, 'PX', whole(lapse))
   box.room = box.room - 1
   box.jobs[#box.jobs + 1] = ARRAY_3 .. text(id) .. small(try) .. body
-  redis.call('SET', CLAIM .. id, box.worker, 'PX', whole(lapse))
-  redis.call('ZADD', lane, whole(now + lapse), id)
   return true, true
 end
 
@@ -133,53 +154,65 @@ local function flies(lane, free, id, left, overrun)
   return true
 end
 
-local replies = {time[1], time[2]}
-for i = 1, lookups do
+local known, servable  -- of the lookup at hand: its record as found, and whether it may be served while it is refreshed
+
+-- Begin a lookup; return its state, its job, and the user's record.
+local function begin(i)
   local record, flight, lane, free, pace = lookup_keys(i)
   local left, fresh, revalidate, not_found, overrun, id, body, of_user, session, indexed = lookup_arguments(i)
   left, fresh, revalidate, overrun = tonumber(left), tonumber(fresh), tonumber(revalidate), tonumber(overrun)
   local found = of_user == '' and redis.call('MGET', record, flight) or redis.call('MGET', record, flight, of_user)
-  local known, flying = found[1], found[2]
+  local flying, users = found[2], found[3]
+  known = found[1]
   local written = known and first_float(known, ARRAY_4)
   local age = written and math.max(0, now - written)
   if written and known:sub(-1) == FALSE then fresh, revalidate = tonumber(not_found), math.min(revalidate, 0) end
-  local behind = revalidate < 0 or age and age < fresh + revalidate
-  local state, job = BEGUN, id
-  if age and age < fresh then
-    state, job = FRESH, ''
-  elseif flying and behind and redis.call('EXISTS', JOB .. flying) == 1
+  if age and age < fresh then return FRESH, '', users end
+  servable = age and age < fresh + revalidate
+  local behind = revalidate < 0 or servable
+  if flying and behind and redis.call('EXISTS', JOB .. flying) == 1
       or flying and not behind and flies(lane, free, flying, left, overrun) then
-    state, job = behind and REVALIDATING or JOINED, flying
-    redis.call('SADD', waiters .. job, channel)
-    redis.call('PEXPIRE', waiters .. job, whole(left + kept))
-  else
-    body = ARRAY_4 .. float(behind and 0 or now + left) .. float(now) .. body
-    local handed, attended = hand_over(lane, free, id, 1, body, left + overrun + margin)
-    local depth = not handed and full(lane, left)
-    if depth then
-      state, job = behind and REVALIDATING or REFUSED, behind and '' or depth
-    else
-      redis.call('SET', JOB .. id, body, 'PX', whole(left + kept))
-      local refresh = behind
-      if not handed and attended and not behind and not in_time(lane, pace, left) then
-        state, refresh = SHED, true
-      end
-      redis.call('SET', flight, id, 'PX', whole(refresh and kept or left + overrun))
-      if session ~= '' then
-        redis.call('HSET', session, record, id)
-        redis.call('PEXPIRE', session, indexed)
-      end
-      if not handed then
-        redis.call('ZADD', lane, refresh and refresh_score(now) or awaited_score(now + left), id)
-        if not attended and redis.call('EXISTS', lane .. ':polled') == 0 then state = UNATTENDED end
-      end
-      if behind then state = REVALIDATING end
-    end
+    call_anew('SADD', waiters .. flying, channel)
+    redis.call('PEXPIRE', waiters .. flying, whole(left + kept))
+    return behind and REVALIDATING or JOINED, flying, users
+  end
+  body = ARRAY_4 .. float(behind and 0 or now + left) .. float(now) .. body
+  local handed, attended = hand_over(lane, free, id, 1, body, left + overrun + margin)
+  local depth = not handed and full(lane, left)
+  if depth then return behind and REVALIDATING or REFUSED, behind and '' or depth, users end
+  redis.call('SET', JOB .. id, body, 'PX', whole(left + kept))
+  local state, refresh = BEGUN, behind
+  if not handed and attended and not behind and not in_time(lane, pace, left) then
+    state, refresh = SHED, true
+  end
+  redis.call('SET', flight, id, 'PX', whole(refresh and kept or left + overrun))
+  if session ~= '' then
+    call_anew('HSET', session, record, id)
+    redis.call('PEXPIRE', session, indexed)
+  end
+  if not handed then
+    redis.call('ZADD', lane, refresh and refresh_score(now) or awaited_score(now + left), id)
+    if not attended and redis.call('EXISTS', lane .. ':polled') == 0 then state = UNATTENDED end
+  end
+  return behind and REVALIDATING or state, id, users
+end
+
+local replies = {time[1], time[2], ''}
+for i = 1, lookups do
+  known, servable = nil, false
+  local ok, state, job, users = pcall(begin, i)
+  if not ok then
+    note(state)
+    state, job = servable and REVALIDATING or FAILED, ''
   end
   replies[#replies + 1] = state
   replies[#replies + 1] = known or ''
   replies[#replies + 1] = job
-  replies[#replies + 1] = found[3] or ''
+  replies[#replies + 1] = users or ''
 end
-for free in pairs(boxes) do send(free) end
+for free in pairs(boxes) do
+  local ok, error = pcall(send, free)
+  if not ok then note(error) end  -- the lookups' jobs are asked for again, or time out
+end
+replies[3] = trouble
 return replies
