@@ -65,7 +65,9 @@ class PushWorker(Worker):
                     self.registered.set()
                     await self.heart_beat()
                     backoff.reset()
-                except (*OUTAGE, QueueUnavailable):  # the link has logged the loss
+                except (*OUTAGE, QueueUnavailable) as error:  # the link has logged the loss
+                    if "WRONGTYPE" in str(error.__cause__):
+                        await self._set_aside()
                     await backoff.pause()
                     continue
                 with suppress(TimeoutError):
@@ -116,6 +118,11 @@ class PushWorker(Worker):
         for taken in swept:
             if taken.job_id not in ended:  # else it came by a push during the sweep, and has run
                 self._start(taken)
+
+    async def _set_aside(self) -> None:
+        with suppress(QueueUnavailable):
+            for key, kind in await self.lane.queue.set_aside():
+                events.key_set_aside(key=key, type=kind)
 
     def _receive(self, message: bytes) -> None:
         try:

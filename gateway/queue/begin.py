@@ -83,6 +83,19 @@ class BeginScript:
             self._link.refusals.tell(reply[2].decode(errors="replace"))
         return server_ms(reply), _begun(reply)
 
+    async def read(self, wanted: Sequence[Wanted]) -> tuple[float, list[Begun]]:
+        """Return the same for a server that refuses scripts: all have failed, but for their records.
+
+        Raise QueueUnavailable.
+        """
+        jobs = [want.job for want in wanted]
+        names = [self._keys.record(name) for job in jobs for name in (job.record, job.user_record)]
+        asked = self._link.execute("TIME"), self._link.execute("MGET", *names)
+        time, found = await asked[0], iter(await asked[1])
+        return server_ms(time), [
+            Begun(State.FAILED, next(found) or b"", b"", next(found) or b"") for _ in jobs
+        ]
+
     def job_id(self, job: Job) -> str:
         """Return the id that ``job`` gets, when it is begun and no other is joined."""
         return f"{self._keys.prefix}:{job.trace_id}:{job.lookup}"

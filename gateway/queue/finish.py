@@ -24,6 +24,9 @@ from gateway.wire.batch import Batch
 from gateway.wire.keys import Keys
 from gateway.wire.link import MSGPACK, RedisLink, Script, read_lua
 
+ASIDE_KEPT = 86_400
+"""Seconds for which a key of another type than ours is kept under another name."""
+
 _MOST = 32
 _MOST_CLAIMS = 1000
 _WEIGHT = 0.1
@@ -157,6 +160,20 @@ class WorkerSide:
             return []
         ahead_ms = server_ms(reply) - time.monotonic() * 1000
         return _taken(reply[2:], ahead_ms)
+
+    async def set_aside(self) -> list[tuple[str, str]]:
+        """Rename the lane's keys that have another type than ours: somebody else has written there.
+
+        Return each with the type that it had; raise QueueUnavailable.
+        """
+        aside = []
+        for key, kind in zip(self._sweep_keys, (b"zset", b"zset", b"hash"), strict=True):
+            found = await self._link.execute("TYPE", key)
+            if found not in {b"none", kind}:
+                await self._link.execute("RENAME", key, f"{key}:aside")
+                await self._link.execute("EXPIRE", f"{key}:aside", ASIDE_KEPT)
+                aside.append((key, found.decode()))
+        return aside
 
     async def leave(self) -> None:
         """Register the worker no longer: it is handed no more jobs. Raise QueueUnavailable."""

@@ -139,7 +139,13 @@ class HandOff:
         """Begin the lookups of several callers in one call; return them as they stand then."""
         asked = [one for question in questions for one in question]
         now = time.monotonic()
-        server_ms, begun = await self._script.run([(one.want, max(0.0, one.deadline - now)) for one in asked])
+        try:
+            rows = [(one.want, max(0.0, one.deadline - now)) for one in asked]
+            server_ms, begun = await self._script.run(rows)
+        except QueueUnavailable:
+            if self.link.lost:
+                raise
+            server_ms, begun = await self._script.read([one.want for one in asked])  # scripts are refused
         now = time.monotonic()
         for one, reply in zip(asked, begun, strict=True):
             self._take_in(one, reply, server_ms, now)
@@ -159,7 +165,10 @@ class HandOff:
             if begun.state in _LEFT:
                 job.leave()
         of_user = self._memory.read(user_record, begun.of_user, server_ms, now) if user_record else None
-        one.begun(begun.state, known, of_user, job, server_ms, now)
+        state = begun.state
+        if state is State.FAILED and known is not None and known.age(now) < want.fresh_for(known):
+            state = State.FRESH
+        one.begun(state, known, of_user, job, server_ms, now)
 
     async def wait(self, asked: Iterable[Asked], deadline: float) -> None:
         """Return when every job has been answered, or at the deadline.

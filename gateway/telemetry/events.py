@@ -386,6 +386,11 @@ def backend_recovered(*, backend: str, seconds: float) -> None:
     _info("backend.recovered", backend=backend, seconds=round(seconds))
 
 
+def key_set_aside(*, key: str, type: str) -> None:  # noqa: A002 - Redis' own word
+    """A key of ours was of another type, and has been renamed: somebody else has written there."""
+    _warning("key.set_aside", key=key, type=type)
+
+
 def forget_unreadable(*, error: Exception) -> None:
     """A message to forget a session or a user cannot be read."""
     _warning("forget.unreadable", error=str(error))

@@ -10,6 +10,9 @@ from redis.exceptions import (
     ReadOnlyError,
     ResponseError,
 )
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
 
 from gateway.process.lasting import Lasting
 from gateway.telemetry import events
@@ -33,6 +36,8 @@ class Refusals:
 
     def note(self, error: BaseException) -> None:
         """Note an error of a call; what is no error reply is passed over: the link tells of losses."""
+        if type(error) is RedisConnectionError and error.__cause__ is not None:  # redis-py's wrapping
+            error = error.__cause__
         if isinstance(error, (ResponseError, AuthenticationError, BusyLoadingError)):
             word = next((word for kind, word in _WORDS.items() if isinstance(error, kind)), "")
             self.tell(f"{word} {error}".strip())

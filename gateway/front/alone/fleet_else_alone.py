@@ -1,5 +1,6 @@
 """The fleet, else alone: the workers are asked, and this process in their place while Redis is lost."""
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -60,9 +61,15 @@ class FleetElseAlone:
         except QueueUnavailable:
             return await self._alone.ask(planned, deadline)
         awaited = [i for i, one in enumerate(asked) if one.state not in NOT_AWAITED or self._deserted(one)]
+        refused = [i for i, one in enumerate(asked) if one.state is State.FAILED]  # by Redis
         with self._watching(Watch(planned, asked, awaited, deadline)) as watch:
-            await self._fleet.wait([asked[i] for i in awaited], deadline)
+            _, alone = await asyncio.gather(
+                self._fleet.wait([asked[i] for i in awaited], deadline),
+                self._alone.ask([planned[i] for i in refused], deadline),
+            )
         heard = self._fleet.collect(asked)
+        for i, one in zip(refused, alone, strict=True):
+            heard[i] = one
         return [_as_timeout(one) if i in watch.taken_over else one for i, one in enumerate(heard)]
 
     def refresh(self, planned: Planned) -> None:

@@ -64,16 +64,23 @@ local function call_anew(command, key, ...)
   return redis.call(command, key, ...)
 end
 
--- By a lane's free key: the worker with the most free slots, its room for more jobs, and the jobs that it gets.
+-- By a lane's free key: the worker with the most free slots, its room for more jobs, the jobs that it gets, and the
+-- lookups that these are for.
 local boxes = {}
+local row = 0      -- the lookup at hand
+local unsent = {}  -- the lookups whose jobs could not be sent
 
 local function send(free)
   local box = boxes[free]
-  if box and #box.jobs > 0 then
-    redis.call('PUBLISH', box.worker, ARRAY_2 .. float(now) .. array(box.jobs))
-    redis.call('ZINCRBY', free, -#box.jobs, box.worker)
-  end
   boxes[free] = nil
+  if not box or #box.jobs == 0 then return end
+  local ok, error = pcall(redis.call, 'PUBLISH', box.worker, ARRAY_2 .. float(now) .. array(box.jobs))
+  if not ok then
+    note(error)
+    for _, row in ipairs(box.rows) do unsent[row] = true end
+    return
+  end
+  redis.call('ZINCRBY', free, -#box.jobs, box.worker)
 end
 
 -- Return a box with room for a job. If no worker has room, the box has no worker; if there are workers, it is attended.
@@ -82,7 +89,7 @@ local function open(free)
   local box = boxes[free]
   if box and (box.room > 0 or not box.worker) then return box end
   send(free)
-  box = {room = 0, attended = false, jobs = {}}
+  box = {room = 0, attended = false, jobs = {}, rows = {}}
   local struck = false
   while true do
     local best = redis.call('ZREVRANGE', free, 0, 0, 'WITHSCORES')
@@ -108,6 +115,7 @@ local function hand_over(lane, free, id, try, body, lapse)
   redis.call('SET', CLAIM .. id, box.worker, 'PX', whole(lapse))
   box.room = box.room - 1
   box.jobs[#box.jobs + 1] = ARRAY_3 .. text(id) .. small(try) .. body
+  box.rows[#box.rows + 1] = row
   return true, true
 end
 
@@ -152,6 +160,13 @@ local function flies(lane, free, id, left, overrun)
     redis.call('ZADD', lane, awaited_score(now + left), id)
   end
   return true
+end
+
+-- The free keys that have a box: sending removes it.
+local function in_use()
+  local found = {}
+  for free in pairs(boxes) do found[#found + 1] = free end
+  return found
 end
 
 local known, servable  -- of the lookup at hand: its record as found, and whether it may be served while it is refreshed
@@ -199,7 +214,7 @@ end
 
 local replies = {time[1], time[2], ''}
 for i = 1, lookups do
-  known, servable = nil, false
+  row, known, servable = i, nil, false
   local ok, state, job, users = pcall(begin, i)
   if not ok then
     note(state)
@@ -210,9 +225,11 @@ for i = 1, lookups do
   replies[#replies + 1] = job
   replies[#replies + 1] = users or ''
 end
-for free in pairs(boxes) do
-  local ok, error = pcall(send, free)
-  if not ok then note(error) end  -- the lookups' jobs are asked for again, or time out
+for _, free in ipairs(in_use()) do send(free) end
+for i in pairs(unsent) do
+  local at = 4 * i
+  if replies[at] ~= REVALIDATING then replies[at] = FAILED end
+  replies[at + 2] = ''
 end
 replies[3] = trouble
 return replies
