@@ -17,6 +17,7 @@ for command in (
     asking.check,
     asking.call,
     asking.forget,
+    asking.health,
     serving.crm,
     serving.demo,
     serving.up,

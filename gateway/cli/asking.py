@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 import uvloop
 
-from gateway.cli.common import HAS_FAULTS, config_option, fail, load, progress
+from gateway.cli.common import (
+    HAS_FAULTS,
+    config_option,
+    data_option,
+    fail,
+    load,
+    progress,
+    redis_url,
+)
+from gateway.declared.catalog import Catalog
+from gateway.telemetry.terminal import printable
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
 
@@ -15,7 +25,9 @@ from gateway.cli.common import HAS_FAULTS, config_option, fail, load, progress
 @click.command()
 @config_option
 @click.option("--strict", is_flag=True, help="Take warnings as faults.")
-def check(path: Path, strict: bool) -> None:  # noqa: FBT001 - click passes it by name
+@click.option("--connect", is_flag=True, help="Try Redis, backends and Python lookups, too.")
+@data_option
+def check(path: Path, strict: bool, connect: bool, data: Path) -> None:  # noqa: FBT001 - click passes it by name
     """Report every fault of a configuration, or what it will run."""
     from gateway.front.edge.certificate import find_fault
 
@@ -38,6 +50,49 @@ def check(path: Path, strict: bool) -> None:  # noqa: FBT001 - click passes it b
     for lane in catalog.lanes:
         names = ", ".join(name for name, lookup in catalog.lookups.items() if lookup.lane == lane)
         click.echo(f"  lane        {lane}: {names}")
+    if connect and not uvloop.run(_look(catalog, redis_url(catalog, data), strict=strict)):
+        sys.exit(HAS_FAULTS)
+
+
+async def _look(catalog: Catalog, url: str, *, strict: bool) -> bool:
+    """Try everything, print a line for each part, and return whether all works."""
+    from gateway.tools.connections import look
+
+    sys.path.append(str(Path.cwd()))  # as gateways and workers look for Python lookups
+    works = True
+    async for finding in look(catalog, url):
+        fine = finding.works and not (strict and finding.warning)
+        mark = "ok  " if fine and not finding.warning else "warn" if fine else "FAIL"
+        click.echo(f"  {mark} {finding.what:<8} {printable(finding.said)}")
+        works = works and fine
+    return works
+
+
+@click.command()
+@config_option
+@click.option("--lane", "lanes", multiple=True, metavar="BACKEND", help="Only this lane; may be repeated.")
+@data_option
+def health(path: Path, lanes: tuple[str, ...], data: Path) -> None:
+    """Exit 0 if every lane has a worker, 1 if not: for the health checks of supervisors."""
+    from gateway.tools.health import lanes_without_heartbeat
+    from gateway.wire.connection import OUTAGE
+    from gateway.wire.keys import Keys
+
+    catalog = load(path, embedded=True)
+    unknown = sorted(set(lanes) - set(catalog.lanes))
+    if unknown:
+        msg = f"no lookup uses the lane {', '.join(unknown)}; known lanes: {', '.join(catalog.lanes)}"
+        raise click.UsageError(msg)
+    keys = Keys(catalog.settings.redis.prefix)
+    try:
+        missing = uvloop.run(lanes_without_heartbeat(redis_url(catalog, data), keys, lanes or catalog.lanes))
+    except OUTAGE as error:
+        msg = f"Redis cannot be reached: {error}"
+        raise click.ClickException(msg) from None
+    if missing:
+        msg = f"no worker runs for {', '.join(missing)}"
+        raise click.ClickException(msg)
+    click.echo("ok")
 
 
 @click.command()
@@ -83,12 +138,14 @@ def call(  # noqa: PLR0913, PLR0917 - one parameter an option
 @click.option("--user", help="SystemClientUserID: every session of this user, and what they share.")
 @click.option("--app", type=int, help="In this SdkAppid alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def forget(
+@data_option
+def forget(  # noqa: PLR0913, PLR0917 - one parameter an option
     path: Path,
     session: str | None,
     user: str | None,
     app: int | None,
     as_json: bool,  # noqa: FBT001 - click passes it by name
+    data: Path,
 ) -> None:
     """Erase the records of a session or a user, in Redis and in every gateway; exit 0 even for none."""
     from gateway.core.errors import QueueUnavailable
@@ -101,11 +158,11 @@ def forget(
     if not (session or user):
         msg = "the name is empty: no callback has such a one"
         raise click.UsageError(msg)
-    catalog = load(path)
+    catalog = load(path, embedded=True)
     redis = catalog.settings.redis
     whom = Whom(tuple(catalog.apps), app, session, user)
     try:
-        removed = uvloop.run(erase(redis.url, Keys(redis.prefix), whom, progress()))
+        removed = uvloop.run(erase(redis_url(catalog, data), Keys(redis.prefix), whom, progress()))
     except QueueUnavailable as error:
         raise click.ClickException(str(error)) from None
     click.echo(json.dumps({"removed": removed}) if as_json else f"removed {removed}")

@@ -13,6 +13,7 @@ import click
 from gateway.declared.catalog import Catalog, compile_content, read_content
 from gateway.declared.environment import LOG_FORMAT_VARIABLE
 from gateway.declared.reading import ConfigFaults, Fault
+from gateway.declared.redis_server import EMBEDDED
 from gateway.process.config_file import ConfigFile
 from gateway.process.supervisor import WrongSockets
 
@@ -36,6 +37,14 @@ config_option = click.option(
 )
 
 
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    help="Where deskgate up keeps its data, with redis.url = 'embedded'.",
+)
+
 log_format_option = click.option(
     "--log-format",
     "form",
@@ -44,6 +53,23 @@ log_format_option = click.option(
     show_envvar=True,
     help="By default text on a terminal, else JSON.",
 )
+
+
+def redis_url(catalog: Catalog, data: Path) -> str:
+    """Return the address of Redis; with "embedded" that of the server which ``deskgate up`` runs on ``data``.
+
+    End with one line if it runs none.
+    """
+    from gateway.tools.processes import ADDRESS
+
+    url = catalog.settings.redis.url
+    if url != EMBEDDED:
+        return url
+    try:
+        return (data / ADDRESS).read_text()
+    except OSError:
+        msg = f'redis.url is "embedded", and no "deskgate up --data {data}" runs: name its folder with --data'
+        raise click.ClickException(msg) from None
 
 
 def die_of_interrupts() -> None:

@@ -9,6 +9,7 @@ import uvloop
 
 from gateway.cli.common import (
     config_option,
+    data_option,
     die_of_interrupts,
     follow,
     load,
@@ -99,13 +100,7 @@ def demo(once: bool) -> None:  # noqa: FBT001 - click passes it by name
 
 @click.command()
 @config_option
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
-    help="Where last known answers are kept, with redis.url = 'embedded'.",
-)
+@data_option
 @log_format_option
 def up(path: Path, data: Path, form: Format | None) -> None:
     """Run gateway and worker, and a Valkey of our own with redis.url = "embedded", until Ctrl-C."""

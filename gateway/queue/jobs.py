@@ -10,7 +10,12 @@ from enum import IntEnum
 from typing import Any, NamedTuple, Self
 
 import msgspec
-from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from arq.constants import (
+    health_check_key_suffix,
+    in_progress_key_prefix,
+    job_key_prefix,
+    retry_key_prefix,
+)
 
 from gateway.core.messages import Job
 from gateway.core.packing import pack
@@ -34,6 +39,11 @@ WORKER_SILENT = 6.0
 
 LANE = read_lua("gateway.queue", "lane")
 """The prelude of every script that looks at a lane: arq's keys, and what scores mean."""
+
+
+def heartbeat_key(lane: str) -> str:
+    """Return the string key that is there while a worker of a lane sends heartbeats; it is arq's."""
+    return f"{lane}{health_check_key_suffix}"
 
 
 class State(IntEnum):

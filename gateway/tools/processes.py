@@ -17,6 +17,9 @@ from gateway.core.errors import DeskgateError
 from gateway.declared.environment import child_environment
 from gateway.process.parent import die_with_parent
 
+ADDRESS = "address"
+"""The file in a folder of data that names the server which has them at the moment."""
+
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 to 108 bytes, by platform
 _START_PATIENCE = 10.0
 _STOP_PATIENCE = 5.0
@@ -99,6 +102,8 @@ class Valkey:
                 self._lock = (held.enter_context(_locked(self._data)),)
             held.callback(self.stop)
             self.start()
+            if self._data is not None:
+                held.enter_context(_announced(self._data / ADDRESS, self.url))
             self._held = held.pop_all()
         return self
 
@@ -160,6 +165,17 @@ class Valkey:
                 return client.recv(64).startswith(b"+PONG")
             except OSError:
                 return False
+
+
+@contextmanager
+def _announced(file: Path, url: str) -> Iterator[None]:
+    """Leave an address in a file, for other commands of the same user."""
+    file.touch(mode=0o600)
+    file.write_text(url)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _binary() -> str:

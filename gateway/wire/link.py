@@ -74,6 +74,8 @@ class RedisLink:
         self.present = asyncio.Event()
         self.losses: list[Callable[[], None]] = []
         self.restored = -math.inf
+        self.failure: BaseException | None = None
+        """Why Redis could not be reached, or was lost; None while it is there."""
         self._wire: Wire | None = None
         self._lost = False
         self._tried = asyncio.Event()
@@ -149,6 +151,7 @@ class RedisLink:
                 backoff.reset()
                 await reading
             except OUTAGE as error:
+                self.failure = error
                 self.refusals.note(error)
                 self._note_lost(error)
             finally:
@@ -183,6 +186,7 @@ class RedisLink:
         return [probe, "arq:job:probe"], [probe]
 
     def _note_present(self) -> None:
+        self.failure = None
         self.present.set()
         self._tried.set()
         if self._lost:
