@@ -132,5 +132,10 @@ def serve(serve: Callable[[], Any]) -> None:
         message = f"cannot listen: {error}"
     else:
         return
+    end_with(message)
+
+
+def end_with(message: str) -> NoReturn:
+    """Say why a command cannot do its work, and end with the exit code for that."""
     click.echo(f"Error: {message}", err=True)
     sys.exit(CANNOT_RUN)

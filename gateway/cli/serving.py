@@ -11,6 +11,7 @@ from gateway.cli.common import (
     config_option,
     data_option,
     die_of_interrupts,
+    end_with,
     follow,
     load,
     log_format_option,
@@ -84,9 +85,16 @@ def worker(path: Path, lanes: tuple[str, ...], grace: float, form: Format | None
 def crm(host: str, port: int, script: Path | None) -> None:
     """Run the scripted flaky CRM."""
     die_of_interrupts()
+    from gateway.crm.script import ScriptError
     from gateway.crm.server import run
 
-    serve(lambda: run(host, port, script))
+    try:
+        content = b"" if script is None else script.read_bytes()
+        serve(lambda: run(host, port, content))
+    except ScriptError as error:
+        end_with(f"{script}: {'; '.join(error.faults)}")
+    except OSError as error:
+        end_with(f"the script cannot be read: {error}")
 
 
 @click.command()

@@ -15,7 +15,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -147,11 +146,9 @@ async def _serve(host: str, port: int, script: bytes) -> None:
         await ended.wait()
 
 
-def run(host: str, port: int, script_path: Path | None) -> None:
+def run(host: str, port: int, script: bytes) -> None:
     """Run the CRM until SIGTERM or SIGINT: this is ``deskgate crm``.
 
-    Without a script, every call is answered at once. Raises ScriptError, and OSError for a file that cannot
-    be read or a port that is taken.
+    Without a script, every call is answered at once. Raises ScriptError, and OSError for a taken port.
     """
-    script = b"" if script_path is None else script_path.read_bytes()
     uvloop.run(_serve(host, port, script))

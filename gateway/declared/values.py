@@ -15,6 +15,9 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """A character that no header field may hold."""
 
 _HIGHEST_PORT = 65_535
+_ADDRESS = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[\w.-]*)):(?P<port>\d{1,5})", re.ASCII
+)
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -68,18 +71,18 @@ class Tokens(tuple[Secret, ...]):
 
 
 class Address(tuple[str, int]):
-    """Host and port to listen on; port 0 lets the kernel choose."""
+    """Host and port to listen on. An empty host is every interface; port 0 lets the kernel choose."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return the address that ``text`` says; raise ValueError if it says none."""
-        host, colon, port = text.rpartition(":")
-        if not colon or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _HIGHEST_PORT:
-            msg = f"{text!r} is not host:port; write for example '127.0.0.1:8080'"
+        found = _ADDRESS.fullmatch(text)
+        if found is None or int(found["port"]) > _HIGHEST_PORT:
+            msg = f"{text!r} is not host:port; write for example '127.0.0.1:8080', '[::1]:8080' or ':8080'"
             raise ValueError(msg)
-        return cls((host.strip("[]") or "0.0.0.0", int(port)))  # noqa: S104 - ":8080" asks for every interface
+        return cls((found["six"] or found["host"] or "", int(found["port"])))
 
 
 def split_url(text: str) -> SplitResult | None:

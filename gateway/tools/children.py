@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -42,10 +42,17 @@ class Child:
     With ``listen`` its output is read, and ``on_line`` gets each line. Else it goes where ours goes.
     """
 
-    def __init__(self, name: str, *arguments: str, environ: Mapping[str, str], listen: bool = False) -> None:
-        """Take its name for people, its arguments, and the variables to add to its environment."""
+    def __init__(
+        self,
+        name: str,
+        *arguments: str,
+        environ: Mapping[str, str],
+        listen: bool = False,
+        files: Sequence[int] = (),
+    ) -> None:
+        """Take its name for people, its arguments, additions to its environment, and files that stay open."""
         self.name = name
-        self._arguments, self._environ, self._listen = arguments, environ, listen
+        self._arguments, self._environ, self._listen, self._files = arguments, environ, listen, files
         self.on_line: Callable[[Line], None] | None = None
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
         self._expected: list[tuple[Callable[[Line], bool], asyncio.Future[Line]]] = []
@@ -58,6 +65,7 @@ class Child:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE if self._listen else None,
             stderr=asyncio.subprocess.STDOUT if self._listen else None,
+            pass_fds=self._files,
             process_group=0,
             preexec_fn=die_with_parent(),
             limit=_LONGEST_LINE,

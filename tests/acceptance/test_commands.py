@@ -61,6 +61,36 @@ async def test_working_directory_is_looked_at_last(place: Place, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
+    ("script", "said"),
+    [(None, "the script cannot be read"), ("seed = [", "not TOML"), ("[[rules]]\nshares = 1", "shares")],
+)
+def test_script_that_cannot_be_played_is_named(tmp_path: Path, script: str | None, said: str) -> None:
+    """Not as a port that cannot be had, and without a trace."""
+    path = tmp_path / "crm.toml"
+    if script is not None:
+        path.write_text(script)
+    result = CliRunner().invoke(main, ["crm", "--port", "0", "--script", str(path)])
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "crm.toml" in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", ["gateway", "up", "forget", "health"])
+@pytest.mark.parametrize("content", [None, "nonsense"])
+def test_configuration_that_cannot_be_used_exits_2(tmp_path: Path, command: str, content: str | None) -> None:
+    """``check`` alone exits 1: faults are its answer."""
+    config = tmp_path / "deskgate.toml"
+    if content is not None:
+        config.write_text(content)
+    arguments = ["--session", "s1"] if command == "forget" else []
+    result = CliRunner().invoke(main, [command, "-c", str(config), *arguments])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert CliRunner().invoke(main, ["check", "-c", str(config)]).exit_code == 1
+
+
+@pytest.mark.parametrize(
     "arguments", [("worker", "--grace", "-5"), ("crm", "--port", "70000"), ("crm", "--port", "-1")]
 )
 def test_number_out_of_range_is_an_error_of_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:

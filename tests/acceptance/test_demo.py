@@ -16,7 +16,7 @@ from rich.console import Console
 
 from gateway.tools.call import Envelope, ReceivedReply
 from gateway.tools.demo.run import sample_curl
-from gateway.tools.demo.stage import HOST, sample, wanted_port
+from gateway.tools.demo.stage import HOST, sample, wanted_socket
 from gateway.tools.demo.story import STEPS, StepResult, show_result
 from tests.acceptance.family import children_of, gone, shown
 from tests.desk import ROOT, Desk, Place
@@ -159,9 +159,11 @@ def test_port_that_is_taken_is_said_and_another_one_used() -> None:
         holder.bind((HOST, 0))
         holder.listen()
         port = holder.getsockname()[1]
-        assert wanted_port(console, port) == 0
+        with wanted_socket(console, port) as other:
+            assert other.getsockname()[1] != port
         assert f"Port {port} cannot be had (Address already in use)" in console.export_text()
-    assert wanted_port(console, port) == port
+    with wanted_socket(console, port) as wanted:
+        assert wanted.getsockname()[1] == port
     assert console.export_text() == ""
 
 

@@ -6,7 +6,6 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -185,15 +184,9 @@ async def test_closing_ends_calls_that_would_never_end(kind: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_the_process_with_exit_0_while_calls_hang(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+async def test_a_signal_ends_the_process_with_exit_0_while_calls_hang(number: signal.Signals) -> None:
     """Demo and compose stop at once, and nothing looks like a crash."""
-    script = tmp_path / "script.toml"
-    script.write_text(HANG)
-    code = (
-        f"from pathlib import Path; from gateway.crm import run; run('127.0.0.1', 0, Path({str(script)!r}))"
-    )
+    code = f"from gateway.crm import run; run('127.0.0.1', 0, {HANG.encode()!r})"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -211,15 +204,13 @@ async def test_a_signal_ends_the_process_with_exit_0_while_calls_hang(
     assert (process.returncode, errors) == (0, b"")
 
 
-def test_a_bad_script_file_ends_the_command_before_it_listens(tmp_path: Path) -> None:
+def test_a_bad_script_ends_the_command_before_it_listens() -> None:
     """The faults of a script are seen where it was given, at once."""
-    script = tmp_path / "script.toml"
-    script.write_text("seed = 'x'")
     with pytest.raises(ScriptError, match="seed: Expected"):
-        run("127.0.0.1", 0, script)
+        run("127.0.0.1", 0, b"seed = 'x'")
 
 
 def test_a_port_that_is_taken_is_an_os_error() -> None:
     """The command can tell its user so."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
-        run("127.0.0.1", taken.getsockname()[1], None)
+        run("127.0.0.1", taken.getsockname()[1], b"")

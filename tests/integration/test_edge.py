@@ -315,6 +315,18 @@ async def test_admin_port_tells_live_and_ready_and_answers_json_everywhere(
     assert seen["/nothing"][0] == 404
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_port_without_a_host_is_on_every_interface(place: Place, host: str) -> None:
+    """By IPv6 and IPv4, and a client of IPv4 is logged as one."""
+    async with gateway(place.catalog({"gateway.listen": ":0"})) as running:
+        with capture_logs() as lines:
+            reader, writer = await asyncio.open_connection(host, running.callbacks[1])
+            writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 405")
+            writer.close()
+        assert [line["remote"] for line in lines if line["event"] == "callback.refused"] == [host]
+
+
 async def test_callbacks_over_tls(place: Place, desk: Desk, tmp_path: Path) -> None:
     """Desk calls HTTPS where no proxy ends it."""
     cert, key = await self_signed(tmp_path)

@@ -311,7 +311,9 @@ def test_tokens_are_one_text_or_a_list() -> None:
     ("text", "address"),
     [
         ("127.0.0.1:8080", ("127.0.0.1", 8080)),
-        (":80", ("0.0.0.0", 80)),  # noqa: S104 - nothing listens here
+        ("localhost:0", ("localhost", 0)),
+        ("[fe80::1%eth0]:8080", ("fe80::1%eth0", 8080)),
+        (":80", ("", 80)),
         ("[::1]:0", ("::1", 0)),
         ("h:1", ("h", 1)),
     ],
@@ -319,6 +321,15 @@ def test_tokens_are_one_text_or_a_list() -> None:
 def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> None:
     """Without a host: every interface. Port 0: the kernel chooses."""
     assert Address.parse(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["8080", "", "http://h:1", "h:1/", "h h:1", "[::1:80", "::1:80", "h:99999", "h:-1", "h:", "a@h:1"]
+)
+def test_what_is_no_address_is_a_fault(text: str) -> None:
+    """``http://h:1`` was taken for a host, and failed when the gateway began to listen."""
+    with pytest.raises(ValueError, match="is not host:port"):
+        Address.parse(text)
 
 
 def test_a_secret_is_text_that_does_not_print_itself() -> None:

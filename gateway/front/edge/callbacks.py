@@ -11,7 +11,7 @@ from gateway.core.errors import Code, Refusal, WrongMethod
 from gateway.core.messages import SessionEvent
 from gateway.front.dialects.dialect import Dialect, Verified
 from gateway.front.edge.body import read_body
-from gateway.front.edge.connections import connection_of
+from gateway.front.edge.connections import connection_of, remote_of
 from gateway.front.edge.response import JsonResponse
 from gateway.front.flow import Answered, Flow
 from gateway.front.session_events import SessionEvents
@@ -89,8 +89,9 @@ class Callbacks:
         return JsonResponse(page, error.status)
 
     def _tell_refusal(self, error: Refusal, request: web.BaseRequest, trace_id: str) -> None:
+        remote = remote_of(request)
         events.callback_refused(
-            code=error.code, reason=str(error), path=request.path, remote=request.remote, trace_id=trace_id
+            code=error.code, reason=str(error), path=request.path, remote=remote, trace_id=trace_id
         )
 
 

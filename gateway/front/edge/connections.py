@@ -155,10 +155,15 @@ class Connection(web.RequestHandler):
             raise ConnectionError(msg)
         ours = status >= web.HTTPInternalServerError.status_code
         if ours:
-            events.edge_failed(error=exc, remote=request.remote)
+            events.edge_failed(error=exc, remote=remote_of(request))
         response = self.error_page(status, "internal error" if ours else "not a valid HTTP request")
         response.force_close()
         return response
+
+
+def remote_of(request: web.BaseRequest) -> str | None:
+    """Return the client's address; a socket for IPv6 and IPv4 shows those of IPv4 in another form."""
+    return request.remote and request.remote.removeprefix("::ffff:")
 
 
 def connection_of(request: web.BaseRequest) -> Connection:

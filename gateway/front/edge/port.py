@@ -10,8 +10,7 @@ from gateway.declared.values import Address
 from gateway.front.edge.connections import Connection, Server
 from gateway.front.edge.listener import Limits, Listener
 from gateway.front.edge.response import ErrorPage, Handler
-
-_BACKLOG = 1024
+from gateway.process.listening import listen
 
 
 class Port:
@@ -40,7 +39,7 @@ class Port:
 
     async def __aenter__(self) -> Self:
         """Listen; raise OSError when the address is taken."""
-        sockets = [self._handed] if self._handed is not None else await _listen(self._wanted)
+        sockets = [self._handed] if self._handed is not None else listen(self._wanted)
         self.address = Address(sockets[0].getsockname()[:2])
         self._server = Server(self._handler, self._error_page)
         self._listener = Listener(sockets, self._server, self._tls, self._limits)
@@ -66,21 +65,3 @@ class Port:
         await asyncio.sleep(0)  # a request that has just come is begun
         self._server.pre_shutdown()
         await self._server.shutdown(self._grace)
-
-
-async def _listen(address: Address) -> list[socket.socket]:
-    """Return a listening socket for each address that a host's name stands for; raise OSError."""
-    host, port = address
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    sockets: list[socket.socket] = []
-    try:
-        for family, _, _, _, place in dict.fromkeys(found):
-            at = (place[0], sockets[0].getsockname()[1]) if sockets and not port else place[:2]
-            sockets.append(socket.create_server(at, family=family, backlog=_BACKLOG))
-    except OSError:
-        for one in sockets:
-            one.close()
-        raise
-    return sockets

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.declared.catalog import Catalog, compile_catalog, read
+from gateway.declared.values import Address
+from gateway.process.listening import listen
+from gateway.process.supervisor import SOCKETS_VARIABLE
 from gateway.tools.children import Child, ChildEnded, Line, is_event, wait_for_valkey_end
 from gateway.tools.processes import CannotStart, Valkey
 
@@ -64,13 +67,12 @@ async def stage(console: Console, *, any_port: bool) -> AsyncIterator[Stage]:
             greeting = await _soon(console, "CRM", crm.expect(lambda line: bool(_crm_url(line))))
             crm_url = _crm_url(greeting)
             _show(console, "CRM", crm_url)
-            config, environ = (
-                sample("deskgate.toml"),
-                _environ(console, valkey.url, crm_url, any_port=any_port),
-            )
+            config, environ = sample("deskgate.toml"), _environ(valkey.url, crm_url)
+            wanted = (0, 0) if any_port else (CALLBACKS, ADMIN)
             async with (
+                _sockets(console, *wanted) as sockets,
                 _child("worker", config, environ) as worker,
-                _child("gateway", config, environ) as gateway,
+                _child("gateway", config, environ, sockets) as gateway,
                 aiohttp.ClientSession() as http,
             ):
                 callbacks = await _both_started(console, worker, gateway, http)
@@ -84,11 +86,11 @@ def sample(name: str) -> Path:
     return packaged if packaged.exists() else Path(__file__).parents[3] / "ops" / name
 
 
-def _environ(console: Console, redis_url: str, crm_url: str, *, any_port: bool) -> dict[str, str]:
+def _environ(redis_url: str, crm_url: str) -> dict[str, str]:
     """Return the environment variables that the sample configuration reads."""
     return {
-        "DESKGATE_LISTEN": f"{HOST}:{0 if any_port else wanted_port(console, CALLBACKS)}",
-        "DESKGATE_ADMIN": f"{HOST}:{0 if any_port else wanted_port(console, ADMIN)}",
+        "DESKGATE_LISTEN": f"{HOST}:{CALLBACKS}",
+        "DESKGATE_ADMIN": f"{HOST}:{ADMIN}",
         "DESKGATE_PREFIX": "demo",
         "REDIS_URL": redis_url,
         "DESK_TOKEN": TOKEN,
@@ -96,8 +98,18 @@ def _environ(console: Console, redis_url: str, crm_url: str, *, any_port: bool) 
     }
 
 
-def _child(name: str, config: Path, environ: Mapping[str, str]) -> Child:
-    return Child(name, name, "-c", str(config), "--log-format", "json", environ=environ, listen=True)
+@asynccontextmanager
+async def _sockets(console: Console, *ports: int) -> AsyncIterator[list[int]]:
+    """Open the ports of the gateway, and hand them over: two demos that begin at once cannot collide."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(wanted_socket(console, port)).fileno() for port in ports]
+
+
+def _child(name: str, config: Path, environ: Mapping[str, str], sockets: Sequence[int] = ()) -> Child:
+    if sockets:
+        environ = {**environ, SOCKETS_VARIABLE: ",".join(map(str, sockets))}
+    arguments = (name, "-c", str(config), "--log-format", "json")
+    return Child(name, *arguments, environ=environ, listen=True, files=sockets)
 
 
 def _crm_url(line: Line) -> str:
@@ -106,17 +118,15 @@ def _crm_url(line: Line) -> str:
     return text.removeprefix(_CRM_GREETING) if text.startswith(_CRM_GREETING) else ""
 
 
-def wanted_port(console: Console, port: int) -> int:
-    """Return ``port`` if it is free, else 0: the kernel chooses one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            said = f"Port {port} cannot be had ({error.strerror}), so another one is used."
-            console.print(Text(f"  {said}", "yellow"), soft_wrap=True)
-            return 0
-    return port
+def wanted_socket(console: Console, port: int) -> socket.socket:
+    """Listen on ``port``, or on another one if it cannot be had."""
+    try:
+        return listen(Address((HOST, port)))[0]
+    except OSError as error:
+        reason = error.strerror.partition(" (")[0] if error.strerror else error
+        said = f"Port {port} cannot be had ({reason}), so another one is used."
+        console.print(Text(f"  {said}", "yellow"), soft_wrap=True)
+        return listen(Address((HOST, 0)))[0]
 
 
 async def _both_started(console: Console, worker: Child, gateway: Child, http: aiohttp.ClientSession) -> str:

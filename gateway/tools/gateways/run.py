@@ -10,13 +10,12 @@ from pathlib import Path
 from gateway.declared.gateway import Gateway
 from gateway.declared.values import Address
 from gateway.process.background import Background
+from gateway.process.listening import listen
 from gateway.process.signals import Signals
 from gateway.process.supervisor import Sockets, Supervisor
 from gateway.telemetry.logs import Format
 from gateway.tools.gateways.group import Group
 from gateway.tools.gateways.member import NotStarted, Pair
-
-_BACKLOG = 1024
 
 
 def run_several(config: Path, settings: Gateway, processes: int, form: Format | None) -> int:
@@ -82,15 +81,17 @@ def _open(settings: Gateway, processes: int) -> Iterator[list[Pair]]:
 def _listen(address: Address, count: int) -> list[socket.socket]:
     """Return so many sockets that share a port, and listen. Raise OSError if the port is taken."""
     host, port = address
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    if port:  # bound without sharing first: another deskgate's shared port would let us in, too
-        socket.create_server((host, port), family=family).close()
+    if port:  # not shared at first: another deskgate's shared port would let us in, too
+        for one in listen(address):
+            one.close()
     listening: list[socket.socket] = []
     try:
         for _ in range(count):
-            one = socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=True)
-            listening.append(one)
-            port = one.getsockname()[1]
+            first, *others = listen(Address((host, port)), shared=True)
+            listening.append(first)
+            for one in others:  # a name with several addresses: the first one is taken
+                one.close()
+            port = first.getsockname()[1]
     except OSError:
         for one in listening:
             one.close()
