@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 UV := build/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check fmt bench storm soak lock clean
+.PHONY: help demo test quick check fmt bench storm soak fuzz lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,9 @@ storm: $(INSTALLED) ## See what callbacks are worth under faults, and what other
 
 soak: $(INSTALLED) ## Push 100,000 jobs through workers that are killed at random
 	@exec $(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: $(INSTALLED) ## Send a million random requests to a gateway
+	@exec $(BIN)/python -m tests.fuzz $(ARGS)
 
 lock: | $(BIN)/python ## Pin the packages anew; ARGS=--upgrade takes the newest versions
 	@$(BIN)/python -m venv $(UV)

@@ -41,8 +41,9 @@ async def test_answer_to_a_job_of_another_user_is_not_remembered_for_this_one(pl
 
     async with hand_off(catalog) as side, hand_off(catalog) as other:
         deadline = asyncio.get_running_loop().time() + FAR
-        begun = await side.begin([by("ann")], deadline)
-        joined = await other.begin([by("bob")], deadline)
+        async with stranger(place, slots=0):
+            begun = await side.begin([by("ann")], deadline)
+            joined = await other.begin([by("bob")], deadline)
         assert joined[0].state is State.JOINED
         async with workers(catalog, catalog.lanes, grace=1):
             await side.wait(begun, deadline)
@@ -52,10 +53,14 @@ async def test_answer_to_a_job_of_another_user_is_not_remembered_for_this_one(pl
     assert other._memory.get("of-bob") is None
 
 
-async def begin_and_join(side: HandOff, other: HandOff) -> tuple[list[Asked], float]:
-    """Let one side begin a lookup and the other one join it; return that one's lookup, and its deadline."""
-    await begin(side, 1)
-    joined, deadline = await begin(other, 1, trace="u")
+async def begin_and_join(place: Place, side: HandOff, other: HandOff) -> tuple[list[Asked], float]:
+    """Let one side begin a lookup and the other one join it; return that one's lookup, and its deadline.
+
+    There is a worker meanwhile, with no slot free.
+    """
+    async with stranger(place, slots=0):
+        await begin(side, 1)
+        joined, deadline = await begin(other, 1, trace="u")
     assert joined[0].state is State.JOINED
     return joined, deadline
 
@@ -73,7 +78,7 @@ async def test_failed_job_that_was_joined_is_not_waited_for_anew_without_workers
     """Its worker has gone meanwhile: the callback is answered now, not at its deadline."""
     catalog = place.catalog()
     async with hand_off(catalog) as side, hand_off(catalog) as other:
-        joined, deadline = await begin_and_join(side, other)
+        joined, deadline = await begin_and_join(place, side, other)
         await fail_next(side, catalog, Code.TIMEOUT)
         await other.wait(joined, deadline)
     assert (joined[0].state, joined[0].answer) == (State.UNATTENDED, None)
@@ -90,12 +95,23 @@ async def test_failed_job_that_was_joined_is_begun_anew_if_more_time_may_help(
     """It had the time of the callback that began it; the one that joined it may have more."""
     catalog = place.catalog()
     async with hand_off(catalog) as side, hand_off(catalog) as other:
-        joined, deadline = await begin_and_join(side, other)
+        joined, deadline = await begin_and_join(place, side, other)
         await fail_next(side, catalog, failure)
         async with workers(catalog, catalog.lanes, grace=1):
             await other.wait(joined, deadline)
     assert joined[0].answer is not None
     assert joined[0].answer.code == heard
+
+
+async def test_job_without_workers_is_not_waited_for_by_those_that_join_it(place: Place) -> None:
+    """The first callback is told at once that there is nobody. So is each one that asks the same."""
+    async with hand_off(place.catalog()) as side, hand_off(place.catalog()) as other:
+        (first,), _ = await begin(side, 1)
+        (second,), _ = await begin(other, 1, trace="u")
+    assert (first.state, second.state) == (State.UNATTENDED, State.UNATTENDED)
+    assert first.job is not None
+    assert second.job is not None
+    assert second.job.job_id == first.job.job_id
 
 
 async def test_fresh_record_that_cannot_be_read_is_asked_for_anew(place: Place) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import time
 import zlib
+from contextlib import suppress
+from functools import partial
 
 from aiohttp import web
 
@@ -58,24 +60,31 @@ async def _wait_for(request: web.BaseRequest, limit: int, deadline: float) -> by
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     connection = connection_of(request)
-    connection.expect_body(request.content, limit)
     body = bytearray()
     try:
-        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())) as patience:
+            connection.expect_body(limit, partial(_end, patience))
             await _send_continue(request)
             while len(body) <= limit and (chunk := await request.content.readany()):
                 body += chunk
     except TimeoutError:
-        msg = "the body did not arrive within the budget"
-        raise BadRequest(msg) from None
-    except (web.RequestPayloadError, ConnectionError) as error:
         if connection.unheard:
             raise _too_large(limit) from None
+        ended = "is not whole" if connection.ended else "did not arrive within the budget"
+        msg = f"the body {ended}"
+        raise BadRequest(msg) from None
+    except (web.RequestPayloadError, ConnectionError) as error:
         msg = f"the body broke off: {type(error).__name__}"
         raise BadRequest(msg) from None
     if len(body) > limit:
         raise _too_large(limit)
     return bytes(body)
+
+
+def _end(patience: asyncio.Timeout) -> None:
+    """Let a wait time out now, unless it has ended."""
+    with suppress(RuntimeError):
+        patience.reschedule(asyncio.get_running_loop().time())
 
 
 async def _send_continue(request: web.BaseRequest) -> None:

@@ -6,9 +6,9 @@ underscore: aiohttp might use the same one.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
-from aiohttp import StreamReader, web
+from aiohttp import web
 
 from gateway.front.edge.response import ErrorPage, Handler
 from gateway.telemetry import events
@@ -51,10 +51,10 @@ class Connection(web.RequestHandler):
     """
 
     __slots__ = (
-        "body",
         "body_left",
         "ended",
         "error_page",
+        "give_up_body",
         "in_hand",
         "loop",
         "open",
@@ -77,7 +77,7 @@ class Connection(web.RequestHandler):
         self.in_hand = self.reading = self.ended = self.unheard = False
         self.requests = 0
         self.since = self.loop.time()
-        self.body: StreamReader | None = None
+        self.give_up_body: Callable[[], None] | None = None
         self.body_left = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -94,11 +94,11 @@ class Connection(web.RequestHandler):
         """Parse what has come, unless nobody wants it any more."""
         if self.unheard:
             return
-        if self.body is not None:
+        if self.give_up_body is not None:
             self.body_left -= len(data)
             if self.body_left < 0:
                 self.unheard = True
-                self.body.set_exception(web.RequestPayloadError("too large"))
+                self.give_up_body()
                 return
         elif not self.reading and not self.in_hand:
             self.reading, self.since = True, self.loop.time()
@@ -109,6 +109,8 @@ class Connection(web.RequestHandler):
         if self.ssl_context is not None:  # TLS cannot be half closed
             return None
         self.ended = True
+        if self.give_up_body is not None:
+            self.loop.call_soon(self.give_up_body)  # its end may have come in the same turn
         self.loop.call_later(HALF_CLOSED, self.close_if_done)
         return True
 
@@ -119,13 +121,15 @@ class Connection(web.RequestHandler):
 
     def finish(self) -> None:
         """Note that a request is answered."""
-        self.in_hand, self.since, self.body = False, self.loop.time(), None
+        self.in_hand, self.since, self.give_up_body = False, self.loop.time(), None
         if self.ended:
             self.loop.call_later(HALF_CLOSED, self.close_if_done)
 
-    def expect_body(self, body: StreamReader, most: int) -> None:
-        """Make ``body`` raise RequestPayloadError if more than so many bytes come, framing included."""
-        self.body, self.body_left = body, most
+    def expect_body(self, most: int, give_up: Callable[[], None]) -> None:
+        """Call ``give_up`` if more than so many bytes come, framing included, or if no more will come."""
+        self.body_left, self.give_up_body = most, give_up
+        if self.ended:
+            give_up()
 
     def hear_no_more(self) -> None:
         """Drop what comes from now on: the answer is given, and the rest of the body is of no use."""

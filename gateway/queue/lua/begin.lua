@@ -141,8 +141,8 @@ local function in_time(lane, pace, left)
   return (before + 1) / rate * 1000 + takes <= left
 end
 
--- True if the job in flight is still under way. If its worker is gone, it is handed to another one. If it was a refresh
--- that waits, it gets a deadline: a callback waits for it now.
+-- True if the job in flight is still under way, and true if there are workers at all. If its worker is gone, it is handed
+-- to another one. If it was a refresh that waits, it gets a deadline: a callback waits for it now.
 local function flies(lane, free, id, left, overrun)
   local body = redis.call('GET', JOB .. id)
   if not body then return false end
@@ -152,14 +152,16 @@ local function flies(lane, free, id, left, overrun)
   if owner and owner ~= STOCK and not listens(owner) then
     local try = redis.call('INCR', RETRY .. id) + 1
     redis.call('PEXPIRE', RETRY .. id, whole(left + kept))
-    if hand_over(lane, free, id, try, body, left + overrun + margin) then return true end
+    if hand_over(lane, free, id, try, body, left + overrun + margin) then return true, true end
     redis.call('DEL', CLAIM .. id)
     put_back = true
   end
   if put_back or score >= REFRESHES and score < CLAIMED then
     redis.call('ZADD', lane, awaited_score(now + left), id)
   end
-  return true
+  if owner and not put_back then return true, true end
+  local box = open(free)
+  return true, box.attended or box.worker or redis.call('EXISTS', lane .. ':polled') == 1
 end
 
 -- The free keys that have a box: sending removes it.
@@ -185,14 +187,17 @@ local function begin(i)
   if age and age < fresh then return FRESH, '', users end
   servable = age and age < fresh + revalidate
   local behind = revalidate < 0 or servable
-  if flying and behind and redis.call('EXISTS', JOB .. flying) == 1
-      or flying and not behind and flies(lane, free, flying, left, overrun) then
+  local under_way, attended
+  if flying and behind then under_way, attended = redis.call('EXISTS', JOB .. flying) == 1, true end
+  if flying and not behind then under_way, attended = flies(lane, free, flying, left, overrun) end
+  if under_way then
     call_anew('SADD', waiters .. flying, channel)
     redis.call('PEXPIRE', waiters .. flying, whole(left + kept))
-    return behind and REVALIDATING or JOINED, flying, users
+    return behind and REVALIDATING or attended and JOINED or UNATTENDED, flying, users
   end
   body = ARRAY_4 .. float(behind and 0 or now + left) .. float(now) .. body
-  local handed, attended = hand_over(lane, free, id, 1, body, left + overrun + margin)
+  local handed
+  handed, attended = hand_over(lane, free, id, 1, body, left + overrun + margin)
   local depth = not handed and full(lane, left)
   if depth then return behind and REVALIDATING or REFUSED, behind and '' or depth, users end
   redis.call('SET', JOB .. id, body, 'PX', whole(left + kept))
