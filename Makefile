@@ -41,7 +41,7 @@ bench: $(INSTALLED) ## Measure
 storm: $(INSTALLED) ## See what callbacks are worth under faults, and what others make of them
 	@exec $(BIN)/python -m tests.storm $(ARGS)
 
-soak: $(INSTALLED) ## Push 100,000 jobs through workers that are killed at random
+soak: $(INSTALLED) ## Push 100,000 jobs through dying workers, then an hour of callbacks through every fault
 	@exec $(BIN)/python -m tests.soak $(ARGS)
 
 fuzz: $(INSTALLED) ## Send a million random requests to a gateway

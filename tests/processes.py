@@ -24,6 +24,8 @@ class Process:
         self._environ = {**os.environ, **environ}
         self.lines: list[dict[str, Any]] = []
         self._news = asyncio.Condition()
+        self._reads = asyncio.Event()
+        self._reads.set()
 
     async def __aenter__(self) -> Self:
         """Start it."""
@@ -57,6 +59,14 @@ class Process:
         """Return the lines of an event so far."""
         return [line for line in self.lines if line.get("event") == name]
 
+    def pause(self) -> None:
+        """Read its output no longer."""
+        self._reads.clear()
+
+    def resume(self) -> None:
+        """Read its output again."""
+        self._reads.set()
+
     def signal(self, number: Signals) -> None:
         """Send a signal."""
         self._process.send_signal(number)
@@ -88,6 +98,7 @@ class Process:
     async def _read(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
+            await self._reads.wait()
             try:
                 self.lines.append(json.loads(line))
             except ValueError:

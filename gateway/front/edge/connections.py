@@ -100,7 +100,7 @@ class Connection(web.RequestHandler):
                 self.unheard = True
                 self.give_up_body()
                 return
-        elif not self.reading and not self.in_hand:
+        elif data and not self.reading and not self.in_hand:
             self.reading, self.since = True, self.loop.time()
         super().data_received(data)
 
