@@ -53,6 +53,9 @@ lock: | $(BIN)/python ## Pin the packages anew; ARGS=--upgrade takes the newest 
 	@$(UV)/bin/uv pip compile pyproject.toml --all-extras --group build --python-version 3.11 --universal \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		--quiet --output-file requirements-dev.txt $(ARGS)
+	@$(UV)/bin/uv pip compile pyproject.toml --group build --constraints requirements-dev.txt --python-version 3.11 \
+		--universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --quiet --output-file requirements.txt
 
 clean: ## Remove all that was made here, .venv too
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -26,7 +26,7 @@ from tests.soak.verdict import Seen
 @click.option("--in-flight", default=200, show_default=True, help="Jobs at a time.")
 @click.option("--fault", "seconds", default=20.0, show_default=True, help="Seconds that each fault lasts.")
 @click.option("--seed", type=int, help="The same moments and victims again; printed at the start.")
-def main(
+def main(  # noqa: PLR0913 - the options
     *, jobs: int, workers: int, kill_every: float, in_flight: int, seconds: float, seed: int | None
 ) -> None:
     """Push jobs through workers that are killed at random, then callbacks through every fault in turn.
