@@ -11,6 +11,7 @@ from gateway.declared.catalog import compile_content
 from gateway.declared.environment import wish_for_colors
 from gateway.declared.reading import ConfigFaults
 from gateway.process.config_file import ConfigFile
+from gateway.process.vital import PartFailed
 from gateway.telemetry.logs import Format, configure_logs
 from workers.main import lanes_of, run
 
@@ -33,7 +34,7 @@ def main(path: Path, lanes: tuple[str, ...], grace: float, form: Format | None) 
     configure_logs("worker", form, colors=wish_for_colors())
     try:
         uvloop.run(run(file, lanes, grace))
-    except ImportError as error:
+    except (ImportError, PartFailed) as error:
         _fail(str(error))
 
 

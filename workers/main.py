@@ -18,6 +18,7 @@ from gateway.process.garbage import tune_collector
 from gateway.process.release import RELEASE
 from gateway.process.signals import Signals
 from gateway.process.supervisor import Supervisor
+from gateway.process.vital import raise_if_failed
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
@@ -159,6 +160,7 @@ async def run(file: ConfigFile, wanted: Sequence[str], grace: float) -> None:
         stack.push_async_callback(process.close)
         await signals.unless_stopped(process.run_by(file.catalog))
         if signals.stop.is_set():
+            raise_if_failed()
             return
         tune_collector()
         file.on_change(process.run_by)
@@ -172,3 +174,4 @@ async def run(file: ConfigFile, wanted: Sequence[str], grace: float) -> None:
         supervisor.stopping()
         if failed.done():
             failed.result()
+    raise_if_failed()

@@ -16,6 +16,7 @@ from gateway.declared.reading import ConfigFaults, Fault
 from gateway.declared.redis_server import EMBEDDED
 from gateway.process.config_file import ConfigFile
 from gateway.process.supervisor import WrongSockets
+from gateway.process.vital import PartFailed
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
 
@@ -126,7 +127,7 @@ def serve(serve: Callable[[], Any]) -> None:
     """Run a server. If it cannot run, end with one line that says why, and with the exit code for it."""
     try:
         serve()
-    except (ImportError, WrongSockets) as error:
+    except (ImportError, WrongSockets, PartFailed) as error:
         message = str(error)
     except OSError as error:
         message = f"cannot listen: {error}"

@@ -28,6 +28,7 @@
     ├── NoLane                      arq's command does not know which lane to run (workers/settings.py)
     ├── CallFailed                  no reply came to a callback sent by hand (tools/call.py)
     ├── NotStarted                  one of several gateways did not start (tools/gateways/member.py)
+    ├── PartFailed                  a vital part of this process has died (process/vital.py)
     ├── WrongSockets                a supervisor's sockets cannot be used (process/supervisor.py)
     ├── CannotStart                 a child process did not start (tools/processes.py)
     └── ChildEnded                  a child process ended unasked (tools/children.py)

@@ -28,6 +28,7 @@ class AppTable(Table, frozen=True, kw_only=True):
     on_degraded: Literal["error", "ok"] = "error"
     markers: Markers = Markers()
     prefetch: tuple[str, ...] = ()
+    prefetch_on: tuple[str, ...] = ()
     forget_on: tuple[str, ...] = ()
     redis_lost: Literal["records", "direct"] = "records"
 
@@ -36,10 +37,10 @@ class AppTable(Table, frozen=True, kw_only=True):
 class App:
     """One SdkAppid that may call, compiled.
 
-    On a session's events, the ``prefetch`` lookups are made ahead, and the events named in ``forget_on``
-    erase its records. ``indexed`` is the number of seconds for which the index of a session is kept, so that
-    an event can erase its records; 0 if no event does. ``redis_lost`` says what answers while Redis is lost:
-    the records alone, or the backends too.
+    On a session's events the ``prefetch`` lookups are made ahead, or on those in ``prefetch_on`` alone. Those
+    in ``forget_on`` erase its records. ``indexed`` is the number of seconds for which the index of a session
+    is kept, so that an event can erase its records; 0 if no event does. ``redis_lost`` says what answers
+    while Redis is lost: the records alone, or the backends too.
     """
 
     id: int
@@ -48,6 +49,7 @@ class App:
     on_degraded: Literal["error", "ok"]
     markers: Markers
     prefetch: tuple[Lookup, ...] = ()
+    prefetch_on: frozenset[str] = frozenset()
     forget_on: frozenset[str] = frozenset()
     indexed: float = 0.0
     redis_lost: Literal["records", "direct"] = "records"
@@ -78,9 +80,13 @@ def check_app(
         if any(map(has_edge, app.token)):
             yield Fault(f"{path}.token", HAS_EDGE)
         yield from _check_prefetch(f"{path}.prefetch", app, inputs, event_variables)
-        for i, event in enumerate(app.forget_on):
-            if not event:
-                yield Fault(f"{path}.forget_on[{i}]", "an event's name must not be empty")
+        for setting, names in (("prefetch_on", app.prefetch_on), ("forget_on", app.forget_on)):
+            for i, event in enumerate(names):
+                if not event:
+                    yield Fault(f"{path}.{setting}[{i}]", "an event's name must not be empty")
+        if app.prefetch_on and not app.prefetch:
+            about = (f"{path}.prefetch",)
+            yield Fault(f"{path}.prefetch_on", "nothing is prefetched: name lookups in prefetch", about)
 
 
 def _check_prefetch(
@@ -108,6 +114,7 @@ def compile_app(name: str, table: AppTable, lookups: Mapping[str, Lookup]) -> Ap
         on_degraded=table.on_degraded,
         markers=Markers(**plain(msgspec.structs.asdict(table.markers))),
         prefetch=tuple(lookups[name] for name in dict.fromkeys(table.prefetch)),
+        prefetch_on=frozenset(plain(table.prefetch_on)),
         forget_on=frozenset(plain(table.forget_on)),
         indexed=kept if table.forget_on else 0.0,
         redis_lost=table.redis_lost,

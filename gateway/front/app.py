@@ -28,11 +28,15 @@ from gateway.process.garbage import tune_collector
 from gateway.process.release import RELEASE
 from gateway.process.signals import Signals
 from gateway.process.supervisor import Sockets, Supervisor
+from gateway.process.vital import raise_if_failed
 from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
 
 MOST_CONNECTIONS = 10_000
 """Connections of a port if the limit on open files allows more, and no setting says how many."""
+
+MOST_OF_ADMIN = 32
+"""Connections of the admin port."""
 
 FILES_KEPT = 64
 """Files that are kept back for other things than connections, at least; else a quarter of all."""
@@ -52,7 +56,11 @@ class Gateway:
         self.certificate = Certificate(settings.tls) if settings.tls is not None else None
         limits = _limits(settings)
         self._admin = Port(
-            admin_handler(self._status), error_page, settings.admin, limits=limits, handed=sockets.admin
+            admin_handler(self._status),
+            error_page,
+            settings.admin,
+            limits=_for_admin(limits),
+            handed=sockets.admin,
         )
         self._callbacks = Port(
             self._answer,
@@ -100,8 +108,8 @@ class Gateway:
             new = await stack.enter_async_context(service(catalog, self._memory, self._dialect))
             parts = stack.pop_all()
         self._memory.resize(settings.local_records, settings.local_bytes)
-        for port in (self._admin, self._callbacks):
-            port.limit(_limits(settings))
+        self._callbacks.limit(_limits(settings))
+        self._admin.limit(_for_admin(_limits(settings)))
         if self.certificate is not None and settings.tls is not None:
             self.certificate.tls = settings.tls
         self._retired.start(_retire(self._parts))
@@ -164,6 +172,7 @@ async def run(file: ConfigFile) -> None:
         starting = stack.enter_async_context(gateway(file.catalog, sockets=Sockets()))
         running = await signals.unless_stopped(starting)
         if running is None:
+            raise_if_failed()
             return
         tune_collector()
         events.gateway_started(
@@ -186,6 +195,7 @@ async def run(file: ConfigFile) -> None:
         supervisor.stopping()
         await running.drain(signals)
     events.gateway_drained()
+    raise_if_failed()
 
 
 async def _answer_last(answer: Awaitable[web.StreamResponse]) -> web.StreamResponse:
@@ -221,10 +231,15 @@ def _check_reloadable(old: Catalog, new: Catalog) -> None:
 
 
 def _limits(settings: Settings) -> Limits:
-    """Return the limits of each port. Some files are kept back for Redis, backends, and the log."""
+    """Return the limits of the callback port. Some files are kept back for Redis, backends and the rest."""
     allowed = raise_limit()
     most = settings.max_connections or min(MOST_CONNECTIONS, allowed - max(FILES_KEPT, allowed // 4))
     return Limits(settings.header_timeout, settings.idle_timeout, max(1, most))
+
+
+def _for_admin(limits: Limits) -> Limits:
+    """Return the limits of the admin port, which a few supervisors ask."""
+    return limits._replace(most=min(limits.most, MOST_OF_ADMIN))
 
 
 def _text(address: Address) -> str:

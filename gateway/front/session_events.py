@@ -69,6 +69,8 @@ class SessionEvents:
                 reason = "a retry"
             elif event.name in app.forget_on:
                 forgotten = await self._forget_session(event)
+            elif app.prefetch_on and event.name not in app.prefetch_on:
+                reason = "not in prefetch_on"
             elif len(self._tasks) > self._settings.max_inflight:
                 reason = "too many events in hand"
             else:

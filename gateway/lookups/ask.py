@@ -24,6 +24,9 @@ MAX_ANSWER = 1024 * 1024
 FAILING_AFTER = 5
 """Lookups in a row without an answer after which a backend counts as failing."""
 
+BUSY_EVERY = 10.0
+"""Least seconds between two log lines about a backend with as many calls as it takes."""
+
 _LONGEST_INFO = 200
 
 _ILL = {
@@ -79,7 +82,7 @@ class GuardedBackend:
         """Digest of the lane's lookups: two processes with the same digest know the same jobs."""
         self._lookups, self._backend, self._policies = lookups, backend, policies
         self._failures, self._failing_since = 0, 0.0
-        self._failing = Lasting()
+        self._failing, self._busy = Lasting(), Lasting(BUSY_EVERY)
         self.report_finished = DeferredCalls(self._report_finished)
         """Logs an answer, at the turn's end: ``queued`` seconds on the lane, ``left`` when asking began."""
 
@@ -144,6 +147,8 @@ class GuardedBackend:
             now = time.monotonic()
             if self._failing.over(self.name, now) is not None:
                 events.backend_recovered(backend=self.name, seconds=now - self._failing_since)
+        elif code == Code.OVERLOADED and self._busy.due("", time.monotonic()) is not None:
+            events.backend_busy(backend=self.name)
         elif code in _ILL and asked.attempts:  # without an attempt it was not asked
             now = time.monotonic()
             self._failing_since = self._failing_since if self._failures else now

@@ -184,6 +184,11 @@ def gateway_not_replaced(*, pid: int | None, reason: str) -> None:
     _warning("gateway.not_replaced", pid=pid, reason=reason)
 
 
+def process_failed(*, part: str, error: BaseException) -> None:
+    """A bug has ended a part without which the process is of no use. It stops, to be started again."""
+    _error("process.failed", part=part, exc_info=error)
+
+
 def config_reloaded(*, config: str, warnings: Sequence[str]) -> None:
     """A process runs by a new content of its configuration file."""
     _info("config.reloaded", config=config, warnings=list(warnings))
@@ -381,6 +386,11 @@ def backend_failing(*, backend: str, code: Code, lookups: int, seconds: float) -
     )
 
 
+def backend_busy(*, backend: str) -> None:
+    """As many calls as a backend takes are under way, so another one was not made."""
+    _warning("backend.busy", backend=backend)
+
+
 def backend_recovered(*, backend: str, seconds: float) -> None:
     """A backend that was failing has answered again."""
     _info("backend.recovered", backend=backend, seconds=round(seconds))
@@ -411,9 +421,9 @@ def redis_restored() -> None:
     _info("redis.restored")
 
 
-def log_dropped(*, lines: int) -> None:
-    """Lines of the log were dropped: they could not be written, or too many waited. Writing works again."""
-    _warning("log.dropped", lines=lines)
+def log_dropped(*, lines: int, seconds: float) -> None:
+    """Lines were dropped since so many seconds: they could not be written. Now writing works again."""
+    _warning("log.dropped", lines=lines, seconds=round(seconds, 1))
 
 
 def library_logged(*, level: Level, logger: str, message: str, error: object) -> None:

@@ -29,7 +29,7 @@ def configure_logs(process: str, form: Format | None = None, *, colors: bool | N
     so nothing is filtered here.
     """
     file, on_terminal = _standard_output()
-    lines = _Lines(Writer(file, lambda dropped: events.log_dropped(lines=dropped)))
+    lines = _Lines(Writer(file, _tell_dropped))
     atexit.register(lines.close)
     if form == "text" or (form is None and on_terminal):
         renderer: Any = TerminalLine(colors=on_terminal if colors is None else colors)
@@ -43,6 +43,10 @@ def configure_logs(process: str, form: Format | None = None, *, colors: bool | N
     )
     _log.logger = structlog.get_logger().bind()  # bound once: a lazy logger would do it at each call
     logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
+
+
+def _tell_dropped(lines: int, seconds: float) -> None:
+    events.log_dropped(lines=lines, seconds=seconds)
 
 
 def _standard_output() -> tuple[int, bool]:
@@ -167,4 +171,19 @@ def _encode(event: EventDict | str) -> bytes:
     try:
         return _encoder.encode(event)
     except (TypeError, ValueError, RecursionError):  # a lone surrogate, a key that is no text
-        return msgspec.json.encode({str(key): ascii(value) for key, value in event.items()})
+        return _encoder.encode({_plain(key): _encodable(value) for key, value in event.items()})
+
+
+def _encodable(value: Any) -> Any:  # noqa: ANN401 - any value of an event
+    """Return a value as it is, or as text if it cannot be encoded."""
+    try:
+        _encoder.encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return _plain(value)
+    return value
+
+
+def _plain(value: object) -> str:
+    """Return a text that can be encoded: half a surrogate pair is escaped."""
+    text = value if isinstance(value, str) else ascii(value)
+    return text.encode(errors="backslashreplace").decode()

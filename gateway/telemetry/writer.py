@@ -1,7 +1,9 @@
 """Writes the log beside the loop: a reader that sleeps, or a full disk, costs lines and never a callback."""
 
 import os
+import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,13 +25,18 @@ class Piece(NamedTuple):
 class Writer:
     """Writes pieces to a file from a thread of its own, which begins with the first piece."""
 
-    def __init__(self, file: int, told: Callable[[int], None], limit: int = BUFFERED) -> None:
-        """Take a descriptor. ``told`` gets the number of lines dropped, as soon as one is written again."""
+    def __init__(self, file: int, told: Callable[[int, float], None], limit: int = BUFFERED) -> None:
+        """Take a descriptor.
+
+        ``told`` gets the number of lines dropped, and the seconds since the first one, as soon as a line is
+        written again.
+        """
         self._file, self._told, self._limit = file, told, limit
         self._pieces: deque[Piece] = deque()
         self._waiting = 0
         self._dropped = 0
-        self._ending = False
+        self._dropping_since = 0.0
+        self._ending = self._cut = False
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
 
@@ -37,7 +44,7 @@ class Writer:
         """Have a piece written, or drop it if too much waits. Any thread may call this."""
         with self._changed:
             if self._waiting + len(piece.data) > self._limit:
-                self._dropped += piece.lines
+                self._drop(piece)
                 return
             self._pieces.append(piece)
             self._waiting += len(piece.data)
@@ -66,18 +73,30 @@ class Writer:
             written = self._write(piece.data)
             with self._changed:
                 self._waiting -= len(piece.data)
-                self._dropped += 0 if written else piece.lines
-                dropped = self._dropped if written else 0
-                self._dropped -= dropped
+                if not written:
+                    self._drop(piece)
+                dropped, self._dropped = (self._dropped, 0) if written else (0, self._dropped)
             if dropped:
-                self._told(dropped)
+                self._told(dropped, time.monotonic() - self._dropping_since)
+
+    def _drop(self, piece: Piece) -> None:
+        if not self._dropped:
+            self._dropping_since = time.monotonic()
+        self._dropped += piece.lines
 
     def _write(self, data: bytes) -> bool:
         """Write all of ``data``; False if its reader has gone, or the disk is full."""
+        if self._cut:  # a full disk took a part of a line: the next one must not be glued to it
+            data = b"\n" + data
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(self._file, view) :]
+                try:
+                    view = view[os.write(self._file, view) :]
+                except BlockingIOError:  # another process has made the file non-blocking
+                    select.select([], [self._file], [])
         except OSError:
+            self._cut = self._cut or len(view) < len(data)
             return False
+        self._cut = False
         return True

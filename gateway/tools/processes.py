@@ -21,6 +21,7 @@ ADDRESS = "address"
 """The file in a folder of data that names the server which has them at the moment."""
 
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 104 to 108 bytes, by platform
+_OWNER_ALONE = 0o077  # what it writes is for nobody else, even in a folder that others may read
 _START_PATIENCE = 10.0
 _STOP_PATIENCE = 5.0
 
@@ -35,11 +36,13 @@ def spawn(
     output: int | IO[bytes] | None = None,
     *,
     files: Sequence[int] = (),
+    umask: int = -1,
 ) -> subprocess.Popen[bytes]:
     """Start a process that ends when this one does, even by SIGKILL. Outside Linux, its owner must stop it.
 
     ``environ`` is added to the environment. ``output`` gets standard output and error. ``files`` stay open in
-    the child. The kernel ends the child with the *thread* that calls this, so call it from a lasting one.
+    the child. Its ``umask`` is ours by default. The kernel ends the child with the *thread* that calls this,
+    so call it from a lasting one.
     """
     return subprocess.Popen(  # noqa: S603 - the command is ours
         command,
@@ -48,6 +51,7 @@ def spawn(
         stdout=output,
         stderr=subprocess.STDOUT if output is not None else None,
         pass_fds=files,
+        umask=umask,
         process_group=0,  # Ctrl-C reaches this process alone, which stops its children in order
         preexec_fn=die_with_parent(),  # noqa: PLW1509 - it takes no lock
     )
@@ -114,7 +118,9 @@ class Valkey:
     def start(self) -> None:
         """Start the server and wait until it answers; raise CannotStart."""
         # The server holds the lock on its data, too: it may live a moment longer than this process.
-        self._process = spawn([_binary(), *self._options()], output=subprocess.DEVNULL, files=self._lock)
+        self._process = spawn(
+            [_binary(), *self._options()], output=subprocess.DEVNULL, files=self._lock, umask=_OWNER_ALONE
+        )
         deadline = time.monotonic() + _START_PATIENCE
         while not self._answers():
             if not self.running or time.monotonic() > deadline:

@@ -13,6 +13,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway.core.errors import QueueUnavailable
 from gateway.process.backoff import Backoff
+from gateway.process.vital import guard
 from gateway.telemetry import events
 from gateway.wire.connection import (
     OUTAGE,
@@ -89,6 +90,7 @@ class RedisLink:
     async def start(self) -> None:
         """Connect, and stay connected; return after the first try, even if it failed."""
         self._task = asyncio.create_task(self._stay_connected())
+        guard(self._task, "the connection to Redis")
         await self._tried.wait()
 
     def execute(self, *command: bytes | str | float) -> "asyncio.Future[Any]":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from redis.asyncio.connection import Connection
 
 from gateway.process.backoff import Backoff
+from gateway.process.vital import guard
 from gateway.wire.connection import OUTAGE, Inbox, connect, dedicated_connection, hang_up
 from gateway.wire.link import RedisLink
 
@@ -35,6 +36,7 @@ class Subscription:
     async def start(self, patience: float) -> None:
         """Subscribe, and keep subscribed; wait at most ``patience`` seconds for the first success."""
         self._task = asyncio.create_task(self._listen())
+        guard(self._task, f"the subscription to {self.channel}")
         try:
             async with asyncio.timeout(patience):
                 await self.present.wait()

@@ -144,6 +144,17 @@ def test_data_are_for_their_owner_alone(tmp_path: Path) -> None:
         assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
 
 
+def test_data_in_a_folder_that_others_may_read_are_for_their_owner_alone(tmp_path: Path) -> None:
+    """The folder may have been made by hand, or by a version that did not know better."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    data.chmod(0o755)
+    with Valkey(data):
+        files = [file for file in data.rglob("*") if file.is_file()]
+        assert len(files) > 2
+        assert {file.stat().st_mode & 0o077 for file in files} == {0}
+
+
 def test_data_that_cannot_be_kept_are_a_reason_not_to_start(tmp_path: Path) -> None:
     """Found out before the first callback, not after the first crash."""
     (tmp_path / "data").write_text("a file")

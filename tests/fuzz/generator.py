@@ -7,7 +7,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
-APP, SIGNED_APP = 1400000001, 1400000003
+from gateway.front.dialects.desk import sign
+
+APP, SIGNED_APP, TOKEN = 1400000001, 1400000003, "xxxxyyyy"
 COMMANDS = (
     *["Chatbot.InterfaceInvocation"] * 6,
     "Desk.SessionEventNotify",
@@ -26,9 +28,9 @@ class Input(NamedTuple):
     closes: bool
 
 
-def make(random: Random) -> Input:
-    """Return a random input."""
-    requests = [_request(random) for _ in range(random.choice((1, 1, 1, 1, 2, 3, 5)))]
+def make(random: Random, now: int) -> Input:
+    """Return a random input; some are signed at ``now``, in Unix seconds."""
+    requests = [_request(random, now) for _ in range(random.choice((1, 1, 1, 1, 2, 3, 5)))]
     data = b"".join(requests)
     for _ in range(random.choice((0, 0, 0, 0, 0, 1, 2, 8))):
         data = random.choice(BENDS)(random, data)
@@ -37,7 +39,7 @@ def make(random: Random) -> Input:
     return Input([piece for piece in pieces if piece], random.random() < 0.98)
 
 
-def _request(random: Random) -> bytes:
+def _request(random: Random, now: int) -> bytes:
     body = random.choice(BODIES)(random)
     headers = ["Host: x", *random.sample(HEADERS, random.choice((0, 0, 0, 0, 0, 0, 1, 3)))]
     coding = random.choice((*[""] * 24, "gzip", "deflate", "br", "gzip, gzip", "GZIP", "identity"))
@@ -53,22 +55,26 @@ def _request(random: Random) -> bytes:
         headers.append(f"Content-Length: {length}")
     else:
         headers.append("Transfer-Encoding: chunked")
-    first = f"{random.choice(METHODS)} {_target(random)} {random.choice(VERSIONS)}"
+    first = f"{random.choice(METHODS)} {_target(random, now)} {random.choice(VERSIONS)}"
     head = "\r\n".join((first, *headers, "", ""))
     return head.encode("utf-8", "surrogatepass") + (body if framed is None else framed)
 
 
-def _target(random: Random) -> str:
+def _target(random: Random, now: int) -> str:
     path = random.choice(
         (*["/"] * 20, "/order", "/%00", "//", "/..%2f", "*", "http://x/a", "/" + "p" * 500, "")
     )
-    query = [("SdkAppid", random.choice((APP, APP, APP, SIGNED_APP, 7, "", "x", "\u0661")))]
+    query: list[tuple[str, object]] = [
+        ("SdkAppid", random.choice((APP, APP, APP, SIGNED_APP, 7, "", "x", "\u0661")))
+    ]
     query += [("CallbackCommand", random.choice(COMMANDS))] * random.choice((0, 1, 1, 2))
     if random.random() < 0.2:
         query += [
             ("Sign", random.choice(("", "a" * 64, "z"))),
             ("RequestTime", random.choice((0, "01", 10**12))),
         ]
+    elif app == SIGNED_APP:
+        query += [("Sign", sign(TOKEN, str(now))), ("RequestTime", now)]
     if random.random() < 0.1:
         query.append((random.choice(("a%ff", "&&", "=", "%")), random.choice(("%zz", "?", "#"))))
     return f"{path}?{'&'.join(f'{name}={value}' for name, value in query)}"
@@ -104,9 +110,7 @@ def _chunked(random: Random, body: bytes) -> bytes:
         chunk, body = body[:size], body[size:]
         extension = random.choice((b"", b"", b";a=b", b";" + b"e" * 300))
         framed += b"%x%b\r\n%b\r\n" % (len(chunk), extension, chunk)
-    return framed + random.choice(
-        (b"0\r\n\r\n",) * 8 + (b"0\r\nTrailer: a\r\n\r\n", b"g\r\n", b"", b"-1\r\n\r\n")
-    )
+    return framed + random.choice(ENDS)
 
 
 ENDS = (b"0\r\n\r\n",) * 8 + (b"0\r\nTrailer: a\r\n\r\n", b"g\r\n", b"", b"-1\r\n\r\n")

@@ -48,7 +48,7 @@ async def fuzz(
 
     async def send_all() -> None:
         for number in numbers:
-            made = make(Random(f"{seed}/{number}"))
+            made = make(Random(f"{seed}/{number}"), int(time.time()))
             said = await _send(host, int(port), made)
             _judge(number, seed, made, said, result)
             if number % 1000 == 0:

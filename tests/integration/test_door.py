@@ -198,6 +198,29 @@ async def test_connection_with_a_callback_in_hand_is_never_closed_for_another(pl
             one.close()
 
 
+async def test_connection_of_a_stranger_goes_before_one_of_an_app(place: Place) -> None:
+    """Strangers that each sent one GET must not drive out Desk's kept connections, nor a slow newcomer."""
+    async with opened(place, max_connections=40) as running:
+        desk_reader, desk = await asyncio.open_connection(*running.callbacks)
+        desk.write(request())
+        assert (await answer(desk_reader))[0] == 200
+        strangers = []
+        for _ in range(30):
+            reader, writer = await asyncio.open_connection(*running.callbacks)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await answer(reader))[0] == 405
+            strangers.append(writer)
+        slow_reader, slow = await asyncio.open_connection(*running.callbacks)
+        slow.write(request()[:10])
+        strangers += [(await asyncio.open_connection(*running.callbacks))[1] for _ in range(25)]
+        slow.write(request()[10:])
+        assert (await answer(slow_reader))[0] == 200
+        desk.write(request())
+        assert (await answer(desk_reader))[0] == 200
+        for writer in (*strangers, slow, desk):
+            writer.close()
+
+
 async def test_limit_on_files_is_raised_and_running_out_of_them_is_survived(place: Place) -> None:
     """``ulimit -n`` of a shell is 1,024, often; the limit that a process may set is higher."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -251,13 +274,14 @@ async def test_client_that_sends_no_more_gets_its_answer(
     ("encoding", "packed"),
     [
         ("gzip", gzip.compress(BODY)),
+        ("gzip", gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])),
         ("x-gzip", gzip.compress(BODY)),
         ("GZIP", gzip.compress(BODY)),
         ("deflate", zlib.compress(BODY)),
         ("deflate", zlib.compress(BODY)[2:-4]),
         ("identity", BODY),
     ],
-    ids=["gzip", "x-gzip", "upper-case", "zlib", "raw-deflate", "identity"],
+    ids=["gzip", "two-members", "x-gzip", "upper-case", "zlib", "raw-deflate", "identity"],
 )
 async def test_packed_body_is_taken(place: Place, encoding: str, packed: bytes) -> None:
     """A proxy in between may pack what it passes on."""

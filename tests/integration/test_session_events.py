@@ -97,6 +97,20 @@ async def test_what_is_looked_up_ahead_waits_behind_everything(place: Place, des
             assert all(5e11 <= score < 1e12 for score in scores)
 
 
+async def test_only_the_named_events_prefetch(place: Place, desk: Desk) -> None:
+    """A message a second would ask the backend each second; the beginning of a session is enough."""
+    catalog = place.catalog(PREFETCH | {f"apps.{APP}.prefetch_on": ["Session.Created"]})
+    async with gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        with capture_logs() as lines:
+            await notify(here)
+            await notify(here, Event="Session.Created", SessionId="s2")
+            await when(lambda: len(said(lines, "session.notified")) == 2)
+    first, second = said(lines, "session.notified")
+    assert (first["prefetched"], first["reason"]) == ([], "not in prefetch_on")
+    assert second["prefetched"]
+
+
 async def test_event_without_a_user_prefetches_only_what_needs_none(place: Place, desk: Desk) -> None:
     """The record of a nameless user would be everybody's."""
     catalog = place.catalog(PREFETCH)

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,52 @@ asyncio.run(main())
     with os.fdopen(out, "wb") as gone:
         ended = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, check=True)
     assert float(ended.stderr) < 0.1
+
+
+def test_a_line_that_a_full_disk_has_cut_spoils_no_other(tmp_path: Path) -> None:
+    """A part of a line may fit. The next one begins on a line of its own, once there is room."""
+    out = tmp_path / "log"
+    code = """
+import os, resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limit[1]))
+async def main():
+    for number in range(3):
+        log.info("callback.answered", number=number, text="x" * 1000)
+        await asyncio.sleep(0.1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    for number in range(3, 5):
+        log.info("callback.answered", number=number)
+        await asyncio.sleep(0.1)
+asyncio.run(main())
+"""
+    with out.open("wb") as file:
+        subprocess.run([sys.executable, "-c", SETUP + code], stdout=file, check=True)
+    read = []
+    for line in out.read_bytes().splitlines():
+        with suppress(ValueError):
+            read.append(json.loads(line))
+    assert [line.get("number") for line in read if line["event"] == "callback.answered"] == [0, 3, 4]
+    assert [line["lines"] for line in read if line["event"] == "log.dropped"] == [2]
+
+
+def test_output_that_another_process_made_non_blocking_is_waited_for() -> None:
+    """The flag belongs to the open file, and all its processes share it."""
+    code = """
+import os
+os.set_blocking(1, False)
+for number in range(2000):
+    log.info("e", number=number, text="x" * 200)
+"""
+    assert [line["number"] for line in lines(code)] == list(range(2000))
+
+
+def test_one_text_that_cannot_be_encoded_spoils_no_other_field() -> None:
+    """Filters go by the event, the level and the code."""
+    (line,) = lines(r'log.warning("callback.refused", code=120100, path="/\udcff", nested={1: "\ud800"})')
+    assert (line["event"], line["level"], line["code"]) == ("callback.refused", "warning", 120100)
+    assert line["path"] == "/\\udcff"
 
 
 def test_a_closed_output_swallows_the_lines() -> None:

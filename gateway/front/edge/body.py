@@ -41,18 +41,21 @@ def unpack(body: bytes, encoding: str, limit: int) -> bytes:
     bits = _WINDOW_BITS[encoding]
     if encoding == "deflate" and body and body[0] & 0x0F != zlib.DEFLATED:
         bits = -zlib.MAX_WBITS  # without zlib's envelope, as some clients send it (RFC 9110, 8.4.1.2)
-    unpacker = zlib.decompressobj(bits)
-    try:
-        unpacked = unpacker.decompress(body, limit + 1)
-    except zlib.error:
-        msg = f"the body is not {encoding}"
-        raise BadRequest(msg) from None
-    if len(unpacked) > limit:
-        raise _too_large(limit)
-    if not unpacker.eof or unpacker.unused_data:
-        msg = f"the body is not whole {encoding}"
-        raise BadRequest(msg)
-    return unpacked
+    unpacked = bytearray()
+    while body:  # gzip may have several members (RFC 1952, 2.2)
+        unpacker = zlib.decompressobj(bits)
+        try:
+            unpacked += unpacker.decompress(body, limit + 1 - len(unpacked))
+        except zlib.error:
+            msg = f"the body is not {encoding}"
+            raise BadRequest(msg) from None
+        if len(unpacked) > limit:
+            raise _too_large(limit)
+        if not unpacker.eof:
+            msg = f"the body is not whole {encoding}"
+            raise BadRequest(msg)
+        body = unpacker.unused_data
+    return bytes(unpacked)
 
 
 async def _wait_for(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
@@ -76,6 +79,8 @@ async def _wait_for(request: web.BaseRequest, limit: int, deadline: float) -> by
     except (web.RequestPayloadError, ConnectionError) as error:
         msg = f"the body broke off: {type(error).__name__}"
         raise BadRequest(msg) from None
+    finally:
+        connection.have_body()
     if len(body) > limit:
         raise _too_large(limit)
     return bytes(body)

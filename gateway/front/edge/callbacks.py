@@ -44,6 +44,8 @@ class Callbacks:
         deadline = arrival + self._settings.budget
         try:
             verified, path = self._verify(request)
+            connection = connection_of(request)
+            connection.trust()
             body = await read_body(request, self._settings.max_body, deadline)
             message = verified.decode(body, path)
             if isinstance(message, SessionEvent):
@@ -54,7 +56,7 @@ class Callbacks:
             await asyncio.sleep(0)  # answer all callbacks of a turn, then send all: see DeferredCalls
         except Exception as error:  # noqa: BLE001 - logged
             return self._refuse(error, request, trace_id)
-        new = connection_of(request).requests == 1
+        new = connection.requests == 1
         self._log(answered, self._settings.budget, time.monotonic() - arrival, trace_id, new)
         return JsonResponse(encoded)
 

@@ -47,7 +47,8 @@ class Connection(web.RequestHandler):
     nothing is decompressed here.
 
     ``in_hand`` is true from a request's head to its answer. Else the connection is idle, or if ``reading`` in
-    the middle of a head, ``since`` this time on the loop's clock. ``requests`` counts its requests.
+    the middle of a head, ``since`` this time on the loop's clock. ``requests`` counts its requests. It is
+    ``trusted`` when a callback of an app has come by it.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class Connection(web.RequestHandler):
         "reading",
         "requests",
         "since",
+        "trusted",
         "unheard",
     )
 
@@ -74,7 +76,7 @@ class Connection(web.RequestHandler):
             lingering_time=LINGER,
         )
         self.error_page, self.open = server.error_page, server.open
-        self.in_hand = self.reading = self.ended = self.unheard = False
+        self.in_hand = self.reading = self.ended = self.unheard = self.trusted = False
         self.requests = 0
         self.since = self.loop.time()
         self.give_up_body: Callable[[], None] | None = None
@@ -121,7 +123,7 @@ class Connection(web.RequestHandler):
 
     def finish(self) -> None:
         """Note that a request is answered."""
-        self.in_hand, self.since, self.give_up_body = False, self.loop.time(), None
+        self.in_hand, self.since = False, self.loop.time()
         if self.ended:
             self.loop.call_later(HALF_CLOSED, self.close_if_done)
 
@@ -130,6 +132,14 @@ class Connection(web.RequestHandler):
         self.body_left, self.give_up_body = most, give_up
         if self.ended:
             give_up()
+
+    def have_body(self) -> None:
+        """Note that the body is there, or is not waited for any more."""
+        self.give_up_body = None
+
+    def trust(self) -> None:
+        """Note that a callback of an app has come by this connection."""
+        self.trusted = True
 
     def hear_no_more(self) -> None:
         """Drop what comes from now on: the answer is given, and the rest of the body is of no use."""

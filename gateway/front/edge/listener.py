@@ -9,6 +9,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from gateway.front.edge.connections import Connection, Server
@@ -91,7 +92,12 @@ class Listener:
             accepted.setblocking(False)  # noqa: FBT003
             task = self._loop.create_task(self._open(accepted))
             self._opening[task] = self._loop.time()
-            task.add_done_callback(self._opening.pop)
+            task.add_done_callback(partial(self._opened, accepted))
+
+    def _opened(self, accepted: socket.socket, task: "asyncio.Task[None]") -> None:
+        self._opening.pop(task, None)
+        if task.cancelled():  # perhaps before its first step
+            accepted.close()
 
     def _resume(self, listening: socket.socket) -> None:
         if listening in self._sockets:
@@ -122,11 +128,12 @@ class Listener:
     def _make_room(self) -> bool:
         """Close some connections without a request in hand; return whether there were such.
 
-        Those that have never sent a request go first, and of equals those that have waited longest. Several
-        go at once, so that a flood does not have us look at all of them for each that comes.
+        Those by which no callback of an app has come go first, and of equals those that have waited longest:
+        so a newcomer goes last of its kind. Several go at once, so that a flood does not have us look at all
+        of them for each that comes.
         """
         idle: list[tuple[bool, float, Connection | asyncio.Task[None]]] = [
-            (one.requests > 0, one.since, one) for one in self._server.open if not one.in_hand
+            (one.trusted, one.since, one) for one in self._server.open if not one.in_hand
         ]
         idle += [(False, since, task) for task, since in self._opening.items()]
         idle.sort(key=lambda one: one[:2])
@@ -137,6 +144,7 @@ class Listener:
                 self._server.open.discard(one)
             else:
                 one.cancel()
+                self._opening.pop(one, None)
         if (now := self._loop.time()) - self._told >= TELL_EVERY:
             self._told = now
             events.connections_full(connections=len(self._server.open), closed=len(gone))
