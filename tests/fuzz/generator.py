@@ -64,9 +64,8 @@ def _target(random: Random, now: int) -> str:
     path = random.choice(
         (*["/"] * 20, "/order", "/%00", "//", "/..%2f", "*", "http://x/a", "/" + "p" * 500, "")
     )
-    query: list[tuple[str, object]] = [
-        ("SdkAppid", random.choice((APP, APP, APP, SIGNED_APP, 7, "", "x", "\u0661")))
-    ]
+    app = random.choice((APP, APP, APP, SIGNED_APP, 7, "", "x", "\u0661"))
+    query: list[tuple[str, object]] = [("SdkAppid", app)]
     query += [("CallbackCommand", random.choice(COMMANDS))] * random.choice((0, 1, 1, 2))
     if random.random() < 0.2:
         query += [
