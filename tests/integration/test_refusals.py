@@ -231,3 +231,26 @@ async def test_listener_that_is_no_worker_gets_no_job(place: Place, desk: Desk) 
         assert heard.code == 0
         assert heard.took < 1
         assert await redis.zscore(keys.free("crm"), keys.forget()) is None
+
+
+@pytest.mark.parametrize("kept", [0, 1, 9, 40])
+async def test_job_that_is_cut_is_its_own_trouble(place: Place, desk: Desk, kept: int) -> None:
+    """The lane's other jobs are taken, and the broken one is gone in the end."""
+    keys = Keys(place.prefix)
+    catalog = place.catalog(fresh="1ms", budget="1s")
+    async with gateway(catalog) as running, Redis.from_url(place.redis_url) as redis:
+        here = desk.at(running.callbacks)
+        assert (await here.call("s0", node="order", orderId="1")).code == Code.NO_WORKERS  # its job waits
+        ((job, _),) = await redis.zrange(keys.lane("crm"), 0, -1, withscores=True)
+        key = f"arq:job:{job.decode()}"
+        body = await redis.get(key)
+        await redis.set(key, body[:kept], px=30_000)
+        async with workers(catalog, catalog.lanes, grace=0):
+            for number in range(5):
+                heard = await here.call(f"s{number}", node="order", orderId=str(number + 2))
+                assert heard.code == 0
+            again = await here.call("s0", node="order", orderId="1")
+            assert again.code in {0, Code.TIMEOUT, Code.LOOKUP_FAILED}
+            async with asyncio.timeout(8):
+                while await redis.zscore(keys.lane("crm"), job) is not None:  # noqa: ASYNC110 - in Redis
+                    await asyncio.sleep(0.05)
