@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 from subprocess import DEVNULL, Popen
 from urllib.parse import quote
 from uuid import uuid4
@@ -148,3 +149,41 @@ async def test_failover_behind_sentinel_is_followed(crm: Crm, desk: Desk, tmp_pa
         assert "redis.restored" in [line["event"] for line in lines]
         async with Redis(port=replica) as redis:
             assert [key async for key in redis.scan_iter("t:record:*")]
+
+
+async def test_sentinels_with_a_password_are_asked_past_one_that_hangs(
+    crm: Crm, desk: Desk, tmp_path: Path
+) -> None:
+    """Each sentinel has its share of the time to connect; theirs is another password than the master's."""
+    master_password, sentinel_password = "m#st/r", "s@nt:nel"
+    with ExitStack() as servers:
+        port, _ = servers.enter_context(
+            server(tmp_path / "master", 'save ""', f'requirepass "{master_password}"')
+        )
+        watch = (
+            f"sentinel monitor crm 127.0.0.1 {port} 2",
+            f'sentinel auth-pass crm "{master_password}"',
+            f'requirepass "{sentinel_password}"',
+        )
+        sentinels = [
+            servers.enter_context(server(tmp_path / f"sentinel{number}", *watch, mode="--sentinel"))
+            for number in range(3)
+        ]
+        for number, _ in sentinels:
+            async with Redis(port=number, password=sentinel_password) as redis:
+                while True:
+                    with suppress(RedisError, OSError):
+                        await redis.ping()
+                        break
+                    await asyncio.sleep(0.01)
+        sentinels[0][1].send_signal(SIGSTOP)
+        try:
+            hosts = ",".join(f"127.0.0.1:{number}" for number, _ in sentinels)
+            credentials = f":{quote(master_password, safe='')}"
+            options = f"sentinel_password={quote(sentinel_password, safe='')}"
+            url = f"redis+sentinel://{credentials}@{hosts}/crm/0?{options}"
+            begun = asyncio.get_running_loop().time()
+            await serves(url, crm, desk)
+            assert asyncio.get_running_loop().time() - begun < 10  # four processes' parts connect, in turn
+        finally:
+            sentinels[0][1].send_signal(SIGCONT)

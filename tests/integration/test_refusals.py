@@ -254,3 +254,23 @@ async def test_job_that_is_cut_is_its_own_trouble(place: Place, desk: Desk, kept
             async with asyncio.timeout(8):
                 while await redis.zscore(keys.lane("crm"), job) is not None:  # noqa: ASYNC110 - in Redis
                     await asyncio.sleep(0.05)
+
+
+async def test_server_that_is_busy_with_a_script_is_named(
+    own_place: Place, valkey: Valkey, desk: Desk
+) -> None:
+    """Somebody's endless script: every command is refused until it is killed."""
+    async with gateway(own_place.catalog()) as running, Redis.from_url(valkey.url) as redis:
+        here = desk.at(running.callbacks)
+        await redis.config_set("busy-reply-threshold", 50)
+        endless = asyncio.create_task(redis.eval("while true do end", 0))
+        await asyncio.sleep(0.3)
+        with capture_logs() as lines:
+            heard = await here.call("s1", node="order", orderId="1")
+            assert heard.code == Code.QUEUE_UNAVAILABLE
+            assert await missing(running) == ["redis"]
+        assert "BUSY" in {line["kind"] for line in lines if line["event"] == "redis.refused"}
+        await command(valkey, "SCRIPT KILL")
+        await asyncio.gather(endless, return_exceptions=True)
+        await when(lambda: not running.service.link.lost)
+        assert (await here.call("s1", node="order", orderId="1")).code == Code.NO_WORKERS

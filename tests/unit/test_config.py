@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.declared.catalog import Catalog, compile_catalog, compile_content, digest_of, load, read
-from gateway.declared.environment import child_environment, environment
+from gateway.declared.environment import child_environment, environment, wish_for_colors
 from gateway.declared.reading import ConfigFaults, Secret
 from gateway.declared.redis_server import REDIS_URL_VARIABLE
 from gateway.declared.values import Address, Tokens
@@ -358,3 +358,41 @@ def test_a_text_of_the_environment_that_is_not_utf_8_is_a_fault() -> None:
     with pytest.raises(ConfigFaults) as caught:
         compile_catalog(*read(text + 'request = { path = "/${PLACE}" }', {"PLACE": "\udcff"}))
     assert "the environment variable PLACE is not UTF-8" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "wish"),
+    [
+        ({}, None),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"NO_COLOR": ""}, None),
+    ],
+)
+def test_environment_says_whether_there_shall_be_colors(
+    environ: dict[str, str], wish: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As no-color.org and force-color.org have it."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert wish_for_colors() is wish
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[gateway]\nmax_connections = 0", "gateway.max_connections"),
+        ("[apps.1]\nsignature = 'off'\nprefetch_on = ['']", "apps.1.prefetch_on[0]"),
+        ("[apps.1]\nsignature = 'off'\nforget_on = ['']", "apps.1.forget_on[0]"),
+        ("[apps.1]\nsignature = 'off'\nprefetch_on = ['Session.Created']", "apps.1.prefetch_on"),
+    ],
+)
+def test_setting_that_can_do_nothing_is_a_fault(text: str, place: str) -> None:
+    """Its author expects something of it."""
+    with pytest.raises(ConfigFaults) as caught:
+        compiled(text)
+    assert place in [fault.path for fault in caught.value.faults]
