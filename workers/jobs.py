@@ -11,6 +11,7 @@ from gateway.core.messages import Answer
 from gateway.lookups.ask import Asked, GuardedBackend
 from gateway.queue.finish import WorkerSide
 from gateway.queue.jobs import JOB_KEPT, Envelope, Taken, server_ms
+from gateway.resilience.board import Board
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -28,13 +29,16 @@ class Lane:
     seconds.
     """
 
-    def __init__(self, backend: GuardedBackend, link: RedisLink, keys: Keys, budget: float) -> None:
-        """Take the lane's backend, the way to Redis, and the budget of a callback."""
+    def __init__(
+        self, backend: GuardedBackend, link: RedisLink, keys: Keys, budget: float, board: Board
+    ) -> None:
+        """Take the lane's backend, the way to Redis, the budget of a callback, and the fleet's board."""
         self.name = backend.name
         self.backend, self.link, self.keys = backend, link, keys
         self.longest_job = budget + backend.overrun
         """Seconds that a job may run: to its deadline, and its overrun."""
         self.channel = keys.jobs(f"{backend.configuration}.{uuid4().hex}")
+        self.board = board
         self.queue = WorkerSide(link, keys, self.name, self.channel, self.longest_job)
 
     async def finish(

@@ -10,6 +10,7 @@ from arq.worker import func
 
 from gateway.declared.catalog import Catalog
 from gateway.declared.reading import ConfigFaults, Fault
+from gateway.fleet.board import FleetBoard
 from gateway.lookups.build import open_backend
 from gateway.process.background import Background
 from gateway.process.config_file import ConfigFile
@@ -20,6 +21,7 @@ from gateway.process.signals import Signals
 from gateway.process.supervisor import Supervisor
 from gateway.process.vital import raise_if_failed
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
+from gateway.resilience.board import Board
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -54,10 +56,10 @@ def push_worker(lane: Lane) -> PushWorker:
     return worker
 
 
-def open_lane(catalog: Catalog, name: str, link: RedisLink) -> Lane:
+def open_lane(catalog: Catalog, name: str, link: RedisLink, board: Board) -> Lane:
     """Return a lane with its backend open. The caller closes the backend. Raise ImportError."""
-    backend = open_backend(catalog, name, bulkhead=False)
-    return Lane(backend, link, Keys(catalog.settings.redis.prefix), catalog.settings.gateway.budget)
+    backend = open_backend(catalog, name, board, bulkhead=False)
+    return Lane(backend, link, Keys(catalog.settings.redis.prefix), catalog.settings.gateway.budget, board)
 
 
 @asynccontextmanager
@@ -71,11 +73,14 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
     async with AsyncExitStack() as stack:
         link = RedisLink(redis.url, REDIS_TIMEOUT, redis.connect_timeout, Keys(redis.prefix))
         stack.push_async_callback(link.close)
+        board = FleetBoard(link, Keys(redis.prefix))
+        stack.push_async_callback(board.close)
         lanes = []
         for name in names:
-            lanes.append(open_lane(catalog, name, link))
+            lanes.append(open_lane(catalog, name, link, board))
             stack.push_async_callback(lanes[-1].backend.close)
         await link.start()
+        await board.start(_PATIENCE)
         running = [push_worker(lane) for lane in lanes]
         stack.push_async_callback(_drain, running, grace)
         for worker in running:

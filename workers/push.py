@@ -112,6 +112,7 @@ class PushWorker(Worker):
         self._ended = ended
         try:
             swept = await self.lane.queue.sweep(self.max_jobs, running, has)
+            self.lane.board.note_workers(self.lane.name, self.lane.queue.workers)
         finally:
             self._ended = None
         self._connected = connected

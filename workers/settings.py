@@ -12,6 +12,7 @@ from gateway.core.errors import DeskgateError, QueueUnavailable
 from gateway.declared.catalog import Catalog, load
 from gateway.declared.environment import CONFIG_VARIABLE, LANE_VARIABLE, environment
 from gateway.declared.redis_address import read_address
+from gateway.fleet.board import FleetBoard
 from gateway.process.background import Background
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
@@ -48,7 +49,10 @@ def worker_settings() -> dict[str, Any]:
         link = RedisLink(server.url, REDIS_TIMEOUT, server.connect_timeout, Keys(server.prefix))
         parts.push_async_callback(link.close)
         await link.start()
-        lane = open_lane(catalog, name, link)
+        board = FleetBoard(link, Keys(server.prefix))
+        parts.push_async_callback(board.close)
+        await board.start(REDIS_TIMEOUT)
+        lane = open_lane(catalog, name, link, board)
         parts.push_async_callback(lane.backend.close)
         presence = Background()
         parts.push_async_callback(presence.close)

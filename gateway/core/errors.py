@@ -15,6 +15,7 @@
     │   ├── TimedOut                120001  transient
     │   ├── BackendUnavailable      120002  transient
     │   │   └── BackendUntrusted    120002
+    │   ├── CircuitOpen             120005
     │   ├── BackendRejected         120003
     │   ├── BadBackendReply         120004
     │   │   └── NotJson             120004  transient
@@ -126,23 +127,25 @@ class NoAnswer(DeskgateError):
     """A lookup has no live answer; ``str()`` says why, without secrets and without a backend's raw body.
 
     ``most_attempts`` is the number of attempts, the first one included, after which another is not worth it.
+    ``backend_failed`` says that the backend is ill: the circuit breaker counts it.
     """
 
     code: Code = Code.LOOKUP_FAILED
     transient: bool = False
+    backend_failed: bool = False
     most_attempts: float = math.inf
 
 
 class TimedOut(NoAnswer):
     """The budget ended first, or the attempt took longer than its timeout."""
 
-    code, transient = Code.TIMEOUT, True
+    code, transient, backend_failed = Code.TIMEOUT, True, True
 
 
 class BackendUnavailable(NoAnswer):
     """The backend was not reached, broke off, or answered that it cannot serve now."""
 
-    code, transient = Code.BACKEND_UNAVAILABLE, True
+    code, transient, backend_failed = Code.BACKEND_UNAVAILABLE, True, True
 
 
 class BackendUntrusted(BackendUnavailable):
@@ -160,7 +163,7 @@ class BackendRejected(NoAnswer):
 class BadBackendReply(NoAnswer):
     """The reply is empty or too large, lacks a required variable, or is not HTTP."""
 
-    code, transient = Code.BAD_BACKEND_REPLY, False
+    code, transient, backend_failed = Code.BAD_BACKEND_REPLY, False, True
 
 
 class NotJson(BadBackendReply):
@@ -168,6 +171,12 @@ class NotJson(BadBackendReply):
 
     code, transient = Code.BAD_BACKEND_REPLY, True
     most_attempts = 2
+
+
+class CircuitOpen(NoAnswer):
+    """The backend was not asked: its last calls failed, so it is left alone for a while."""
+
+    code, transient = Code.CIRCUIT_OPEN, False
 
 
 class Overloaded(NoAnswer):
@@ -195,9 +204,14 @@ class InvalidInput(NoAnswer):
 
 
 class BackendDenied(NoAnswer):
-    """The backend did not accept our credentials."""
+    """The backend did not accept our credentials. ``renewable``: another attempt would use others."""
 
     code, transient = Code.BACKEND_DENIED, False
+
+    def __init__(self, text: str, *, renewable: bool = False) -> None:
+        """Take the reason, for people, and whether there are other credentials."""
+        super().__init__(text)
+        self.renewable = renewable
 
 
 class BackendThrottled(NoAnswer):

@@ -1,13 +1,23 @@
 """The table ``[backends.NAME]`` and its contradictions; the table is also its meaning."""
 
 from collections.abc import Iterator
+from typing import Literal
 from urllib.parse import SplitResult
 
 from gateway.core.charsets import find_charset
 from gateway.declared.answers import AnswerTable, check_answers
+from gateway.declared.breaker import Breaker, check_breaker
 from gateway.declared.credentials import Auth, NoAuth, check_auth
 from gateway.declared.reading import Fault, unknown
-from gateway.declared.values import Duration, Size, Table, check_positive, split_url
+from gateway.declared.values import (
+    Duration,
+    PerSecond,
+    Share,
+    Size,
+    Table,
+    check_positive,
+    split_url,
+)
 
 PYTHON_LANE = "python"
 """The lane of Python lookups: every other lane has the name of its backend."""
@@ -40,6 +50,11 @@ class Backend(Table, frozen=True, kw_only=True):
     attempt_timeout: Duration = Duration(0.8)
     attempts: int = 3
     concurrency: int = 20
+    breaker: Breaker | Literal["off"] = Breaker()
+    rate: PerSecond | None = None
+    burst: int = 1
+    retry_after_max: Duration = Duration(60)
+    retry_budget: Share = Share(0.2)
     max_reply: Size = Size(1024 * 1024)
     keep_alive: Duration = Duration(15)
     idle_before_reuse: Duration = Duration(0.25)
@@ -47,7 +62,13 @@ class Backend(Table, frozen=True, kw_only=True):
     charset: str | None = None
 
 
-PYTHON = Backend(url="", attempts=1, attempt_timeout=Duration(PYTHON_TIMEOUT), concurrency=PYTHON_CONCURRENCY)
+PYTHON = Backend(
+    url="",
+    attempts=1,
+    attempt_timeout=Duration(PYTHON_TIMEOUT),
+    concurrency=PYTHON_CONCURRENCY,
+    breaker="off",  # there is more than one backend behind them
+)
 """How Python lookups are asked: they have no table of their own."""
 
 
@@ -55,6 +76,11 @@ def check_backend(name: str, backend: Backend) -> Iterator[Fault]:
     """Yield the contradictions of the table."""
     path = f"backends.{name}"
     yield from check_positive(path, backend, ("attempt_timeout", "attempts", "concurrency", "max_reply"))
+    yield from check_positive(path, backend, ("burst", "retry_after_max"))
+    if backend.breaker != "off":
+        yield from check_breaker(f"{path}.breaker", backend.breaker)
+    if backend.burst > 1 and backend.rate is None:
+        yield Fault(f"{path}.burst", "is for a `rate` alone", (f"{path}.rate",))
     url = split_url(backend.url)
     if url is None or not _can_be_called(url):
         yield Fault(f"{path}.url", "must be an http:// or https:// address with a host")

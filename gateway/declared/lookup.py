@@ -27,6 +27,7 @@ NOT_IN_VERSION = frozenset(
         *("fresh", "not_found_fresh", "stale_while_revalidate", "stale_if_error"),  # for how long it is used
         *("share", "fallback"),  # who else may use it; what goes out without it
         *("when", "internal"),  # whether it is asked for, and what of the answer is told
+        "hedge",  # how often it is asked for at a time
         "accept",  # the answer belongs to the inputs in their one form
     )
 )
@@ -37,6 +38,7 @@ BACKEND_NOT_IN_VERSION = frozenset(
         "auth",  # who asks; credentials are renewed
         *("attempt_timeout", "attempts", "concurrency", "max_reply"),  # how gently it is asked
         *("keep_alive", "idle_before_reuse"),  # and on which connections
+        *("breaker", "rate", "burst", "retry_after_max", "retry_budget"),  # and when it is left alone
     )
 )
 """The same of a lookup's backend."""
@@ -70,6 +72,7 @@ class LookupTable(Table, frozen=True, kw_only=True):
     stale_if_error: Duration = Duration(86400)
     share: Literal["session", "user"] = "session"
     fallback: dict[str, str] = {}
+    hedge: Duration | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -82,6 +85,7 @@ class Lookup:
     form. ``rules`` judge the backend's responses. ``empty`` says what a reply means in which all is null.
     ``overrun`` is how long an attempt may run on past the deadline. ``charset`` is Python's name of the codec
     for the backend's replies; None if each reply says it by itself.
+    ``hedge`` is when a second attempt begins beside the first, in seconds; None: failures are retried.
     ``share`` says whether another session of the same user may fall back on an answer.
     """
 
@@ -110,6 +114,7 @@ class Lookup:
     stale_if_error: float = 86400.0
     share: Literal["session", "user"] = "session"
     overrun: float = PYTHON.attempt_timeout
+    hedge: float | None = None
 
     def __repr__(self) -> str:
         """Return the name alone: every other text may come from the environment."""
@@ -141,6 +146,8 @@ def check_lookup(
     if lookup.share == "user" and lookup.stale_if_error <= 0:
         message = "'user' shares last known answers, and with stale_if_error = '0s' there are none"
         yield Fault(f"{path}.share", message, (f"{path}.stale_if_error",))
+    if lookup.hedge is not None and lookup.hedge <= 0:
+        yield Fault(f"{path}.hedge", "must be more than zero")
     if "" in inputs:
         yield Fault(f"{path}.inputs", "a variable's name must not be empty")
 
@@ -241,6 +248,7 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         stale_if_error=table.stale_if_error,
         share=table.share,
         overrun=(backend or PYTHON).attempt_timeout,
+        hedge=table.hedge,
     )
 
 

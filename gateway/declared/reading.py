@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -148,6 +148,9 @@ def _read(value: object, hint: Any, path: str, environ: Mapping[str, str], fault
     structs = [a for a in (hint, *get_args(hint)) if _is_struct(a)]
     if origin is dict or (origin is tuple and structs):
         return _read_many(value, hint, path, environ, faults)
+    texts = [a for a in get_args(hint) if get_origin(a) is Literal]
+    if structs and texts and not isinstance(value, dict):  # a struct, or a word in its place
+        return _read_leaf(value, texts[0], path, environ, faults)
     if len(structs) == 1:  # a struct, or a struct that may be left out
         return read_struct(value, structs[0], path, environ, faults)
     if structs:

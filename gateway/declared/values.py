@@ -18,6 +18,8 @@ _HIGHEST_PORT = 65_535
 _ADDRESS = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[\w.-]*)):(?P<port>\d{1,5})", re.ASCII
 )
+_PER_CENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?%", re.ASCII)
+_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?/ ?(s|min|h)", re.ASCII)
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -34,6 +36,36 @@ class Duration(float):
     def parse(cls, text: str) -> Self:
         """Return the duration that ``text`` says; raise ValueError if it says none."""
         return cls(parse_duration(text))
+
+
+class Share(float):
+    """A part of a whole, written in per cent: ``"20%"``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the share that ``text`` says, 0 to 1; raise ValueError if it says none."""
+        found = _PER_CENT.fullmatch(text)
+        if found is None or float(found[1]) > 100:  # noqa: PLR2004 - per cent
+            msg = f"{text!r} is not a share; write for example '20%'"
+            raise ValueError(msg)
+        return cls(float(found[1]) / 100)
+
+
+class PerSecond(float):
+    """So many in a second, written with the time that they are counted in: ``"50/s"``, ``"3000/min"``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the rate that ``text`` says; raise ValueError if it says none, or zero."""
+        found = _RATE.fullmatch(text)
+        if found is None or not float(found[1]):
+            msg = f"{text!r} is not a rate; write for example '50/s' or '3000/min'"
+            raise ValueError(msg)
+        return cls(float(found[1]) / {"s": 1, "min": 60, "h": 3600}[found[2]])
 
 
 class Size(int):

@@ -12,7 +12,8 @@ from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.records import Known
 from gateway.front.ladder import Heard, Source
 from gateway.front.plan import Planned
-from gateway.queue.hand_off import NOT_AWAITED, Asked, HandOff
+from gateway.queue.asked import NOT_AWAITED, Asked
+from gateway.queue.hand_off import HandOff
 from gateway.queue.jobs import State, Wanted
 from gateway.queue.refresh import Refreshes
 
@@ -62,7 +63,7 @@ class FleetAsker:
         """
         unawaited = [wanted(one)._replace(awaited=False) for one in planned]
         asked = await self._hand_off.begin(unawaited, deadline) if unawaited else []
-        return [one.want.job.lookup for one in asked if one.state is not State.FRESH]
+        return [one.want.job.lookup for one in asked if one.state is not State.FRESH and one.why is None]
 
     async def begin(self, planned: Sequence[Planned], deadline: float) -> list[Asked]:
         """Hand lookups over in one round trip; raise QueueUnavailable."""
@@ -109,7 +110,9 @@ def _hear(one: Asked, now: float, *, lost: bool) -> Heard:
     if answer is not None and answer.code == Code.OK and one.job is not None:
         live = Known(answer.variables, one.job.heard, answer.found)
         return Heard(Code.OK, Source.LIVE, live, known, of_user, one.job.heard - one.since)
-    if answer is not None:
+    if one.why is not None:
+        code = one.why
+    elif answer is not None:
         code = answer.code
     elif one.state is State.UNATTENDED:
         code = Code.NO_WORKERS

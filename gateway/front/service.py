@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.declared.catalog import Catalog
+from gateway.fleet.board import FleetBoard
 from gateway.forgetting.forget import Forgetter
 from gateway.front.alone import direct_askers
 from gateway.front.askers import Asker, FleetAsker
@@ -16,6 +17,7 @@ from gateway.front.session_events import SessionEvents
 from gateway.queue.hand_off import HandOff
 from gateway.queue.refresh import Refreshes
 from gateway.records.memory import RecordMemory
+from gateway.resilience.shut import ShutLanes
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
@@ -51,7 +53,12 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         stack.push_async_callback(link.close)
         await link.start()
 
-        hand_off = HandOff(link, keys, memory)
+        board = FleetBoard(link, keys)
+        stack.push_async_callback(board.close)
+        await board.start(patience)
+        shut = ShutLanes(board, {lane: catalog.backend(lane) for lane in catalog.lanes})
+
+        hand_off = HandOff(link, keys, memory, shut.why)
         stack.push_async_callback(hand_off.replies.close)
         await hand_off.replies.start(patience)
 
@@ -64,7 +71,7 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         fleet = FleetAsker(hand_off, refreshes)
         askers: dict[int, Asker] = dict.fromkeys(catalog.apps, fleet)
         askers |= await stack.enter_async_context(
-            direct_askers(catalog, fleet, link, keys, memory, forgetter)
+            direct_askers(catalog, fleet, link, keys, memory, forgetter, board)
         )
 
         flow = Flow(catalog, memory.get, askers)

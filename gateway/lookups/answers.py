@@ -41,9 +41,6 @@ from gateway.declared.lookup import Lookup
 from gateway.lookups.decoding import decode
 from gateway.lookups.reply import Finding, map_not_found, map_reply
 
-LONGEST_PAUSE = 60.0
-"""Most seconds for which a backend that asks for it is left alone."""
-
 _OK = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}
 _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT}
 _BY_STATUS: Mapping[int, Meaning] = {
@@ -100,7 +97,7 @@ def interpret_value(lookup: Lookup, reply: object) -> Finding:
 
 
 def pause_of(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for, at most LONGEST_PAUSE; None if it asks for none.
+    """Return the seconds that ``Retry-After`` asks for; None if it asks for none.
 
     RFC 9110, 10.2.3: seconds, or a date. A date counts from the response's own ``Date``, if it has one: the
     backend's clock may be wrong.
@@ -111,7 +108,7 @@ def pause_of(headers: Mapping[str, str], now: float) -> float | None:
     seconds = _seconds(text)
     if seconds is None and (at := _date(text)) is not None:
         seconds = at - (_date(headers.get("Date", "")) or now)
-    return None if seconds is None or seconds <= 0 else min(seconds, LONGEST_PAUSE)
+    return None if seconds is None or seconds <= 0 else seconds
 
 
 def _seconds(text: str) -> float | None:

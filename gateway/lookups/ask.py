@@ -105,6 +105,7 @@ class GuardedBackend:
                 time.monotonic() + left,
                 awaited=awaited,
                 retried=partial(self._report_retried, job),
+                hedge=lookup.hedge if awaited else None,
             )
             finding: Finding = await self._policies(call)
         except NoAnswer as error:

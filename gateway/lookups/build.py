@@ -8,18 +8,19 @@ from gateway.declared.catalog import Catalog
 from gateway.lookups.ask import GuardedBackend
 from gateway.lookups.http import HttpBackend
 from gateway.lookups.python import PythonBackend
+from gateway.resilience.board import Board
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.stack import stack
 
 
-def open_backend(catalog: Catalog, lane: str, *, bulkhead: bool) -> GuardedBackend:
+def open_backend(catalog: Catalog, lane: str, board: Board, *, bulkhead: bool) -> GuardedBackend:
     """Return the backend of a lane under its policies; build it inside a running loop, and close it.
 
-    A worker needs no ``bulkhead``: it takes no more jobs from the lane than it has slots. Raise ImportError
-    for a Python lookup that cannot be imported.
+    ``board`` has what this process shares with the fleet. A worker needs no ``bulkhead``: it takes no more
+    jobs from the lane than it has slots. Raise ImportError for a Python lookup that cannot be imported.
     """
     settings = catalog.backend(lane)
     lookups = {name: lookup for name, lookup in catalog.lookups.items() if lookup.lane == lane}
-    policies = stack(settings, bulkhead=Bulkhead(settings.concurrency) if bulkhead else None)
+    policies = stack(settings, board, lane, bulkhead=Bulkhead(settings.concurrency) if bulkhead else None)
     backend = PythonBackend(lookups) if lane == PYTHON_LANE else HttpBackend(settings, lane)
     return GuardedBackend(lane, settings, lookups, backend, policies)

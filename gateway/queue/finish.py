@@ -107,6 +107,8 @@ class WorkerSide:
         self._ahead_ms = 0.0
         self._batch = Batch(self._finish_together, _MOST)
         self.finishing = 0
+        self.workers = 1
+        """The number of the lane's workers at the last sweep."""
 
     async def finish(  # noqa: PLR0913 - all that there is to say about a job
         self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool, pass_on: bool = False
@@ -156,6 +158,7 @@ class WorkerSide:
             lost="" if has is None else "1",
         )
         reply = await self._link.run(SWEEP, self._sweep_keys, (*arguments, *(has or ())))
+        self.workers, *reply = reply
         if not reply:
             return []
         ahead_ms = server_ms(reply) - time.monotonic() * 1000

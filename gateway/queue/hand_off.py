@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
 from gateway.core.records import Known, Record
+from gateway.queue.asked import NOT_AWAITED, Asked
 from gateway.queue.begin import BeginScript, Begun
 from gateway.queue.countdown import Countdown, Wait
 from gateway.queue.jobs import JOB_KEPT, State, Wanted
@@ -25,9 +25,6 @@ WORTH_ANOTHER = 0.05
 ASKED_AGAIN = 0.5
 """Share of the time to the deadline after which a lookup is begun again: its worker may have died."""
 
-NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING, State.FAILED}
-"""States of lookups whose callbacks do not wait for the job."""
-
 RETRIED = {Code.TIMEOUT, Code.BACKEND_UNAVAILABLE}
 """Failures that may come of the little time that a job had. A callback that joined it may have more time."""
 
@@ -37,73 +34,22 @@ _MOST = 32
 _LEFT = {State.UNATTENDED, State.SHED}
 """States of lookups whose callbacks leave at once: an answer is late whenever it comes."""
 
-_SERVED = {State.FRESH, State.REVALIDATING}
-"""States of lookups whose record is the answer."""
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class Asked:
-    """A lookup that one callback asks for, from ``since`` to ``deadline`` on the monotonic clock.
-
-    As soon as it is begun it has a ``state``; the records that answer it for now, the session's (``known``)
-    and the user's (``of_user``); and the ``job`` that may bring a better answer, if there is one.
-    ``server_ms`` is when it was begun, on the Redis server's clock, and ``at`` is the same moment on this
-    process's.
-    """
-
-    want: Wanted
-    deadline: float
-    since: float
-    state: State = field(init=False)
-    known: Known | None = field(init=False)
-    of_user: Known | None = field(init=False)
-    job: Pending | None = field(init=False)
-    server_ms: float = field(init=False)
-    at: float = field(init=False)
-
-    @property
-    def answer(self) -> Answer | None:
-        """The job's answer, if it has come."""
-        return self.job.future.result() if self.job is not None and self.job.done() else None
-
-    @property
-    def unusable(self) -> bool:
-        """Whether the record that is the answer cannot be read, or is another configuration's."""
-        return self.state in _SERVED and self.want.awaited and not self.want.takes(self.known)
-
-    def begun(  # noqa: PLR0913, PLR0917 - its fields
-        self,
-        state: State,
-        known: Known | None,
-        of_user: Known | None,
-        job: Pending | None,
-        server_ms: float,
-        at: float,
-    ) -> None:
-        """Note how it stands now that it is begun, or begun anew."""
-        self.state, self.known, self.of_user, self.job = state, known, of_user, job
-        self.server_ms, self.at = server_ms, at
-
-    def refuse_record(self) -> None:
-        """Ask for a job, even if there is a record."""
-        self.want = self.want.anew()
-
-    def take(self, answer: Answer) -> None:
-        """Take an answer that came another way than by a push, if none has come yet."""
-        if self.job is not None and not self.job.done():
-            self.job.resolve(answer, time.monotonic())
-
-    def leave(self) -> None:
-        """Stop to wait for the job, if this callback waits for it."""
-        if self.job is not None and not self.job.done() and self.state not in NOT_AWAITED:
-            self.job.leave()
-
 
 class HandOff:
     """A gateway's side of the queue."""
 
-    def __init__(self, link: RedisLink, keys: Keys, memory: RecordMemory) -> None:
-        """Take the link to Redis and the records in memory; nothing is opened yet."""
+    def __init__(
+        self,
+        link: RedisLink,
+        keys: Keys,
+        memory: RecordMemory,
+        why_shut: Callable[[str], Code | None] = lambda _: None,
+    ) -> None:
+        """Take the link to Redis and the records in memory; nothing is opened yet.
+
+        ``why_shut`` returns the code of a lane whose backend must not be asked now.
+        """
+        self._why_shut = why_shut
         self.link = link
         self._keys = keys
         self._memory = memory
@@ -124,8 +70,19 @@ class HandOff:
         """Begin lookups in one round trip, which others share; raise QueueUnavailable."""
         since = time.monotonic()
         asked = [Asked(want, deadline, since) for want in wanted]
-        await self._begin(asked)
+        if shut := [one for one in asked if one.leave_alone(self._why_shut(one.want.lane))]:
+            begun = [one for one in asked if one.why is None]
+            await asyncio.gather(self._read(shut), *([self._begin(begun)] if begun else []))
+        else:
+            await self._begin(asked)
         return asked
+
+    async def _read(self, asked: Sequence[Asked]) -> None:
+        """Look for the records of lookups for which no job is begun; raise QueueUnavailable."""
+        server_ms, begun = await self._script.read([one.want for one in asked])
+        now = time.monotonic()
+        for one, reply in zip(asked, begun, strict=True):
+            self._take_in(one, reply, server_ms, now)
 
     async def _begin(self, asked: Sequence[Asked]) -> None:
         """Begin lookups, or begin them anew; raise QueueUnavailable."""
@@ -166,8 +123,8 @@ class HandOff:
                 job.leave()
         of_user = self._memory.read(user_record, begun.of_user, server_ms, now) if user_record else None
         state = begun.state
-        if state is State.FAILED and known is not None and known.age(now) < want.fresh_for(known):
-            state = State.FRESH
+        if state is State.FAILED and known is not None and want.takes(known):
+            state = want.state_of(known, now) or state
         one.begun(state, known, of_user, job, server_ms, now)
 
     async def wait(self, asked: Iterable[Asked], deadline: float) -> None:

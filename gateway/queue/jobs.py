@@ -87,6 +87,13 @@ class Wanted(NamedTuple):
         """Return the seconds for which a record is the answer."""
         return self.fresh if known.found else self.not_found_fresh
 
+    def state_of(self, known: Known, now: float) -> State | None:
+        """Return the state of a lookup that no job answers, by its record; None if that does not do."""
+        fresh, age = self.fresh_for(known), known.age(now)
+        if age < fresh:
+            return State.FRESH
+        return State.REVALIDATING if known.found and age < fresh + self.revalidate else None
+
     def anew(self) -> Self:
         """Return the same without a record that would do."""
         return self._replace(fresh=0.0, revalidate=0.0, not_found_fresh=0.0)

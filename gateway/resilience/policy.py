@@ -4,7 +4,8 @@ A policy is one file. It decides by the calls that it has seen. It opens nothing
 ``stack.py`` has the order of the policies, and calls them:
 
 =============  ==========================================================================================
-``admit``      before a call: the policy lets it go on, or raises a NoAnswer in its place
+``admit``      before a call: the policy lets it go on, or raises a NoAnswer in its place. It may return
+               what is to be awaited first: a turn, or the word of the fleet
 ``succeeded``  after an answer
 ``failed``     after an exception, a cancellation too
 =============  ==========================================================================================
@@ -27,12 +28,18 @@ class Call:
     is called for each failure before another attempt, with the number of the failed attempt. ``attempts`` is
     the number begun so far.
 
+    After ``hedge`` seconds a second attempt begins beside the first; with None, failures are retried.
+
     Each note of a policy has one writer. The retry writes ``pause``, the seconds until the next attempt
-    (None: there is no next attempt). The deadline writes ``last_start``, the time after which no further
-    attempt begins.
+    (None: there is no next attempt), and ``renewed``: an attempt was made with other credentials. The
+    deadline writes ``last_start``, the time after which no further attempt begins. The attempt timeout writes
+    ``took``, the seconds of the last attempt.
     """
 
-    __slots__ = ("_make", "attempts", "awaited", "deadline", "last_start", "pause", "retried")
+    __slots__ = (
+        *("_make", "attempts", "awaited", "deadline", "hedge"),
+        *("last_start", "pause", "renewed", "retried", "took"),
+    )
 
     def __init__(
         self,
@@ -41,10 +48,14 @@ class Call:
         *,
         awaited: bool = True,
         retried: Callable[[int, NoAnswer], None] = lambda _number, _error: None,
+        hedge: float | None = None,
     ) -> None:
         """Take what makes one attempt, the deadline, and the function for failures."""
         self._make, self.deadline, self.awaited, self.retried = make, deadline, awaited, retried
+        self.hedge = hedge
         self.attempts = 0
+        self.took = 0.0
+        self.renewed = False
         self.pause: float | None = None
         self.last_start = math.inf
 
@@ -57,8 +68,8 @@ class Call:
 class Policy(Protocol):
     """Three verbs: see the module."""
 
-    def admit(self, call: Call) -> None:
-        """Let the call go on, or raise NoAnswer."""
+    def admit(self, call: Call) -> Awaitable[None] | None:
+        """Let the call go on, at once or after what is returned; or raise NoAnswer. So may the awaitable."""
         ...
 
     def succeeded(self, call: Call) -> None:

@@ -1,22 +1,28 @@
-"""Retry: more attempts for transient failures, spaced by full jitter, paid for by successes.
+"""Retry: more attempts for transient failures, spaced by full jitter, within a budget.
 
 Pauses are uniform in 0 … 50 ms, 100 ms, …, at most 1 s (Brooker, "Exponential Backoff And Jitter"). Three
-times as many calls do not help a backend that fails every call. So each success pays for one retry: this is a
-retry budget, as in Finagle, Linkerd and the AWS SDKs ("Addressing Cascading Failures", Google's SRE book).
+times as many calls do not help a backend that fails every call. So each call pays for a share of a retry, as
+in Finagle and Linkerd ("Addressing Cascading Failures", Google's SRE book).
+
+An attempt that was denied is made once more, at once, if there are other credentials for it. That is no retry
+of the backend's: it is not paid for, and it does not count among ``attempts``.
 """
 
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 from tenacity.wait import wait_base
 
-from gateway.core.errors import BackendThrottled, NoAnswer, is_transient
+from gateway.core.errors import BackendDenied, BackendThrottled, NoAnswer, is_transient
 from gateway.process.clock import MONOTONIC, Clock
 from gateway.resilience.policy import Call
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 
-RETRY_RESERVE = 30
-"""Most retries that can be saved up. A process begins with as many."""
+MOST_SAVED = 10.0
+"""Most retries that can be saved up."""
+
+FIRST_RETRIES = 2.0
+"""Retries that a process begins with."""
 
 FULL_JITTER = wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE)
 _UNUSED = AsyncRetrying()  # tenacity's state wants a retrying object; we loop ourselves
@@ -25,36 +31,48 @@ _UNUSED = AsyncRetrying()  # tenacity's state wants a retrying object; we loop o
 class RetryBudget:
     """The retries that a process may still make to one backend."""
 
-    def __init__(self) -> None:
-        """Begin with the reserve."""
-        self.left = RETRY_RESERVE
+    def __init__(self, share: float) -> None:
+        """Take the share of a retry that each call pays for."""
+        self._share = share
+        self.left = FIRST_RETRIES
 
     def earn(self) -> None:
-        """Count a success: it pays for one retry."""
-        self.left = min(RETRY_RESERVE, self.left + 1)
+        """Count a call."""
+        self.left = min(MOST_SAVED, self.left + self._share)
 
     def spend(self) -> bool:
         """Take one retry; return False if no retry is left."""
-        if not self.left:
+        if self.left < 1.0:
             return False
-        self.left -= 1
+        self.left -= 1.0
         return True
 
 
 class Retry:
     """At most ``attempts`` attempts a call, the first one included. All calls to one backend share it."""
 
-    def __init__(self, attempts: int, *, wait: wait_base = FULL_JITTER, clock: Clock = MONOTONIC) -> None:
-        """Take the number of attempts, and the pauses: a wait strategy of tenacity."""
-        self._attempts, self._wait, self._clock = attempts, wait, clock
-        self.budget = RetryBudget()
+    def __init__(
+        self,
+        attempts: int,
+        budget: float = 0.2,
+        *,
+        wait: wait_base = FULL_JITTER,
+        clock: Clock = MONOTONIC,
+    ) -> None:
+        """Take the number of attempts, the budget, and the pauses: a wait strategy of tenacity.
 
-    def admit(self, _: Call) -> None:
-        """Do nothing: the first attempt is no retry."""
+        Each call pays for ``budget`` of a retry.
+        """
+        self._attempts, self._wait, self._clock = attempts, wait, clock
+        self.budget = RetryBudget(budget)
+
+    def admit(self, call: Call) -> None:
+        """Note a new call: it pays for a share of a retry, of this call or of another one."""
+        if not call.attempts:
+            self.budget.earn()
 
     def succeeded(self, _: Call) -> None:
-        """Note a success: it pays for one retry, of this call or of another one."""
-        self.budget.earn()
+        """Do nothing."""
 
     def failed(self, call: Call, error: BaseException) -> None:
         """Set the pause before the next attempt, or None for no next attempt.
@@ -64,10 +82,15 @@ class Retry:
         asked for a pause gets it.
         """
         call.pause = None
-        asked_for = error.pause if isinstance(error, BackendThrottled) else None
-        if not (is_transient(error) or asked_for) or call.attempts >= self._most_attempts(error):
+        if isinstance(error, BackendDenied) and error.renewable and not call.renewed:
+            call.renewed = True
+            call.pause = 0.0 if self._clock.now() < call.last_start else None
             return
-        pause = max(asked_for or 0.0, self._pause(call.attempts))
+        made = call.attempts - call.renewed
+        asked_for = error.pause if isinstance(error, BackendThrottled) else None
+        if not (is_transient(error) or asked_for) or made >= self._most_attempts(error):
+            return
+        pause = max(asked_for or 0.0, self._pause(made))
         if self._clock.now() + pause < call.last_start and self.budget.spend():
             call.pause = pause
 

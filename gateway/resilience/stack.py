@@ -2,36 +2,64 @@
 
 ::
 
-    bulkhead ( deadline ( retry ( pause ( attempt timeout ( call ) ) ) ) )
+    bulkhead ( deadline ( retry or hedge ( pause ( breaker ( rate ( attempt timeout ( call )))))))
 
 A further policy is a file beside this one, a line in :func:`stack`, and its setting in a backend's table.
+The rate is behind the breaker: a call that is refused takes no turn, and does not wait for one.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from gateway.core.errors import NoAnswer
 from gateway.declared.backend import Backend
 from gateway.process.clock import MONOTONIC, Clock
 from gateway.resilience.attempt_timeout import attempt
+from gateway.resilience.board import Board
+from gateway.resilience.breaker import Breaker
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.deadline import Deadline
+from gateway.resilience.hedge import Hedge
 from gateway.resilience.pause import Pause
 from gateway.resilience.policy import Call, Policy
+from gateway.resilience.rate import Rate
 from gateway.resilience.retry import Retry
 
 Runner = Callable[[Call], Awaitable[Any]]
 """Runs a call: returns its answer, or raises the failure in its place."""
 
 
-def stack(settings: Backend, *, bulkhead: Bulkhead | None = None, clock: Clock = MONOTONIC) -> Runner:
-    """Return a runner for the calls to one backend, with the policies of its ``settings`` around it."""
+def stack(
+    settings: Backend,
+    board: Board | None = None,
+    name: str = "",
+    *,
+    bulkhead: Bulkhead | None = None,
+    clock: Clock = MONOTONIC,
+) -> Runner:
+    """Return a runner for the calls to the backend ``name``, with the policies of its ``settings`` around it.
+
+    ``board`` has what the policies share with those of other processes; by default they share nothing.
+    """
+    board = board or Board(clock)
+    limit = settings.attempt_timeout
+
+    workers = partial(board.workers, name)
 
     def run(call: Call) -> Awaitable[Any]:
-        return attempt(call, settings.attempt_timeout)
+        return attempt(call, limit, clock)
 
-    stacked = guard(run, Pause(clock=clock))
-    stacked = repeat(stacked, Retry(settings.attempts, clock=clock), clock)
+    stacked: Runner = run
+    if settings.rate is not None:
+        stacked = guard(stacked, Rate(settings.rate, settings.burst, workers, clock=clock))
+    if settings.breaker != "off":
+        breaker = Breaker(board, name, settings.breaker, longest_attempt=limit, workers=workers, clock=clock)
+        stacked = guard(stacked, breaker)
+    pause = Pause(board, name, longest_attempt=limit, longest=float(settings.retry_after_max))
+    stacked = guard(stacked, pause)
+    retry = Retry(settings.attempts, settings.retry_budget, clock=clock)
+    stacked = repeat(stacked, retry, Hedge(clock), clock)
     stacked = guard(stacked, Deadline())
     return stacked if bulkhead is None else guard(stacked, bulkhead)
 
@@ -40,7 +68,8 @@ def guard(runner: Runner, policy: Policy) -> Runner:
     """Return ``runner`` behind a policy."""
 
     async def run(call: Call) -> Any:  # noqa: ANN401
-        policy.admit(call)
+        if (waiting := policy.admit(call)) is not None:
+            await waiting
         try:
             answer = await runner(call)
         except BaseException as error:
@@ -52,10 +81,16 @@ def guard(runner: Runner, policy: Policy) -> Runner:
     return run
 
 
-def repeat(runner: Runner, retry: Policy, clock: Clock) -> Runner:
-    """Return ``runner`` behind the one policy that repeats it, after each ``call.pause`` that it sets."""
+def repeat(runner: Runner, retry: Policy, hedge: Hedge, clock: Clock) -> Runner:
+    """Return ``runner`` behind the two policies that repeat it.
+
+    One of them repeats it after each ``call.pause`` that it sets. The other one repeats it beside the first
+    attempt, for the calls that want that.
+    """
 
     async def run(call: Call) -> Any:  # noqa: ANN401
+        if call.hedge is not None:
+            return await hedge.run(call, runner, call.hedge)
         while True:
             retry.admit(call)
             try:

@@ -245,6 +245,36 @@ def backend_unasked(*, backend: str) -> None:
     _warning("backend.unasked", backend=backend)
 
 
+def lane_paused(*, lane: str, seconds: float) -> None:
+    """A backend has asked to be left alone: the fleet does not ask it for so long."""
+    _warning("lane.paused", lane=lane, seconds=round(seconds, 1))
+
+
+def lane_resumed(*, lane: str) -> None:
+    """The pause of a lane is over: a call has gone out, and was not throttled."""
+    _info("lane.resumed", lane=lane)
+
+
+def breaker_opened(*, backend: str, seconds: float, dry_run: bool) -> None:
+    """Most calls to a backend fail: the fleet does not ask it for so long. In a ``dry_run`` it asks on."""
+    _warning("breaker.opened", backend=backend, seconds=round(seconds, 1), dry_run=dry_run)
+
+
+def breaker_half_opened(*, backend: str) -> None:
+    """One call goes to a backend that has failed: the probe."""
+    _info("breaker.half_opened", backend=backend)
+
+
+def breaker_closed(*, backend: str) -> None:
+    """The probe was answered: the backend is asked again."""
+    _info("breaker.closed", backend=backend)
+
+
+def fleet_unreadable(*, entry: str, error: BaseException) -> None:
+    """Something that the fleet shares cannot be read: another release has written it, or somebody else."""
+    _warning("fleet.unreadable", entry=entry, error=type(error).__name__)
+
+
 def lookup_finished(  # noqa: PLR0913 - as many as the line tells
     *,
     lookup: str,

@@ -19,6 +19,7 @@ from gateway.lookups.build import open_backend
 from gateway.queue.begin import BeginScript
 from gateway.queue.finish import WorkerSide
 from gateway.queue.jobs import State, Wanted
+from gateway.resilience.board import Board
 from gateway.wire.connection import OUTAGE
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -135,7 +136,7 @@ async def _try_channel(link: RedisLink, keys: Keys) -> Finding:
 
 def _import_python(catalog: Catalog) -> Finding:
     try:
-        open_backend(catalog, PYTHON_LANE, bulkhead=False)
+        open_backend(catalog, PYTHON_LANE, Board(), bulkhead=False)
     except ImportError as error:
         return Finding(PYTHON_LANE, works=False, said=str(error))
     return Finding(PYTHON_LANE, works=True, said="every function is there")

@@ -60,6 +60,14 @@ class Keys:
         """Return the string key that is written to see whether the server takes writes."""
         return f"{self.prefix}:probe"
 
+    def board(self, entry: str) -> str:
+        """Return the string key of an entry that all processes of the fleet know alike."""
+        return f"{self.prefix}:board:{entry}"
+
+    def fleet(self, _: str = "") -> str:
+        """Return the channel of all processes, with the entries of the board that have changed."""
+        return f"{self.prefix}:fleet"
+
     def jobs(self, worker: str) -> str:
         """Return the channel on which one worker is handed its jobs; it stands for the worker everywhere."""
         return f"{self.prefix}:jobs:{worker}"

@@ -11,7 +11,8 @@ from redis.asyncio.client import PubSub
 from gateway.core.messages import Job
 from gateway.core.records import record_name
 from gateway.declared.catalog import Catalog
-from gateway.queue.hand_off import Asked, HandOff
+from gateway.queue.asked import Asked
+from gateway.queue.hand_off import HandOff
 from gateway.queue.jobs import Wanted
 from gateway.records.memory import RecordMemory
 from gateway.wire.keys import Keys

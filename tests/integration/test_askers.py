@@ -24,6 +24,7 @@ from gateway.front.plan import Planned, plan
 from gateway.lookups.build import open_backend
 from gateway.queue.jobs import LANE_LIMIT
 from gateway.records.memory import RecordMemory
+from gateway.resilience.board import Board
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -94,7 +95,7 @@ async def fleet_lost_else_alone(catalog: Catalog, valkey: Valkey) -> AsyncIterat
 async def alone(catalog: Catalog, valkey: Valkey) -> AsyncIterator[Stage]:
     """This process asks, with a fleet and without one."""
     async with AsyncExitStack() as stack:
-        backends = {lane: open_backend(catalog, lane, bulkhead=True) for lane in catalog.lanes}
+        backends = {lane: open_backend(catalog, lane, Board(), bulkhead=True) for lane in catalog.lanes}
         for backend in backends.values():
             stack.push_async_callback(backend.close)
         link, keys, memory = RedisLink(valkey.url, 1.0), Keys("alone"), RecordMemory(1000)

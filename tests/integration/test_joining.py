@@ -11,8 +11,10 @@ from gateway.core.errors import Code
 from gateway.core.messages import Answer
 from gateway.core.records import Record
 from gateway.declared.catalog import Catalog
-from gateway.queue.hand_off import Asked, HandOff
+from gateway.queue.asked import Asked
+from gateway.queue.hand_off import HandOff
 from gateway.queue.jobs import State, Wanted
+from gateway.resilience.board import Board
 from gateway.wire.keys import Keys
 from tests.desk import Place
 from tests.integration.queueing import FAR, begin, hand_off, now, stranger, wanted
@@ -67,7 +69,7 @@ async def begin_and_join(place: Place, side: HandOff, other: HandOff) -> tuple[l
 
 async def fail_next(side: HandOff, catalog: Catalog, code: Code) -> None:
     """Take the job that waits, as a worker does, and finish it with a failure."""
-    lane = open_lane(catalog, "crm", side.link)
+    lane = open_lane(catalog, "crm", side.link, Board())
     (taken,) = await lane.queue.sweep(slots=1, running=0)
     failure = Answer(taken.job_id, code, "it failed")
     await lane.queue.finish(taken, failure, asyncio.get_running_loop().time(), 60.0, wants=False)
@@ -141,7 +143,7 @@ async def test_job_that_is_finished_twice_leaves_no_record_of_who_was_forgotten(
     catalog, keys = place.catalog(), Keys(place.prefix)
     async with hand_off(catalog) as side:
         await begin(side, 1)
-        lane = open_lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link, Board())
         (taken,) = await lane.queue.sweep(slots=1, running=0)
         await side.link.execute("SADD", keys.waiters(taken.job_id), "")  # as forget.lua marks it
         answer, at = Answer(taken.job_id, Code.OK, "", {"order_id": "1"}), asyncio.get_running_loop().time()
@@ -167,7 +169,7 @@ async def test_answer_is_as_old_as_its_backend_gave_it(place: Place) -> None:
     clock = asyncio.get_running_loop().time
     async with hand_off(catalog) as side:
         asked, deadline = await begin(side, 1)
-        lane = open_lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link, Board())
         (taken,) = await lane.queue.sweep(slots=1, running=0)
         answer = Answer(taken.job_id, Code.OK, "", {"order_id": "1"})
         await lane.queue.finish(taken, answer, clock() - 30.0, 60.0, wants=False)

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from gateway.core.records import Record
 from gateway.crm.server import Crm
 from gateway.queue.jobs import LANE_LIMIT, State, server_ms
+from gateway.resilience.board import Board
 from gateway.wire.keys import Keys
 from tests.desk import Place, when
 from tests.integration.queueing import FAR, begin, hand_off, now, stranger, wanted
@@ -41,7 +42,7 @@ async def test_waited_for_jobs_run_before_refreshes_and_those_before_dead_ones(p
             (stale,) = await side.begin([refresh], asyncio.get_running_loop().time() + FAR)
             assert stale.state is State.REVALIDATING
             await begin(side, 3)
-        lane = open_lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link, Board())
         dead = server_ms(await redis.time()) + 20.0  # the deadline is 1 ms away, and known in steps of 10
         while server_ms(await redis.time()) < dead:
             pass
@@ -83,7 +84,7 @@ async def test_worker_that_has_run_nothing_lately_tells_no_pace(place: Place) ->
     """Its backend may be quicker by now; callbacks must not be shed by the pace of this morning."""
     catalog = place.catalog()
     async with hand_off(catalog) as side:
-        lane, pace = open_lane(catalog, "crm", side.link), Keys(place.prefix).pace("crm")
+        lane, pace = open_lane(catalog, "crm", side.link, Board()), Keys(place.prefix).pace("crm")
         lane.queue.note_run(0.5)
         await lane.queue.sweep(slots=2, running=0)
         assert await side.link.execute("HGET", pace, lane.channel) == b"501 4.0"
@@ -100,7 +101,7 @@ async def test_every_key_of_a_job_that_is_never_finished_lapses(place: Place) ->
         deadline = asyncio.get_running_loop().time() + FAR
         for one in (side, other):
             await one.begin([wanted(1)._replace(indexed=FAR)], deadline)
-        lane = open_lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link, Board())
         lane.queue.note_run(0.5)
         assert await lane.queue.sweep(slots=2, running=0)
         assert await lane.queue.sweep(2, 0, has=[])
@@ -176,7 +177,7 @@ async def test_sweep_puts_back_what_was_lost_and_nothing_that_the_worker_has(pla
     catalog = place.catalog()
     async with hand_off(catalog) as side:
         await begin(side, 1)
-        lane = open_lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link, Board())
         (first,) = await lane.queue.sweep(slots=2, running=0)
         assert await lane.queue.sweep(2, 1, has=[first.job_id]) == []
         (again,) = await lane.queue.sweep(2, 0, has=[])
@@ -193,7 +194,7 @@ async def test_job_that_redis_has_lost_is_taken_off_its_lane(place: Place) -> No
         assert asked[0].job is not None
         seconds, _ = await redis.time()
         await redis.zadd(name, {f"{place.prefix}:lost": (seconds + 1) * 100})
-        lane = open_lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link, Board())
         taken = await lane.queue.sweep(slots=1, running=0)
         await lane.backend.close()
         assert [one.job_id for one in taken] == [asked[0].job.job_id]
@@ -208,7 +209,7 @@ async def test_claim_whose_job_is_gone_is_removed(place: Place) -> None:
         seconds, _ = await redis.time()
         await redis.zadd(name, {job_id: (seconds - 60) * 1000})
         await redis.set(f"arq:retry:{job_id}", 1)
-        lane = open_lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link, Board())
         assert await lane.queue.sweep(slots=1, running=0) == []
         await lane.backend.close()
         assert await redis.exists(name, f"arq:retry:{job_id}") == 0
@@ -220,7 +221,7 @@ async def test_worker_among_too_many_claims_takes_no_more_than_redis_says(place:
     keys = Keys(place.prefix)
     async with hand_off(catalog) as side, Redis.from_url(place.redis_url) as redis:
         await begin(side, 1, 2)
-        lane = open_lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link, Board())
         seconds, _ = await redis.time()
         await redis.zadd(keys.lane("crm"), {f"job-{n}": (seconds + FAR) * 1000 for n in range(1000)})
         await redis.zadd(keys.free("crm"), {lane.channel: 1})

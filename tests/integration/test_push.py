@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from gateway.crm.server import Crm
 from gateway.queue.jobs import State, Taken, server_ms
+from gateway.resilience.board import Board
 from gateway.wire.keys import Keys
 from tests.desk import Place
 from tests.integration.queueing import FAR, begin, hand_off, stranger
@@ -110,7 +111,7 @@ async def test_job_of_a_stock_arq_worker_is_left_to_it(place: Place) -> None:
         async with stranger(place) as pubsub:
             (joined,), _ = await begin(side, 1, trace="u")
             handed_over = await pubsub.get_message(timeout=0.0)
-        lane = open_lane(catalog, "crm", side.link)
+        lane = open_lane(catalog, "crm", side.link, Board())
         swept = await lane.queue.sweep(slots=1, running=0)
         await lane.backend.close()
         assert await redis.get(claim) == b"1"

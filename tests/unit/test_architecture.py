@@ -28,7 +28,7 @@ LAYERS = (  # outermost first: a room imports from itself and from the layers fu
     ("gateway.front.askers", "gateway.front.readiness"),
     ("gateway.front.plan", "gateway.front.ladder", "gateway.front.dialects"),
     ("gateway.forgetting",),
-    ("gateway.queue", "gateway.lookups"),
+    ("gateway.queue", "gateway.lookups", "gateway.fleet"),
     ("gateway.resilience",),
     ("gateway.wire", "gateway.records"),
     ("gateway.process",),
@@ -45,7 +45,7 @@ REDIS_ROOMS = ("gateway.wire", "gateway.forgetting", "gateway.records")
 FLOW = ("gateway.front.flow", "gateway.front.plan", "gateway.front.ladder", "gateway.front.edge")
 HANDED_IN = ("gateway.lookups", "gateway.resilience")  # rooms that get their state, and know no Redis
 NAME_KEYS = (  # who names a key: everybody else is handed what it needs
-    *("gateway/wire/", "gateway/queue/", "gateway/forgetting/", "gateway/front/alone/"),
+    *("gateway/wire/", "gateway/queue/", "gateway/fleet/", "gateway/forgetting/", "gateway/front/alone/"),
     *("gateway/front/service.py", "workers/", "gateway/cli/"),  # these three make them, for one prefix
     *("gateway/tools/connections.py", "gateway/tools/health.py"),  # these try them, or look at one
 )

@@ -121,6 +121,22 @@ CONTRADICTIONS = [
     (BACKEND + "concurrency = 0", "backends.crm.concurrency", "more than zero"),
     (BACKEND + "attempt_timeout = '0s'", "backends.crm.attempt_timeout", "more than zero"),
     (BACKEND + "max_reply = '0B'", "backends.crm.max_reply", "more than zero"),
+    (WHOLE + "hedge = '0s'", "lookups.order.hedge", "more than zero"),
+    (BACKEND + "burst = 0", "backends.crm.burst", "more than zero"),
+    (BACKEND + "burst = 2", "backends.crm.burst", "is for a `rate` alone"),
+    (BACKEND + "rate = '0/s'", "backends.crm.rate", "is not a rate; write for example '50/s'"),
+    (BACKEND + "rate = '50'", "backends.crm.rate", "is not a rate"),
+    (BACKEND + "retry_budget = '101%'", "backends.crm.retry_budget", "is not a share; write for example"),
+    (BACKEND + "retry_after_max = '0s'", "backends.crm.retry_after_max", "more than zero"),
+    (BACKEND + "breaker = 'on'", "backends.crm.breaker", "invalid enum value 'on'"),
+    (BACKEND + "breaker.minimum_throughput = 0", "backends.crm.breaker.minimum_throughput", "more than zero"),
+    (BACKEND + "breaker.failure_ratio = 1.1", "backends.crm.breaker.failure_ratio", "at most 1"),
+    (BACKEND + "breaker.slow_call = '0s'", "backends.crm.breaker.slow_call", "more than zero"),
+    (
+        BACKEND + "breaker.sampling = '1s'",
+        "backends.crm.breaker.sampling",
+        "did you mean 'sampling_dur",
+    ),
     ("[backends.crm]\nurl = 'crm:80'", "backends.crm.url", "http:// or https://"),
     ("[backends.crm]\nurl = 'ftp://crm'", "backends.crm.url", "http:// or https://"),
     ("[backends.crm]\nurl = 'http:///api'", "backends.crm.url", "http:// or https://"),
@@ -418,3 +434,9 @@ def test_our_own_configuration_has_no_warnings() -> None:
     environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "http://x") | {"REDIS_URL": "redis://x"}
     environ |= {"DESKGATE_LISTEN": ":1", "DESKGATE_ADMIN": ":2"}
     assert compile_catalog(*read(text, environ)).warnings == ()
+
+
+def test_breaker_is_a_table_or_off() -> None:
+    """A word in the place of a table."""
+    backends = compile_catalog(*read(BACKEND + "breaker = 'off'\n" + LOOKUP, {})).settings.backends
+    assert backends["crm"].breaker == "off"

@@ -23,8 +23,9 @@ from gateway.core.errors import (
     is_transient,
 )
 from gateway.resilience.deadline import WORTH_ANOTHER, Deadline
+from gateway.resilience.hedge import Hedge
 from gateway.resilience.policy import Call
-from gateway.resilience.retry import FIRST_PAUSE, FULL_JITTER, LONGEST_PAUSE, RETRY_RESERVE, Retry
+from gateway.resilience.retry import FIRST_PAUSE, FIRST_RETRIES, FULL_JITTER, LONGEST_PAUSE, MOST_SAVED, Retry
 from gateway.resilience.stack import guard, repeat, stack
 from tests.clock import ManualClock
 from tests.limits import limits
@@ -61,17 +62,17 @@ def ignored(_number: int, _error: NoAnswer) -> None:
 class Asking:
     """The policies of one backend, without an attempt timeout: deadline ( retry ( call ) )."""
 
-    def __init__(self, attempts: int, wait: wait_base = FULL_JITTER) -> None:
-        """Take how often to ask, and how long to pause."""
+    def __init__(self, attempts: int, wait: wait_base = FULL_JITTER, budget: float = MOST_SAVED) -> None:
+        """Take how often to ask, how long to pause, and the share of a retry that each call pays for."""
         self.clock = ManualClock()
         self.attempts = attempts
 
         async def step(call: Call) -> Any:  # noqa: ANN401 - the stack's own type
             return await call.make()
 
-        retry = Retry(attempts, wait=wait, clock=self.clock)
+        retry = Retry(attempts, budget, wait=wait, clock=self.clock)
         self.budget = retry.budget
-        self._policies = guard(repeat(step, retry, self.clock), Deadline())
+        self._policies = guard(repeat(step, retry, Hedge(), self.clock), Deadline())
 
     async def run(
         self,
@@ -162,7 +163,7 @@ async def test_pause_depends_on_the_number_of_the_attempt() -> None:
 async def test_retry_needs_no_deadline() -> None:
     """Each policy stands for itself: without one that sets an end, the attempts alone are counted."""
     clock, backend = ManualClock(), Backend([BackendUnavailable(), "answer"])
-    retrying = repeat(lambda call: call.make(), Retry(2, clock=clock), clock)
+    retrying = repeat(lambda call: call.make(), Retry(2, clock=clock), Hedge(), clock)
     assert await retrying(Call(backend.ask, clock.now())) == "answer"
 
 
@@ -283,17 +284,17 @@ async def drown(asking: Asking, questions: int) -> int:
 
 async def test_backend_that_is_down_hears_few_retries() -> None:
     """Three times as many calls are no help to it."""
-    assert await drown(Asking(3), 100) == 100 + RETRY_RESERVE
+    assert await drown(Asking(3, budget=0.2), 100) == 100 + FIRST_RETRIES + 20
 
 
 async def test_backend_that_is_well_again_gets_its_retries_back() -> None:
-    """Successes earn anew what an outage has spent, and no more than the reserve."""
-    asking = Asking(3)
+    """Calls earn anew what an outage has spent, and no more than the reserve."""
+    asking = Asking(3, budget=0.2)
     await drown(asking, 100)
-    for earned in range(1, 50):
+    for earned in range(1, 60):
         await asking.run(Backend(["answer"]).ask, PLENTY, unheard)
-        assert asking.budget.left == min(RETRY_RESERVE, earned)
-    for _ in range(12):
+        assert asking.budget.left == pytest.approx(min(MOST_SAVED, earned / 5))
+    for _ in range(4):
         limping = Backend([BackendUnavailable("503"), BackendUnavailable("503"), "answer"])
         assert await asking.run(limping.ask) == "answer"
 
@@ -301,16 +302,18 @@ async def test_backend_that_is_well_again_gets_its_retries_back() -> None:
 async def test_retry_that_is_not_made_costs_no_budget() -> None:
     """Callbacks without time left must not spend what those with time could use."""
     asking = Asking(3)
-    for _ in range(RETRY_RESERVE * 2):
+    for _ in range(60):
         with pytest.raises(BackendUnavailable):
             await asking.run(Backend([BackendUnavailable("503")]).ask, 0.0, unheard)
-    assert asking.budget.left == RETRY_RESERVE
+    assert asking.budget.left == MOST_SAVED
 
 
-async def test_backend_that_fails_half_its_calls_is_asked_again() -> None:
-    """Its answers pay for its failures: flaky is not down."""
-    asking = Asking(3)
-    for _ in range(RETRY_RESERVE * 2):
+async def test_backend_that_fails_a_sixth_of_its_calls_is_asked_again_each_time() -> None:
+    """Its calls pay for its failures: flaky is not down."""
+    asking = Asking(3, budget=0.2)
+    for _ in range(60):
+        for _ in range(4):
+            assert await asking.run(Backend(["answer"]).ask, PLENTY, unheard) == "answer"
         limping = Backend([BackendUnavailable("503"), "answer"])
         assert await asking.run(limping.ask) == "answer"
 

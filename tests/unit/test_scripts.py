@@ -10,6 +10,7 @@ from gateway.core.errors import Code
 from gateway.core.messages import Answer, Job
 from gateway.core.packing import pack
 from gateway.core.records import Record
+from gateway.fleet.board import SwapArguments, SwapKeys
 from gateway.forgetting.forget import ForgetArguments
 from gateway.front.alone.restorer import RestoreRow
 from gateway.queue.begin import LOOKUP_ARGUMENTS, LOOKUP_KEYS, BeginArguments, BeginScript, Begun
@@ -48,6 +49,7 @@ LAYOUTS: dict[str, tuple[Layout, Layout]] = {
         Layout(FinishArguments._fields, JOB_ARGUMENTS),
     ),
     "sweep": (Layout(SweepKeys._fields), Layout(SweepArguments._fields, ("id",))),
+    "swap": (Layout(SwapKeys._fields), Layout(SwapArguments._fields)),
     "probe": (Layout(("probe", "job")), Layout(("channel",))),
     "forget": (Layout((), ("index",)), Layout(ForgetArguments._fields, ("name",))),
     "restore": (Layout(("forgotten",), ("record",)), Layout(("since",), RestoreRow._fields)),

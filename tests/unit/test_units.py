@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.core.units import brief_duration, parse_duration, parse_size
+from gateway.declared.values import PerSecond, Share
 
 
 @pytest.mark.parametrize(
@@ -91,3 +92,15 @@ def test_what_is_no_size_is_an_error_that_shows_how_to_write_one(text: str) -> N
 def test_an_age_is_said_as_people_say_it(seconds: float, text: str) -> None:
     """It stands in ErrorInfo, where an operator reads it."""
     assert brief_duration(seconds) == text
+
+
+@pytest.mark.parametrize(("text", "share"), [("20%", 0.2), ("0%", 0.0), ("12.5 %", 0.125), ("100%", 1.0)])
+def test_a_share_is_read_in_per_cent(text: str, share: float) -> None:
+    """Of what, says the setting."""
+    assert Share.parse(text) == share
+
+
+@pytest.mark.parametrize(("text", "rate"), [("50/s", 50.0), ("3000/min", 50.0), ("7200 / h", 2.0)])
+def test_a_rate_is_read_per_second(text: str, rate: float) -> None:
+    """As vendors write their limits."""
+    assert PerSecond.parse(text) == rate

@@ -14,6 +14,7 @@ from gateway.front.alone.restorer import Restorer
 from gateway.front.askers import Asker, FleetAsker
 from gateway.lookups.build import open_backend
 from gateway.records.memory import RecordMemory
+from gateway.resilience.board import Board
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
@@ -26,6 +27,7 @@ async def direct_askers(  # noqa: PLR0913, PLR0917 - the parts of a gateway that
     keys: Keys,
     memory: RecordMemory,
     forgetter: Forgetter,
+    board: Board,
 ) -> AsyncIterator[Mapping[int, Asker]]:
     """Yield an asker for each app with ``redis_lost = "direct"``; nothing is opened where no app has it.
 
@@ -38,7 +40,7 @@ async def direct_askers(  # noqa: PLR0913, PLR0917 - the parts of a gateway that
     async with AsyncExitStack() as stack:
         backends = {}
         for lane in catalog.lanes:
-            backends[lane] = open_backend(catalog, lane, bulkhead=True)
+            backends[lane] = open_backend(catalog, lane, board, bulkhead=True)
             stack.push_async_callback(backends[lane].close)
         restorer = Restorer(link, keys, memory, forgetter, catalog.settings.gateway.local_records)
         stack.push_async_callback(restorer.close)

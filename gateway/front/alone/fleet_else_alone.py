@@ -13,7 +13,7 @@ from gateway.front.askers import FleetAsker
 from gateway.front.ladder import Heard
 from gateway.front.plan import Planned
 from gateway.process.background import Background
-from gateway.queue.hand_off import NOT_AWAITED, Asked
+from gateway.queue.asked import NOT_AWAITED, Asked
 from gateway.queue.jobs import State
 from gateway.wire.link import RedisLink
 
@@ -61,7 +61,7 @@ class FleetElseAlone:
         except QueueUnavailable:
             return await self._alone.ask(planned, deadline)
         awaited = [i for i, one in enumerate(asked) if one.state not in NOT_AWAITED or self._deserted(one)]
-        refused = [i for i, one in enumerate(asked) if one.state is State.FAILED]  # by Redis
+        refused = [i for i, one in enumerate(asked) if one.state is State.FAILED and one.why is None]
         with self._watching(Watch(planned, asked, awaited, deadline)) as watch:
             _, alone = await asyncio.gather(
                 self._fleet.wait([asked[i] for i in awaited], deadline),

@@ -18,7 +18,8 @@
 --   lost        '1' if jobs that were on their way to the worker may be lost, else ''
 -- ARGV, for each job that it has, if some may be lost
 --   id          of the job
--- Reply {} if the lane is empty, else {seconds, microseconds}, and for each job taken id, try, body
+-- Reply {workers} if the lane is empty, else {workers, seconds, microseconds}, and for each job taken id, try, body
+--   workers     the number of the lane's workers that listen
 --
 -- A slot is free unless the worker was handed a job that it has not given back. Redis knows that, the worker does not:
 -- a job may be on its way. The number of jobs that it runs counts only after Redis has lost the claims.
@@ -42,9 +43,19 @@ local function register(claimed, all)
   return all and slots_free or tonumber(redis.call('ZSCORE', free, worker))
 end
 
+-- The number of workers that listen, this one included. One that does not is struck off.
+local function count_workers()
+  local all = redis.call('ZRANGE', free, 0, 99)
+  local listening, count = redis.call('PUBSUB', 'NUMSUB', unpack(all)), 0
+  for i = 1, #listening, 2 do
+    if listening[i + 1] > 0 or listening[i] == worker then count = count + 1 else redis.call('ZREM', free, listening[i]) end
+  end
+  return count
+end
+
 if redis.call('EXISTS', lane) == 0 then
   register(0, true)
-  return {}
+  return {count_workers()}
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
@@ -94,4 +105,5 @@ local taken = take(lane, worker, now, lapse, slots_free, takes or 0)
 if #taken > 0 then redis.call('ZINCRBY', free, -#taken / 3, worker) end
 table.insert(taken, 1, time[2])
 table.insert(taken, 1, time[1])
+table.insert(taken, 1, count_workers())
 return taken

@@ -1,0 +1,119 @@
+"""The board over a real Valkey: changed by one process at a time, known to all, and of use without Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from gateway.fleet.board import FleetBoard
+from gateway.resilience.board import Entry
+from gateway.resilience.gate import OPEN, Gate
+from gateway.tools.processes import Valkey
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
+from tests.desk import Place, when
+
+NAME = "breaker:crm"
+
+
+@asynccontextmanager
+async def board(url: str, prefix: str) -> AsyncIterator[tuple[FleetBoard, Entry[Gate]]]:
+    """The board of a process, and one entry of it."""
+    link, keys = RedisLink(url, 1.0), Keys(prefix)
+    shared = FleetBoard(link, keys)
+    await link.start()
+    await shared.start(2.0)
+    try:
+        yield shared, shared.entry(NAME, OPEN)
+    finally:
+        await shared.close()
+        await link.close()
+
+
+async def test_change_is_known_to_all_and_to_those_who_come_later(place: Place) -> None:
+    """They read it locally."""
+    async with (
+        board(place.redis_url, place.prefix) as (one, mine),
+        board(place.redis_url, place.prefix) as (
+            two,
+            theirs,
+        ),
+    ):
+        changed = await mine.change(lambda _, now: Gate(now + 5.0, 5.0, votes={"a": now}))
+        await when(lambda: theirs.value == changed)
+        assert abs(one.now() - two.now()) < 0.1
+        async with board(place.redis_url, place.prefix) as (_, late):
+            await when(lambda: late.value == changed)
+            assert await late.change(lambda _gate, _now: None) is None
+
+
+async def test_of_many_who_change_at_once_each_sees_what_the_one_before_made(place: Place) -> None:
+    """No change is lost, and none is made twice."""
+
+    def count(gate: Gate, _: float) -> Gate:
+        return Gate(gate.until + 1.0)
+
+    async with (
+        board(place.redis_url, place.prefix) as (_, mine),
+        board(place.redis_url, place.prefix) as (
+            _,
+            theirs,
+        ),
+    ):
+        made = await asyncio.gather(*(entry.change(count) for entry in (mine, theirs) for _ in range(2)))
+        done = [gate.until for gate in made if gate is not None]
+        assert sorted(done) == [float(number) for number in range(1, len(done) + 1)]
+        assert len(done) >= 2
+        await when(lambda: mine.value == theirs.value)
+
+
+async def test_each_process_decides_for_itself_while_redis_is_lost(valkey: Valkey) -> None:
+    """And for all of them when it is back, also if it comes back empty."""
+    async with board(valkey.url, "t") as (_, mine), board(valkey.url, "t") as (_, theirs):
+        first = await mine.change(lambda _, now: Gate(now + 100.0))
+        await when(lambda: theirs.value == first)
+        valkey.kill()
+        alone = await mine.change(lambda gate, _: Gate(gate.until, 7.0))
+        assert (alone, mine.value) == (mine.value, alone)
+        assert theirs.value == first
+        valkey.start()
+        again = await changed_by_all(mine, theirs)
+        await when(lambda: theirs.value == again)
+
+
+async def changed_by_all(mine: Entry[Gate], theirs: Entry[Gate]) -> Gate | None:
+    """Change an entry until the other process hears of it: links come back one by one."""
+    while True:
+        made = await mine.change(lambda gate, _: Gate(gate.until, gate.length + 1.0))
+        async with asyncio.timeout(10):
+            await asyncio.sleep(0.05)
+        if theirs.value == made:
+            return made
+
+
+async def test_entry_that_cannot_be_read_counts_as_not_there_and_is_written_anew(place: Place) -> None:
+    """Another release wrote it, or somebody else."""
+    keys = Keys(place.prefix)
+    async with Redis.from_url(place.redis_url) as redis:
+        for garbage in (b"x", b"\x92\xcb\x41\x00\x00\x00\x00\x00\x00\x00\xa1x", b"\x92\x01\x90"):
+            await redis.set(keys.board(NAME), garbage)
+            with capture_logs() as lines:
+                async with board(place.redis_url, place.prefix) as (_, mine):
+                    made = await mine.change(lambda gate, now: Gate(now) if gate is OPEN else None)
+                    assert made is not None
+                    assert mine.value == made
+                    await redis.publish(keys.fleet(), b"garbage")
+                    await when(lambda: any(line["entry"] == "" for line in lines if "entry" in line))
+            assert {line["event"] for line in lines} == {"fleet.unreadable"}
+            await redis.delete(keys.board(NAME))
+
+
+async def test_redis_that_refuses_to_write_is_as_one_that_is_lost(valkey: Valkey) -> None:
+    """A full server must not keep a breaker from opening."""
+    async with board(valkey.url, "t") as (_, mine), Redis.from_url(valkey.url) as redis:
+        await redis.config_set("maxmemory", 1)
+        made = await mine.change(lambda _, now: Gate(now + 5.0))
+        assert made is not None
+        assert mine.value == made

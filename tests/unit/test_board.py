@@ -1,0 +1,114 @@
+"""A board of one process, and what a gateway reads off it."""
+
+import pytest
+
+from gateway.core.errors import BackendDenied, BackendThrottled, BackendUnavailable, CircuitOpen, Code
+from gateway.declared.backend import Backend
+from gateway.declared.breaker import Breaker as BreakerSettings
+from gateway.declared.values import PerSecond, Share
+from gateway.resilience.board import Board
+from gateway.resilience.gate import LONGEST, OPEN, Gate
+from gateway.resilience.pause import Pause
+from gateway.resilience.policy import Call
+from gateway.resilience.retry import Retry
+from gateway.resilience.shut import ShutLanes
+from gateway.resilience.stack import stack
+from tests.clock import ManualClock
+from tests.gates import FAR, admit, call
+
+
+def test_an_entry_is_one_for_all_who_ask_and_tells_its_watchers() -> None:
+    """They need not look all the time."""
+    board, told = Board(), []
+    entry = board.entry("x", OPEN)
+    entry.watch(lambda: told.append(entry.value.until))
+    assert board.entry("x", OPEN) is entry
+    entry.change_soon(lambda _gate, _now: None, lambda _: pytest.fail("it was not changed"))
+    entry.change_soon(lambda _, now: Gate(now + 5.0))
+    assert told == [entry.value.until]
+
+
+def test_lanes_have_one_worker_until_more_are_known_of() -> None:
+    """A share of a rate is never the rate divided by zero."""
+    board = Board()
+    assert board.workers("crm") == 1
+    for number, expected in ((4, 4), (0, 1)):
+        board.note_workers("crm", number)
+        assert board.workers("crm") == expected
+
+
+def test_gateway_knows_why_a_lane_must_not_be_asked() -> None:
+    """The pause comes first: it is the backend's own word. A dry run shuts nothing."""
+    clock = ManualClock(frozen=True)
+    board = Board(clock)
+    settings = {
+        "crm": Backend(url=""),
+        "off": Backend(url="", breaker="off"),
+        "dry": Backend(url="", breaker=BreakerSettings(dry_run=True)),
+    }
+    shut = ShutLanes(board, settings)
+    assert [shut.why(lane) for lane in settings] == [None] * 3
+    for lane in settings:
+        board.entry(f"breaker:{lane}", OPEN).put(Gate(clock.now() + 9.0), 1)
+    assert [shut.why(lane) for lane in settings] == [Code.CIRCUIT_OPEN, None, None]
+    board.entry("pause:crm", OPEN).put(Gate(clock.now() + 5.0), 1)
+    assert shut.why("crm") is Code.BACKEND_THROTTLED
+    clock.move(6)
+    assert shut.why("crm") is Code.CIRCUIT_OPEN
+    clock.move(6)
+    assert shut.why("crm") is None  # a probe may go
+
+
+def test_gate_that_is_shut_for_hours_means_that_the_clock_was_set_back() -> None:
+    """A server with another clock has become the master."""
+    gate = Gate(2 * LONGEST)
+    assert not gate.refuses(0.0)
+    assert gate.refuses(LONGEST)
+    assert gate.left(0.0) == LONGEST
+    assert gate.left(3 * LONGEST) == 0.0
+
+
+async def test_denied_attempt_is_made_once_more_with_other_credentials() -> None:
+    """It is not paid for, and is no attempt of the retry's. A second denial is the end."""
+    clock = ManualClock()
+    ends: list[BaseException] = [BackendDenied("401", renewable=True) for _ in range(3)]
+
+    async def make() -> None:
+        raise ends.pop()
+
+    asked = Call(make, clock.now() + 60.0)
+    with pytest.raises(BackendDenied):
+        await stack(Backend(url="", attempts=1), clock=clock)(asked)
+    assert (asked.attempts, clock.slept) == (2, [0.0])
+    retry, late = Retry(1, clock=clock), Call(make, 0.0)
+    late.last_start = 0.0
+    retry.failed(late, BackendDenied("401", renewable=True))
+    assert late.pause is None
+
+
+async def test_rate_stands_behind_the_breaker_and_both_may_be_left_out() -> None:
+    """A call that is refused takes no turn."""
+    clock = ManualClock()
+
+    async def fail() -> None:
+        raise BackendUnavailable
+
+    limited = Backend(url="", attempts=1, rate=PerSecond(1.0), retry_budget=Share(0.0))
+    policies = stack(limited, clock=clock)
+    for _ in range(30):
+        with pytest.raises((BackendUnavailable, CircuitOpen)):
+            await policies(Call(fail, clock.now() + 60.0))
+    assert clock.slept == [1.0] * 9  # the breaker opened after ten calls
+    bare = stack(Backend(url="", attempts=1, breaker="off"), clock=clock)
+    for _ in range(30):
+        with pytest.raises(BackendUnavailable):
+            await bare(Call(fail, clock.now() + 60.0))
+
+
+def test_refusal_says_for_how_long() -> None:
+    """On call, one wants to know."""
+    clock = ManualClock(frozen=True)
+    board = Board(clock)
+    board.entry("pause:crm", OPEN).put(Gate(clock.now() + 5.0), 1)
+    with pytest.raises(BackendThrottled, match=r"5\.0 s more"):
+        admit(Pause(board, "crm", longest_attempt=1.0), call(FAR))
