@@ -35,7 +35,7 @@ class Gates(RuleBasedStateMachine):
         self.policies = [self.policy(board) for board in self.boards]
         self.calls: list[tuple[int, Call]] = []
         self.probes: dict[Call, tuple[int, float]] = {}
-        self.failed: dict[int, float] = {}
+        self.failed: dict[str, float] = {}
         self.known = OPEN
 
     def policy(self, board: SimulatedBoard) -> Policy:
@@ -82,7 +82,7 @@ class Gates(RuleBasedStateMachine):
             self.replace(at)
             return
         if how == "fail":
-            self.failed[at] = self.clock.now()
+            self.failed[self.boards[at].me] = self.clock.now()
         if how == "answer":
             self.policies[at].succeeded(one)
         else:
