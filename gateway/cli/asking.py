@@ -30,12 +30,15 @@ from gateway.telemetry.terminal import printable
 def check(path: Path, strict: bool, connect: bool, data: Path) -> None:  # noqa: FBT001 - click passes it by name
     """Report every fault of a configuration, or what it will run."""
     from gateway.front.edge.certificate import find_fault
+    from gateway.lookups.credentials import find_faults
 
     catalog = load(path, embedded=True, code=HAS_FAULTS)
     settings = catalog.settings
     found = [*catalog.warnings]
     if settings.gateway.tls is not None and (fault := find_fault(settings.gateway.tls)):
         found.append(fault)
+    for name, backend in settings.backends.items():
+        found += find_faults(backend, name)
     if any(strict or not one.warning for one in found):
         fail(path, found, HAS_FAULTS)
     for warning in found:

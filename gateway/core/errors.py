@@ -14,7 +14,8 @@
     ├── NoAnswer                    120010             a lookup has no live answer; the ladder takes over
     │   ├── TimedOut                120001  transient
     │   ├── BackendUnavailable      120002  transient
-    │   │   └── BackendUntrusted    120002
+    │   │   ├── BackendUntrusted    120002
+    │   │   └── NoToken             120002
     │   ├── CircuitOpen             120005
     │   ├── BackendRejected         120003
     │   ├── BadBackendReply         120004
@@ -152,6 +153,12 @@ class BackendUntrusted(BackendUnavailable):
     """The backend's certificate is none that we trust: another attempt would not change that."""
 
     code, transient = Code.BACKEND_UNAVAILABLE, False
+
+
+class NoToken(BackendUnavailable):
+    """The backend was not asked: who gives out the token for it does not answer."""
+
+    code, transient, backend_failed = Code.BACKEND_UNAVAILABLE, False, False
 
 
 class BackendRejected(NoAnswer):

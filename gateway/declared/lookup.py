@@ -15,7 +15,7 @@ from gateway.declared.accept import Accept, AcceptTable, compile_accept
 from gateway.declared.answers import AnswerTable, Rule, check_answers, check_order, compile_answers
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
 from gateway.declared.expression import compile_mapping
-from gateway.declared.reading import Fault, Secret, known, plain, unknown
+from gateway.declared.reading import Fault, encode_written, known, plain, unknown
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request, exposed
 from gateway.declared.values import Duration, Table
 
@@ -274,7 +274,7 @@ def _version(table: LookupTable, backend: Backend | None) -> str:
     """
     path = plain(table.request.path) if table.request is not None else None
     declared = path, _changed(table, NOT_IN_VERSION), _changed(backend, BACKEND_NOT_IN_VERSION)
-    return blake2b(_encode_written(declared), digest_size=4).hexdigest()
+    return blake2b(encode_written(declared), digest_size=4).hexdigest()
 
 
 def _changed(table: Table | None, without: Collection[str]) -> dict[str, Any]:
@@ -284,10 +284,3 @@ def _changed(table: Table | None, without: Collection[str]) -> dict[str, Any]:
     return {
         name: value for name, (value, usual) in settings.items() if value != usual and name not in without
     }
-
-
-def _as_written(value: object) -> object:
-    return plain(value.written) if isinstance(value, Secret) else plain(value)
-
-
-_encode_written = msgspec.json.Encoder(enc_hook=_as_written, order="sorted").encode

@@ -55,6 +55,16 @@ encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 """Return a value as JSON, the secrets in it as plain text."""
 
 
+def _as_written(value: Any) -> Any:
+    if isinstance(value, float):  # a duration, in a table that has one
+        return float(value)
+    return plain(value.written) if isinstance(value, Secret) else plain(value)
+
+
+encode_written = msgspec.json.Encoder(enc_hook=_as_written, order="sorted").encode
+"""Return a value as JSON, each text of the environment as the file has it: by its variable's name."""
+
+
 class Fault(msgspec.Struct, frozen=True, order=True):
     """A fault of the configuration: its place (``lookups.order.fresh``), and a message for people.
 

@@ -47,6 +47,10 @@ class Backend(Protocol):
         """Return the answer of one attempt; raise NoAnswer."""
         ...
 
+    def start(self) -> None:
+        """Prepare for questions, as far as that takes time."""
+        ...
+
     async def close(self) -> None:
         """Close the connections."""
         ...
@@ -85,6 +89,10 @@ class GuardedBackend:
         self._failing, self._busy = Lasting(), Lasting(BUSY_EVERY)
         self.report_finished = DeferredCalls(self._report_finished)
         """Logs an answer, at the turn's end: ``queued`` seconds on the lane, ``left`` when asking began."""
+
+    def start(self) -> None:
+        """Prepare for questions: the board has begun to listen."""
+        self._backend.start()
 
     async def close(self) -> None:
         """Close the backend."""

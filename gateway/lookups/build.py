@@ -22,5 +22,5 @@ def open_backend(catalog: Catalog, lane: str, board: Board, *, bulkhead: bool) -
     settings = catalog.backend(lane)
     lookups = {name: lookup for name, lookup in catalog.lookups.items() if lookup.lane == lane}
     policies = stack(settings, board, lane, bulkhead=Bulkhead(settings.concurrency) if bulkhead else None)
-    backend = PythonBackend(lookups) if lane == PYTHON_LANE else HttpBackend(settings, lane)
+    backend = PythonBackend(lookups) if lane == PYTHON_LANE else HttpBackend(settings, lane, board)
     return GuardedBackend(lane, settings, lookups, backend, policies)

@@ -7,6 +7,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.core.errors import (
+    BackendDenied,
     BadBackendReply,
     LookupFailed,
 )
@@ -24,19 +25,25 @@ from gateway.lookups.connector import (
     Trust,
     send,
 )
-from gateway.lookups.credentials import auth_headers
+from gateway.lookups.credentials import open_credentials
+from gateway.lookups.credentials.fixed import auth_headers
 from gateway.lookups.decoding import ACCEPTED
 from gateway.lookups.failures import failure_of
 from gateway.lookups.reply import Finding
 from gateway.lookups.resolver import Resolver
+from gateway.resilience.board import Board
 from gateway.telemetry import events
 
 
 class HttpBackend:
     """A service that answers over HTTP."""
 
-    def __init__(self, declared: Backend, name: str = "") -> None:
-        """Take its declaration; connections are opened as they are needed. Build it inside a running loop."""
+    def __init__(self, declared: Backend, name: str = "", board: Board | None = None) -> None:
+        """Take its declaration; connections are opened as they are needed. Build it inside a running loop.
+
+        ``board`` has the tokens that the fleet shares. Raise ConfigFaults for a key that cannot be used.
+        """
+        self._credentials = open_credentials(declared, name, board or Board())
         self._url = declared.url.rstrip("/")
         self._max_reply = declared.max_reply
         lasting = {"keepalive_timeout": declared.keep_alive} if declared.keep_alive else {"force_close": True}
@@ -59,13 +66,22 @@ class HttpBackend:
             middlewares=(send,),
         )
 
+    def start(self) -> None:
+        """Keep credentials ready, before a question needs them."""
+        if self._credentials is not None:
+            self._credentials.start()
+
     async def close(self) -> None:
         """Close the connections."""
+        if self._credentials is not None:
+            await self._credentials.close()
         await self._session.close()
 
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one attempt; raise NoAnswer. That there is no such thing may be an answer."""
-        request = _fill(lookup, ask)
+        request, used = _fill(lookup, ask), ""
+        if self._credentials is not None:
+            request, used = await self._credentials.add(request)
         try:
             async with self._session.request(
                 request.method,
@@ -79,7 +95,12 @@ class HttpBackend:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise failure_of(error) from error
-        return interpret(lookup, Response(response.status, response.headers, reply), time.time())
+        try:
+            return interpret(lookup, Response(response.status, response.headers, reply), time.time())
+        except BackendDenied as error:
+            if self._credentials is None or not await self._credentials.renew(used):
+                raise
+            raise BackendDenied(str(error), renewable=True) from None
 
     async def _read_wanted(self, lookup: Lookup, response: aiohttp.ClientResponse) -> bytes | None:
         """Return the body of a response if it matters, else None.

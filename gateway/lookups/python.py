@@ -32,6 +32,9 @@ class PythonBackend:
             if lookup.python is not None
         }
 
+    def start(self) -> None:
+        """Do nothing: all functions are there."""
+
     async def close(self) -> None:
         """Do nothing: a function holds no connection."""
 

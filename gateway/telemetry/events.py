@@ -270,6 +270,16 @@ def breaker_closed(*, backend: str) -> None:
     _info("breaker.closed", backend=backend)
 
 
+def token_granted(*, backend: str, seconds: float) -> None:
+    """The fleet has a new token for a backend. It lives for so long, and is renewed earlier."""
+    _info("token.granted", backend=backend, seconds=round(seconds, 1))
+
+
+def token_failed(*, backend: str, code: Code, reason: str) -> None:
+    """A token for a backend was asked for in vain. The old one is used while it is valid."""
+    _warning("token.failed", backend=backend, code=int(code), code_name=code.name, reason=reason)
+
+
 def fleet_unreadable(*, entry: str, error: BaseException) -> None:
     """Something that the fleet shares cannot be read: another release has written it, or somebody else."""
     _warning("fleet.unreadable", entry=entry, error=type(error).__name__)

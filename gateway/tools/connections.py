@@ -13,9 +13,12 @@ from gateway.core.messages import Answer, Job
 from gateway.core.records import record_name, session_name
 from gateway.declared.backend import PYTHON_LANE
 from gateway.declared.catalog import Catalog
+from gateway.declared.reading import ConfigFaults
 from gateway.declared.redis_address import read_address
 from gateway.forgetting.forget import FORGET, forget_arguments
 from gateway.lookups.build import open_backend
+from gateway.lookups.credentials import try_grant
+from gateway.lookups.credentials.grants import GrantFailed
 from gateway.queue.begin import BeginScript
 from gateway.queue.finish import WorkerSide
 from gateway.queue.jobs import State, Wanted
@@ -44,7 +47,12 @@ async def look(catalog: Catalog, redis_url: str) -> AsyncIterator[Finding]:
     async for finding in _look_at_redis(catalog, redis_url):
         yield finding
     for lane in catalog.lanes:
-        yield _import_python(catalog) if lane == PYTHON_LANE else await _look_at_backend(catalog, lane)
+        if lane == PYTHON_LANE:
+            yield _import_python(catalog)
+            continue
+        yield await _look_at_backend(catalog, lane)
+        if (granted := await _try_grant(catalog, lane)) is not None:
+            yield granted
 
 
 async def _look_at_redis(catalog: Catalog, url: str) -> AsyncIterator[Finding]:
@@ -159,6 +167,15 @@ async def _look_at_backend(catalog: Catalog, lane: str) -> Finding:
     except (aiohttp.ClientError, OSError) as error:
         return Finding(lane, works=False, said=f"{settings.url}: {error}")
     return Finding(lane, works=True, said=said)
+
+
+async def _try_grant(catalog: Catalog, lane: str) -> Finding | None:
+    """Return whether a token can be had, None for a backend that wants none."""
+    try:
+        said = await try_grant(catalog.backend(lane), lane)
+    except (GrantFailed, ConfigFaults) as error:
+        return Finding(lane, works=False, said=str(error))
+    return None if said is None else Finding(lane, works=True, said=said)
 
 
 def _reason(link: RedisLink, error: QueueUnavailable) -> str:

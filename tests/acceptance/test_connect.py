@@ -13,6 +13,7 @@ from gateway.crm.server import Crm
 from gateway.tools.processes import Valkey
 from tests.desk import ROOT, Place
 from tests.processes import Process, WorkerProcess
+from tests.vendor import vendor
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -137,3 +138,23 @@ async def test_commands_find_the_server_of_up(place: Place, tmp_path: Path) -> N
         assert [code for code, _ in heard] == [0, 0, 0], heard
         assert await process.end() == 0
     assert not (tmp_path / "data/address").exists()
+
+
+async def test_token_is_asked_for_and_a_refusal_says_why(own_place: Place, tmp_path: Path) -> None:
+    """Before the first callback, and without the secret."""
+    async with vendor() as (crm, url):
+        auth = {
+            "type": "oauth2",
+            "token_url": f"{url}/token",
+            "client_id": "deskgate",
+            "client_secret": "s3cret",
+        }
+        config = written(tmp_path / "deskgate.toml", own_place.config({"backends.crm.auth": auth}))
+        code, lines = await run(own_place, config, "check", "--connect")
+        assert code == 0, lines
+        assert any("a token was granted, for 3600 s" in line for line in lines)
+        crm.reply = (401, {"error": "invalid_client", "error_description": "s3cret"}, {})
+        code, lines = await run(own_place, config, "check", "--connect")
+    assert code == 1
+    assert any("token: invalid_client" in line for line in lines)
+    assert "s3cret" not in "".join(lines)

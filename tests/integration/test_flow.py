@@ -177,7 +177,7 @@ async def test_not_found_is_an_answer_where_the_lookup_says_so(place: Place, des
 
 async def test_transient_failures_are_retried_within_the_budget(place: Place, crm: Crm, desk: Desk) -> None:
     """One hiccup of the CRM is nobody's business."""
-    catalog = place.catalog({"backends.crm.retry_budget": "100%"})
+    catalog = place.catalog({"backends.crm.retry_budget": "100%", "backends.crm.breaker": "off"})
     crm.put("seed = 4\n[[rules]]\nshares = { error = 0.5, ok = 0.5 }\n")
     async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
         with capture_logs() as lines:

@@ -33,7 +33,7 @@ async def test_backend_that_answers_nothing_is_told_once_and_when_it_is_over(
     place: Place, desk: Desk, crm: Crm
 ) -> None:
     """A customer that is not there, or a question that is refused, is no illness of the backend."""
-    catalog = place.catalog()
+    catalog = place.catalog({"backends.crm.breaker": "off"})
     async with gateway(catalog) as running, workers(catalog, catalog.lanes, grace=1):
         here = desk.at(running.callbacks)
         with capture_logs() as lines:

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.declared.credentials import Auth, BasicAuth, BearerAuth, HeaderAuth, NoAuth
 from gateway.declared.reading import Secret
-from gateway.lookups.credentials import auth_headers
+from gateway.lookups.credentials.fixed import auth_headers
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,12 @@ BACKEND = '[backends.crm]\nurl = "http://crm"\n'
 LOOKUP = '[lookups.order]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "status" }\n'
 PYTHON = '[lookups.churn]\npython = "mycrm.lookups:churn"\nvariables = { risk = "risk" }\n'
 WHOLE = BACKEND + LOOKUP
+AUTH = BACKEND + "[backends.crm.auth]\n"
+OAUTH2 = AUTH + "type = 'oauth2'\n"
+TOKEN_URL = "token_url = 'http://x'\n"
+CLIENT = "client_id = 'a'\nclient_secret = 'b'\n"
+LOGIN = AUTH + "type = 'login'\ntoken = 'token'\n"
+SIGN = AUTH + "type = 'sign'\nplace = { query = 'sign' }\n"
 APP = "[apps.1]\ntoken = 't'\n"
 
 
@@ -122,6 +128,68 @@ CONTRADICTIONS = [
     (BACKEND + "attempt_timeout = '0s'", "backends.crm.attempt_timeout", "more than zero"),
     (BACKEND + "max_reply = '0B'", "backends.crm.max_reply", "more than zero"),
     (WHOLE + "hedge = '0s'", "lookups.order.hedge", "more than zero"),
+    (AUTH + "type = 'key'\nvalue = 'k'\nplace = {}", "backends.crm.auth.place", "needs one of `header`"),
+    (
+        AUTH + "type = 'key'\nvalue = ''\nplace = { query = 'k' }",
+        "backends.crm.auth.value",
+        "must not be empty",
+    ),
+    (
+        AUTH + "type = 'key'\nvalue = 'k'\nplace = { query = '' }",
+        "backends.crm.auth.place.query",
+        "not be empty",
+    ),
+    (
+        AUTH + "type = 'key'\nvalue = 'k'\nplace = { header = 'a b' }",
+        "backends.crm.auth.place.header",
+        "letters",
+    ),
+    (
+        AUTH + "type = 'key'\nvalue = 'k'\nplace = { query = 'k', text = 'x' }",
+        "backends.crm.auth.place.text",
+        "must hold {token}",
+    ),
+    (OAUTH2 + "token_url = 'ftp://x'\n" + CLIENT, "backends.crm.auth.token_url", "http:// or https://"),
+    (
+        OAUTH2 + "token_url = 'http://x'\nclient_id = 'a'",
+        "backends.crm.auth.client_secret",
+        "missing: grant_type",
+    ),
+    (OAUTH2 + TOKEN_URL + CLIENT + "key = 'k'", "backends.crm.auth.key", "is for grant_type"),
+    (
+        OAUTH2 + TOKEN_URL + "client_id = ' a'\nclient_secret = 'b'",
+        "backends.crm.auth.client_id",
+        "take it off",
+    ),
+    (OAUTH2 + TOKEN_URL + CLIENT + "token = 'a['", "backends.crm.auth.token", "is not a JMESPath expression"),
+    (OAUTH2 + TOKEN_URL + CLIENT + "token = ''", "backends.crm.auth.token", "must not be empty"),
+    (OAUTH2 + TOKEN_URL + CLIENT + "lifetime = '0s'", "backends.crm.auth.lifetime", "more than zero"),
+    (LOGIN + "request = { path = 'x' }", "backends.crm.auth.request.path", "must begin with '/'"),
+    (LOGIN + "url = 'x'\nrequest = { path = '/x' }", "backends.crm.auth.url", "http:// or https://"),
+    (SIGN + "secret = ''\nover = '{body}'", "backends.crm.auth.secret", "must not be empty"),
+    (SIGN + "secret = ' s'\nover = '{body}'", "backends.crm.auth.secret", "take it off"),
+    (SIGN + "secret = 's'\nover = '{boddy}'", "backends.crm.auth.over", "'{boddy}' is not one of method"),
+    (SIGN + "secret = 's'\nover = 'x'", "backends.crm.auth.over", "must hold a part of the request"),
+    (
+        SIGN + "secret = 's'\nover = '{body}'\ntimestamp = 'm'",
+        "backends.crm.auth.timestamp",
+        "must be 's', 'ms'",
+    ),
+    (
+        SIGN + "secret = 's'\nover = '{body}'\nparams = { a = '{x}' }",
+        "backends.crm.auth.params.a",
+        "is not one of",
+    ),
+    (
+        SIGN + "secret = 's'\nover = '{body}'\nheaders = { 'a b' = '1' }",
+        "backends.crm.auth.headers.a b",
+        "letters",
+    ),
+    (
+        AUTH + "type = 'sign'\nsecret = 's'\nover = '{body}'\nplace = { header = 'x' }\nparams = { a = '1' }",
+        "backends.crm.auth.params",
+        "with a header use `headers`",
+    ),
     (BACKEND + "burst = 0", "backends.crm.burst", "more than zero"),
     (BACKEND + "burst = 2", "backends.crm.burst", "is for a `rate` alone"),
     (BACKEND + "rate = '0/s'", "backends.crm.rate", "is not a rate; write for example '50/s'"),

@@ -1,0 +1,80 @@
+"""Credentials: how a request proves to a backend that we may ask.
+
+=================  ======================================================================================
+``fixed.py``       the same for each request: headers, or a key at a place
+``sign.py``        worked out for each request: a signature
+``tokens.py``      asked for: a token, which the whole fleet shares (``token.py``: its states, pure)
+``grants.py``      how a token is asked for: OAuth 2.0, a login
+``placing.py``     where in a request they stand
+=================  ======================================================================================
+
+A further kind is a table in ``declared/``, a file here, and a line in :func:`open_credentials`.
+"""
+
+from typing import Protocol
+
+from gateway.declared.backend import Backend
+from gateway.declared.credentials import KeyAuth
+from gateway.declared.reading import ConfigFaults, Fault
+from gateway.declared.request import FilledRequest
+from gateway.declared.signature import SignAuth
+from gateway.declared.tokens import LoginAuth, OAuth2Auth
+from gateway.lookups.credentials.fixed import Key
+from gateway.lookups.credentials.grants import open_grant
+from gateway.lookups.credentials.sign import Signer
+from gateway.lookups.credentials.tokens import Tokens
+from gateway.resilience.board import Board
+
+
+class Credentials(Protocol):
+    """What adds credentials to each request."""
+
+    def start(self) -> None:
+        """Keep credentials ready, before a request needs them."""
+        ...
+
+    async def close(self) -> None:
+        """End what is under way."""
+        ...
+
+    async def add(self, request: FilledRequest) -> tuple[FilledRequest, str]:
+        """Return the request with credentials, and what :meth:`renew` wants to know; raise NoAnswer."""
+        ...
+
+    async def renew(self, used: str) -> bool:
+        """Note that the backend did not accept these; return True if another attempt would use others."""
+        ...
+
+
+def find_faults(backend: Backend, name: str) -> list[Fault]:
+    """Return what is wrong with the credentials of a backend, as far as nobody need be asked for that."""
+    try:
+        open_credentials(backend, name, Board())
+    except ConfigFaults as faults:
+        return faults.faults
+    return []
+
+
+async def try_grant(backend: Backend, name: str) -> str | None:
+    """Ask for a token; return how that went, None for a backend without tokens. Raise GrantFailed."""
+    if not isinstance(backend.auth, OAuth2Auth | LoginAuth):
+        return None
+    granted = await open_grant(backend.auth, backend, name).ask()
+    return f"a token was granted, for {granted.life:.0f} s"
+
+
+def open_credentials(backend: Backend, name: str, board: Board) -> Credentials | None:
+    """Return the credentials of a backend, None if its session has all that it needs in its headers.
+
+    Raise ConfigFaults for a key that cannot be used.
+    """
+    match backend.auth:
+        case KeyAuth() as auth:
+            return Key(auth)
+        case SignAuth() as auth:
+            return Signer(auth)
+        case OAuth2Auth() | LoginAuth() as auth:
+            grant = open_grant(auth, backend, name)
+            return Tokens(grant, auth.place, board, name, float(backend.attempt_timeout))
+        case _:
+            return None

@@ -1,0 +1,326 @@
+"""Tokens against a real token endpoint, and a resource that wants them: one grant for the whole fleet."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import parse_qs
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.core.errors import BackendDenied, NoAnswer, NoToken
+from gateway.core.messages import Ask
+from gateway.declared.catalog import Catalog, compile_catalog, read
+from gateway.fleet.board import FleetBoard
+from gateway.lookups.credentials import token
+from gateway.lookups.http import HttpBackend
+from gateway.resilience.board import Board
+from gateway.resilience.policy import Call
+from gateway.resilience.stack import Runner, stack
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
+from tests.desk import Place, when
+from tests.vendor import vendor
+
+OAUTH2 = """
+[backends.crm.auth]
+type = "oauth2"
+token_url = "{url}/token"
+client_id = "deskgate"
+client_secret = "${{SECRET}}"
+"""
+LOGIN = """
+[backends.crm.auth]
+type = "login"
+request = {{ path = "/token", query = {{ corpid = "c1", corpsecret = "${{SECRET}}" }} }}
+token = "access_token"
+expires_in = "expires_in"
+place = {{ query = "access_token" }}
+"""
+SECRET = "s3cret {of} brace"
+
+
+def declared(
+    url: str, auth: str = OAUTH2, more: str = "", lookup: str = 'request = { path = "/v" }'
+) -> Catalog:
+    """Return the configuration of one backend and one lookup."""
+    text = (
+        f'[backends.crm]\nurl = "{url}"\nidle_before_reuse = "0s"\n{more}\n{auth.format(url=url)}\n'
+        f'[lookups.value]\nbackend = "crm"\n{lookup}\nvariables = {{ v = "v" }}\n'
+    )
+    return compile_catalog(*read(text, {"SECRET": SECRET}))
+
+
+class Process:
+    """A backend under its policies, as one process asks it."""
+
+    def __init__(self, catalog: Catalog, board: Board) -> None:
+        """Open it."""
+        self.catalog = catalog
+        settings = catalog.settings.backends["crm"]
+        self.http = HttpBackend(settings, "crm", board)
+        self.policies: Runner = stack(settings, board, "crm")
+
+    async def ask(self) -> str:
+        """Ask for the value; raise NoAnswer."""
+        ask = Ask("value", {}, 1, "s1", "t1", 5.0)
+
+        async def make() -> str:
+            finding = await self.http.ask(self.catalog.lookups["value"], ask)
+            return finding.variables["v"]
+
+        self.call = Call(make, asyncio.get_running_loop().time() + 5.0)
+        answer: str = await self.policies(self.call)
+        return answer
+
+
+@asynccontextmanager
+async def alone(catalog: Catalog) -> AsyncIterator[Process]:
+    """One process without Redis."""
+    process = Process(catalog, Board())
+    try:
+        yield process
+    finally:
+        await process.http.close()
+
+
+@asynccontextmanager
+async def fleet(place: Place, catalog: Catalog, size: int) -> AsyncIterator[list[Process]]:
+    """Several processes with one board."""
+    async with AsyncExitStack() as parts:
+        processes = []
+        for _ in range(size):
+            link, keys = RedisLink(place.redis_url, 1.0), Keys(place.prefix)
+            parts.push_async_callback(link.close)
+            board = FleetBoard(link, keys)
+            parts.push_async_callback(board.close)
+            await link.start()
+            await board.start(2.0)
+            processes.append(Process(catalog, board))
+            parts.push_async_callback(processes[-1].http.close)
+        yield processes
+
+
+async def asked(process: Process) -> str | NoAnswer:
+    """Return the value, or why there is none."""
+    try:
+        return await process.ask()
+    except NoAnswer as error:
+        return error
+
+
+async def test_burst_in_four_processes_is_one_grant(place: Place) -> None:
+    """At some vendors a second one kills the first."""
+    async with vendor() as (crm, url), fleet(place, declared(url), 4) as processes:
+        answers = await asyncio.gather(*(asked(one) for one in processes for _ in range(10)))
+        assert answers == ["T1"] * 40
+        assert len(crm.grants) == 1
+        form = parse_qs(crm.grants[0]["body"])
+    assert form == {
+        "grant_type": ["client_credentials"],
+        "client_id": ["deskgate"],
+        "client_secret": [SECRET],
+    }
+    assert set(crm.calls) == {"Bearer T1"}
+
+
+async def test_token_that_dies_in_mid_flight_costs_one_attempt_more_and_one_grant(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one for each call that hears of it."""
+    monkeypatch.setattr(token, "EARLY", 0.0)  # the token is old
+    async with vendor() as (crm, url), fleet(place, declared(url), 3) as processes:
+        await asyncio.gather(*(asked(one) for one in processes))
+        crm.kill_token()
+        answers = await asyncio.gather(*(asked(one) for one in processes for _ in range(10)))
+        assert answers == ["T2"] * 30
+        assert len(crm.grants) == 2
+
+
+async def test_fresh_token_that_is_refused_is_not_asked_for_again_before_a_pause() -> None:
+    """The vendor refuses us, and no token: a thousand grants would get us banned."""
+    async with vendor() as (crm, url), alone(declared(url)) as process:
+        crm.refuses_all = True
+        errors = [await asked(process) for _ in range(20)]
+        assert all(isinstance(error, BackendDenied) for error in errors)
+        assert len(crm.grants) == 1
+        assert "the backend refuses a fresh one" in str(errors[-1])
+        assert process.call.attempts == 1
+        assert len(crm.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "kind"),
+    [
+        (
+            (401, {"error": "invalid_client", "error_description": "s3cret"}, {}),
+            "invalid_client",
+            BackendDenied,
+        ),
+        ((400, {"error": "<script>"}, {}), "the token endpoint answered 400", BackendDenied),
+        ((200, {"errcode": 40013, "errmsg": "invalid appid"}, {}), "errcode 40013", BackendDenied),
+        ((200, {"access_token": ""}, {}), "the reply has no token", BackendDenied),
+        ((200, {"access_token": "a\r\nX: y"}, {}), "the reply has no token", BackendDenied),
+        ((200, {"access_token": 7}, {}), "the reply has no token", BackendDenied),
+        ((200, ["access_token"], {}), "the reply has no token", BackendDenied),
+        ((302, {}, {"Location": "/login"}), "the token endpoint answered 302", BackendDenied),
+        ((503, {}, {}), "the token endpoint answered 503", NoToken),
+        ((429, {}, {"Retry-After": "30"}), "asked for again in 30 s", NoToken),
+    ],
+)
+async def test_grant_that_fails_is_told_by_its_reason_and_not_repeated_at_once(
+    reply: tuple[int, object, dict[str, str]], reason: str, kind: type[NoAnswer]
+) -> None:
+    """Never with the secret."""
+    async with vendor() as (crm, url), alone(declared(url)) as process:
+        crm.reply = reply
+        with capture_logs() as lines:
+            errors = [await asked(process) for _ in range(10)]
+        assert all(isinstance(error, kind) for error in errors)
+        assert reason in str(errors[-1])
+        assert str(errors[-1]).startswith("token: ")
+        assert len(crm.grants) == 1
+        assert crm.calls == []
+    assert [line["event"] for line in lines] == ["token.failed"]
+    assert "s3cret" not in str(lines) + str(errors)
+
+
+async def test_token_endpoint_that_hangs_or_is_gone_costs_an_attempt_and_no_more() -> None:
+    """The backend's breaker does not count it: the backend was not asked."""
+    limits = 'attempt_timeout = "200ms"\nattempts = 1'
+    async with vendor() as (crm, url), alone(declared(url, more=limits)) as process:
+        crm.gate.clear()
+        for _ in range(20):
+            error = await asked(process)
+            assert isinstance(error, NoToken)
+            assert not error.backend_failed
+            assert str(error) == "token: not granted within 180 ms"
+        crm.gate.set()
+        await when(lambda: crm.good)
+        assert await process.ask() == "T1"
+        assert len(crm.grants) == 1
+    gone = OAUTH2.replace("{url}/token", "http://127.0.0.1:1/token")
+    async with vendor() as (crm, url), alone(declared(url, gone, limits)) as process:
+        error = await asked(process)
+        assert isinstance(error, NoToken)
+        assert "no connection" in str(error)
+
+
+async def test_token_is_renewed_behind_the_calls_before_it_ends() -> None:
+    """No callback waits for a grant but the very first one."""
+    async with vendor(expires_in=1) as (crm, url), alone(declared(url)) as process:
+        process.http.start()
+        await when(lambda: crm.good)
+        await when(lambda: len(crm.grants) > 1)
+        crm.gate.clear()
+        assert await process.ask() in {"T2", "T3"}
+        crm.gate.set()
+
+
+async def test_calls_renew_a_token_that_is_due_and_go_on_with_the_old_one() -> None:
+    """A process that did not ask ahead, such as a gateway, does it with its first call."""
+    async with vendor(expires_in=1) as (crm, url), alone(declared(url)) as process:
+        assert await process.ask() == "T1"
+        begun = asyncio.get_running_loop().time()
+        await when(lambda: asyncio.get_running_loop().time() - begun > 0.85)
+        assert await process.ask() == "T1"
+        await when(lambda: len(crm.grants) == 2)
+
+
+async def test_login_sends_its_request_and_puts_the_token_where_it_belongs() -> None:
+    """A brace of a password is a brace."""
+    async with vendor() as (crm, url), alone(declared(url, LOGIN)) as process:
+        assert await process.ask() == "T1"
+        assert crm.grants[0]["query"] == {"corpid": "c1", "corpsecret": SECRET}
+        assert crm.calls == ["T1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "life"), [("7200", 7200.0), (None, 300.0), ("soon", 300.0), (-1, 300.0), (1e99, 300.0)]
+)
+async def test_life_of_a_token_is_what_the_reply_says_if_it_makes_sense(said: object, life: float) -> None:
+    """Else the declared lifetime."""
+    async with vendor(expires_in=said) as (_, url), alone(declared(url)) as process:
+        with capture_logs() as lines:
+            await process.ask()
+    assert [(line["event"], line["seconds"]) for line in lines] == [("token.granted", life)]
+
+
+async def test_basic_client_credentials_and_further_parameters() -> None:
+    """RFC 6749, 2.3.1: id and secret are encoded before they are joined."""
+    more = (
+        OAUTH2
+        + 'client_auth = "basic"\nscopes = ["a", "b"]\naudience = "api"\n'
+        + 'endpoint_params = {{ tenant = "t1" }}\n'
+    )
+    async with vendor() as (crm, url), alone(declared(url, more)) as process:
+        await process.ask()
+        grant = crm.grants[0]
+    assert parse_qs(grant["body"]) == {
+        "grant_type": ["client_credentials"],
+        "scope": ["a b"],
+        "audience": ["api"],
+        "tenant": ["t1"],
+    }
+    assert grant["headers"]["Authorization"].startswith(
+        "Basic ZGVza2dhdGU6czNjcmV0JTIwJTdCb2YlN0QlMjBicmFjZQ"
+    )
+
+
+async def test_refresh_token_that_the_server_changes_is_used_from_then_on() -> None:
+    """The old one is dead after its first use, at many vendors."""
+    auth = OAUTH2 + 'grant_type = "refresh_token"\nrefresh_token = "R0"\n'
+    async with vendor() as (crm, url), alone(declared(url, auth)) as process:
+        crm.reply = (200, {"access_token": "T1", "refresh_token": "R1", "expires_in": 1}, {})
+        crm.good = "T1"
+        assert await process.ask() == "T1"
+        begun = asyncio.get_running_loop().time()
+        await when(lambda: asyncio.get_running_loop().time() - begun > 1.05)
+        await asked(process)
+        used = [parse_qs(grant["body"])["refresh_token"] for grant in crm.grants]
+    assert used == [["R0"], ["R1"]]
+
+
+async def test_jwt_bearer_grant_sends_an_assertion_that_the_public_key_verifies() -> None:
+    """RFC 7523: issuer, subject, audience, and times that are near."""
+    import jwt  # noqa: PLC0415 - an extra
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    auth = """
+[backends.crm.auth]
+type = "oauth2"
+token_url = "{url}/token"
+grant_type = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+key = '''PEM'''
+key_id = "k1"
+issuer = "client"
+subject = "integration@example.com"
+audience = "https://login.example.com"
+claims = {{ scope = "api" }}
+""".replace("PEM", pem)
+    async with vendor() as (crm, url), alone(declared(url, auth)) as process:
+        assert await process.ask() == "T1"
+        form = parse_qs(crm.grants[0]["body"])
+    assertion = form["assertion"][0]
+    claims = jwt.decode(
+        assertion, key.public_key(), algorithms=["RS256"], audience="https://login.example.com"
+    )
+    assert (claims["iss"], claims["sub"], claims["scope"]) == ("client", "integration@example.com", "api")
+    assert claims["exp"] - claims["iat"] == 180
+    assert jwt.get_unverified_header(assertion)["kid"] == "k1"
+    assert set(form) == {"grant_type", "assertion"}
+
+
+async def test_each_process_asks_for_itself_without_redis() -> None:
+    """Two tokens are better than none."""
+    async with vendor() as (crm, url):
+        catalog = declared(url)
+        async with alone(catalog) as one, alone(catalog) as other:
+            assert await one.ask() == "T1"
+            assert isinstance(await asked(other), str)
+            assert len(crm.grants) == 2
