@@ -34,7 +34,7 @@ def main(path: Path, lanes: tuple[str, ...], grace: float, form: Format | None) 
     configure_logs("worker", form, colors=wish_for_colors())
     try:
         uvloop.run(run(file, lanes, grace))
-    except (ImportError, PartFailed) as error:
+    except (ConfigFaults, ImportError, PartFailed) as error:
         _fail(str(error))
 
 

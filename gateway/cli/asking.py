@@ -31,6 +31,7 @@ def check(path: Path, strict: bool, connect: bool, data: Path) -> None:  # noqa:
     """Report every fault of a configuration, or what it will run."""
     from gateway.front.edge.certificate import find_fault
     from gateway.lookups.credentials import find_faults
+    from gateway.lookups.reach import find_reach_fault
 
     catalog = load(path, embedded=True, code=HAS_FAULTS)
     settings = catalog.settings
@@ -39,6 +40,8 @@ def check(path: Path, strict: bool, connect: bool, data: Path) -> None:  # noqa:
         found.append(fault)
     for name, backend in settings.backends.items():
         found += find_faults(backend, name)
+        if backend.tls is not None and (fault := find_reach_fault(backend, name)):
+            found.append(fault)
     if any(strict or not one.warning for one in found):
         fail(path, found, HAS_FAULTS)
     for warning in found:

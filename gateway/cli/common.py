@@ -127,7 +127,7 @@ def serve(serve: Callable[[], Any]) -> None:
     """Run a server. If it cannot run, end with one line that says why, and with the exit code for it."""
     try:
         serve()
-    except (ImportError, WrongSockets, PartFailed) as error:
+    except (ConfigFaults, ImportError, WrongSockets, PartFailed) as error:
         message = str(error)
     except OSError as error:
         message = f"cannot listen: {error}"

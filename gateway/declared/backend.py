@@ -8,7 +8,8 @@ from gateway.core.charsets import find_charset
 from gateway.declared.answers import AnswerTable, check_answers
 from gateway.declared.breaker import Breaker, check_breaker
 from gateway.declared.credentials import Auth, NoAuth, check_auth
-from gateway.declared.reading import Fault, unknown
+from gateway.declared.reading import Fault, Secret, unknown
+from gateway.declared.tls import BackendTls, check_proxy, check_tls
 from gateway.declared.values import (
     Duration,
     PerSecond,
@@ -58,6 +59,8 @@ class Backend(Table, frozen=True, kw_only=True):
     max_reply: Size = Size(1024 * 1024)
     keep_alive: Duration = Duration(15)
     idle_before_reuse: Duration = Duration(0.25)
+    tls: BackendTls | None = None
+    proxy: Secret | None = None
     answers: tuple[AnswerTable, ...] = ()
     charset: str | None = None
 
@@ -92,6 +95,10 @@ def check_backend(name: str, backend: Backend) -> Iterator[Fault]:
     if backend.charset is not None and find_charset(backend.charset) is None:
         yield Fault(f"{path}.charset", unknown(backend.charset, "a charset that is read", _SHOWN_CHARSETS))
     yield from check_auth(f"{path}.auth", backend.auth)
+    if backend.tls is not None:
+        yield from check_tls(f"{path}.tls", backend.tls, backend.url)
+    if backend.proxy is not None:
+        yield from check_proxy(f"{path}.proxy", backend.proxy)
     if name == PYTHON_LANE:
         yield Fault(path, "the name is taken by the lane of Python lookups")
 

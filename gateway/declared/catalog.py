@@ -16,7 +16,7 @@ from gateway.core.errors import NoRoute
 from gateway.core.messages import Callback
 from gateway.declared.app import App, AppTable, check_app, compile_app
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend, check_backend
-from gateway.declared.environment import whole_environment
+from gateway.declared.environment import Environment
 from gateway.declared.gateway import Gateway, check_gateway
 from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup
 from gateway.declared.reading import ConfigFaults, Fault, present, read_struct
@@ -40,7 +40,8 @@ class Config(Table, frozen=True, kw_only=True):
 class Catalog:
     """Everything that the configuration declares, ready for use. It can run with its ``warnings``.
 
-    ``digest`` tells one content of the file from another: the first digits of its SHA-256.
+    ``digest`` tells one content of the file from another: the first digits of its SHA-256. ``files`` are
+    those that secrets were read from.
     """
 
     settings: Config
@@ -49,6 +50,7 @@ class Catalog:
     lookups: Mapping[str, Lookup]
     warnings: tuple[Fault, ...] = ()
     digest: str = ""
+    files: tuple[str, ...] = ()
 
     @property
     def lanes(self) -> tuple[str, ...]:
@@ -94,11 +96,12 @@ def compile_content(
         text = content.decode()
     except UnicodeDecodeError as error:
         raise ConfigFaults([Fault("", f"cannot be read: {error}")]) from None
-    config, faults = read(text, whole_environment())
+    environ = Environment()
+    config, faults = read(text, environ)
     if not embedded:
         faults += check_embedded(config.redis)
     catalog = compile_catalog(config, faults, event_variables=event_variables)
-    return replace(catalog, digest=digest_of(content))
+    return replace(catalog, digest=digest_of(content), files=tuple(environ.files))
 
 
 def digest_of(content: bytes) -> str:

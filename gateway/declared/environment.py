@@ -1,11 +1,68 @@
-"""The process's environment: no other file reads it."""
+"""The process's environment, and the files that secrets are in: no other file reads them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 CONFIG_VARIABLE = "DESKGATE_CONFIG"
 LANE_VARIABLE = "DESKGATE_LANE"
 LOG_FORMAT_VARIABLE = "DESKGATE_LOG_FORMAT"
+
+FILE = "file:"
+"""What a name begins with that is not a variable's, but a file's: ``${file:/run/secrets/crm}``."""
+
+LARGEST_SECRET = 65_536
+"""Most bytes of a file with a secret."""
+
+
+class Environment(Mapping[str, str]):
+    """The variables of the environment, and files under their names with ``file:`` before them.
+
+    ``files`` are those that were read. A file that cannot be read raises :class:`UnreadableSecret`.
+    """
+
+    def __init__(self) -> None:
+        """Read nothing yet."""
+        self.files: dict[str, None] = {}
+
+    def __getitem__(self, name: str) -> str:
+        """Return a variable, or the text of a file without the newline at its end."""
+        if not name.startswith(FILE):
+            return os.environ[name]
+        path = name.removeprefix(FILE)
+        self.files[path] = None
+        return read_secret(path)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names of the variables."""
+        return iter(os.environ)
+
+    def __len__(self) -> int:
+        """Return the number of the variables."""
+        return len(os.environ)
+
+
+class UnreadableSecret(KeyError):
+    """A file with a secret cannot be used. ``reason`` says why, without anything of its content."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        """Take the path, and the reason."""
+        super().__init__(path)
+        self.reason = f"the file {path} {reason}"
+
+
+def read_secret(path: str) -> str:
+    """Return the text of a file, without the newline at its end; raise UnreadableSecret."""
+    try:
+        content = Path(path).read_bytes()
+        text = content.decode()
+    except OSError as error:
+        raise UnreadableSecret(path, f"cannot be read: {error.strerror or type(error).__name__}") from None
+    except ValueError:  # also a path with a NUL
+        raise UnreadableSecret(path, "is not UTF-8") from None
+    if len(content) > LARGEST_SECRET:
+        raise UnreadableSecret(path, f"is over {LARGEST_SECRET} bytes")
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def environment(name: str) -> str | None:
@@ -18,11 +75,6 @@ def wish_for_colors() -> bool | None:
     if environment("NO_COLOR") or environment("TERM") == "dumb":
         return False
     return True if environment("FORCE_COLOR") else None
-
-
-def whole_environment() -> Mapping[str, str]:
-    """Return the process's environment."""
-    return os.environ
 
 
 def child_environment(added: Mapping[str, str]) -> dict[str, str]:

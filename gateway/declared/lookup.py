@@ -36,6 +36,7 @@ NOT_IN_VERSION = frozenset(
 BACKEND_NOT_IN_VERSION = frozenset(
     (
         "auth",  # who asks; credentials are renewed
+        *("tls", "proxy"),  # how it is reached
         *("attempt_timeout", "attempts", "concurrency", "max_reply"),  # how gently it is asked
         *("keep_alive", "idle_before_reuse"),  # and on which connections
         *("breaker", "rate", "burst", "retry_after_max", "retry_budget"),  # and when it is left alone

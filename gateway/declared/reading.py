@@ -8,10 +8,11 @@ from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_h
 import msgspec
 
 from gateway.core.errors import DeskgateError
+from gateway.declared.environment import UnreadableSecret
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", re.ASCII)
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*|file:[^{}]+)\}", re.ASCII)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r"^(.*) - at `(?:key in )?\$(.*)`$", re.DOTALL)
 
@@ -227,19 +228,25 @@ def _empty(hint: Any) -> Any:
 
 
 def _expand(value: object, path: str, environ: Mapping[str, str], faults: list[Fault]) -> Any:
-    """Return ``value`` with each ``${NAME}`` of its texts replaced, noting the names that are not set."""
+    """Return ``value`` with each ``${NAME}`` and ``${file:PATH}`` of its texts replaced; note each fault."""
     if isinstance(value, dict):
         return {k: _expand(v, f"{path}.{k}", environ, faults) for k, v in value.items()}
     if isinstance(value, list):
         return [_expand(v, f"{path}[{i}]", environ, faults) for i, v in enumerate(value)]
     if not isinstance(value, str):
         return value
-    missing = [name for name in _VARIABLE.findall(value) if name not in environ]
-    faults += [Fault(path, f"the environment variable {name} is not set") for name in missing]
+    found: dict[str, str] = {}
     for name in _VARIABLE.findall(value):
-        if name in environ and _SURROGATE.search(environ[name]):
-            faults.append(Fault(path, f"the environment variable {name} is not UTF-8"))
-    expanded = _VARIABLE.sub(lambda match: environ.get(match[1], ""), value)
+        try:
+            found[name] = environ[name]
+        except UnreadableSecret as error:
+            faults.append(Fault(path, error.reason))
+        except KeyError:
+            faults.append(Fault(path, f"the environment variable {name} is not set"))
+        else:
+            if _SURROGATE.search(found[name]):
+                faults.append(Fault(path, f"the environment variable {name} is not UTF-8"))
+    expanded = _VARIABLE.sub(lambda match: found.get(match[1], ""), value)
     return value if expanded == value else Secret(expanded, value)
 
 

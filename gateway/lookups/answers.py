@@ -6,7 +6,7 @@ meaning ``ok`` has the body mapped to variables. Every error of a backend is rai
 =====================================  ===================================================================
 200, 201, 203                          ``ok``; asked once more if the body cannot be decoded, then ``bad``
 any 2xx without a body, 204, 205       ``not_found`` where the lookup declares it, else ``bad``
-202, 408, 425, 5xx                     ``unavailable``
+202, 407, 408, 425, 5xx                ``unavailable``
 429, and 503 with ``Retry-After``      ``throttled``
 401                                    ``unauthorized``
 404, 410 with JSON or XML, as the      ``not_found`` where the lookup declares it, else ``rejected``
@@ -45,6 +45,7 @@ _OK = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NON_AUTHORITATIVE_INFORMATI
 _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT}
 _BY_STATUS: Mapping[int, Meaning] = {
     HTTPStatus.ACCEPTED: "unavailable",
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "unavailable",
     HTTPStatus.REQUEST_TIMEOUT: "unavailable",
     HTTPStatus.TOO_EARLY: "unavailable",
     HTTPStatus.TOO_MANY_REQUESTS: "throttled",

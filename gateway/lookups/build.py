@@ -4,10 +4,13 @@ A further kind of backend is a file beside this one, and a line in :func:`open_b
 """
 
 from gateway.declared.backend import PYTHON_LANE
+from gateway.declared.backend import Backend as Settings
 from gateway.declared.catalog import Catalog
-from gateway.lookups.ask import GuardedBackend
+from gateway.declared.reading import ConfigFaults, Fault
+from gateway.lookups.ask import Backend, GuardedBackend
 from gateway.lookups.http import HttpBackend
 from gateway.lookups.python import PythonBackend
+from gateway.process.pem import explain
 from gateway.resilience.board import Board
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.stack import stack
@@ -17,10 +20,18 @@ def open_backend(catalog: Catalog, lane: str, board: Board, *, bulkhead: bool) -
     """Return the backend of a lane under its policies; build it inside a running loop, and close it.
 
     ``board`` has what this process shares with the fleet. A worker needs no ``bulkhead``: it takes no more
-    jobs from the lane than it has slots. Raise ImportError for a Python lookup that cannot be imported.
+    jobs from the lane than it has slots. Raise ImportError for a Python lookup that cannot be imported,
+    and ConfigFaults for a key or a certificate that cannot be used.
     """
     settings = catalog.backend(lane)
     lookups = {name: lookup for name, lookup in catalog.lookups.items() if lookup.lane == lane}
     policies = stack(settings, board, lane, bulkhead=Bulkhead(settings.concurrency) if bulkhead else None)
-    backend = PythonBackend(lookups) if lane == PYTHON_LANE else HttpBackend(settings, lane, board)
+    backend: Backend = PythonBackend(lookups) if lane == PYTHON_LANE else _open_http(settings, lane, board)
     return GuardedBackend(lane, settings, lookups, backend, policies)
+
+
+def _open_http(settings: Settings, lane: str, board: Board) -> HttpBackend:
+    try:
+        return HttpBackend(settings, lane, board)
+    except OSError as error:
+        raise ConfigFaults([Fault(f"backends.{lane}.tls", explain(error))]) from None

@@ -30,15 +30,21 @@ def failure_of(error: Exception) -> NoAnswer:
     """Return the failure that an exception of aiohttp's client means."""
     if isinstance(error, aiohttp.ClientSSLError):
         return _failure_of_tls(error)
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        status = getattr(error, "status", None)
+        return BackendUnavailable(f"the proxy answered {status}" if status else "no connection to the proxy")
     if isinstance(error, aiohttp.ClientResponseError | HeadTooLong):
         return _failure_of_head(error)
     if isinstance(error, ValueError):  # aiohttp's InvalidURL, or its fault with a header
         return BackendRejected("the inputs make no valid request")
     if isinstance(error.__cause__, ContentEncodingError):
         return NotJson("the reply is not what its Content-Encoding says")
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return BackendUnavailable("no connection: the backend's name has no address")
-    return BackendUnavailable(f"no connection, or it broke: {type(error).__name__}")
+    nameless = isinstance(error, aiohttp.ClientConnectorDNSError)
+    return BackendUnavailable(
+        "no connection: the backend's name has no address"
+        if nameless
+        else f"no connection, or it broke: {type(error).__name__}"
+    )
 
 
 def _failure_of_tls(error: aiohttp.ClientSSLError) -> NoAnswer:

@@ -1,5 +1,6 @@
 """HTTP backends: each has one pooled session, makes one attempt a call, and checks the whole reply."""
 
+import asyncio
 import time
 
 import aiohttp
@@ -29,8 +30,11 @@ from gateway.lookups.credentials import open_credentials
 from gateway.lookups.credentials.fixed import auth_headers
 from gateway.lookups.decoding import ACCEPTED
 from gateway.lookups.failures import failure_of
+from gateway.lookups.reach import Reach
 from gateway.lookups.reply import Finding
 from gateway.lookups.resolver import Resolver
+from gateway.process.background import Background
+from gateway.process.following import follow
 from gateway.resilience.board import Board
 from gateway.telemetry import events
 
@@ -41,9 +45,12 @@ class HttpBackend:
     def __init__(self, declared: Backend, name: str = "", board: Board | None = None) -> None:
         """Take its declaration; connections are opened as they are needed. Build it inside a running loop.
 
-        ``board`` has the tokens that the fleet shares. Raise ConfigFaults for a key that cannot be used.
+        ``board`` has the tokens that the fleet shares. Raise ConfigFaults for a key that cannot be used, and
+        OSError for files of certificates.
         """
-        self._credentials = open_credentials(declared, name, board or Board())
+        self._reach = Reach(declared)
+        self._credentials = open_credentials(declared, name, board or Board(), self._reach)
+        self._work = Background()
         self._url = declared.url.rstrip("/")
         self._max_reply = declared.max_reply
         lasting = {"keepalive_timeout": declared.keep_alive} if declared.keep_alive else {"force_close": True}
@@ -67,12 +74,15 @@ class HttpBackend:
         )
 
     def start(self) -> None:
-        """Keep credentials ready, before a question needs them."""
+        """Keep credentials ready, before a question needs them, and read certificates when they change."""
+        if self._reach.changes:
+            self._work.start(follow([self._reach], asyncio.Event()))
         if self._credentials is not None:
             self._credentials.start()
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._work.close()
         if self._credentials is not None:
             await self._credentials.close()
         await self._session.close()
@@ -89,6 +99,7 @@ class HttpBackend:
                 headers=_headers(request, lookup),
                 data=None if request.body is None else Body(request.body),
                 allow_redirects=False,
+                **self._reach.arguments,
             ) as response:
                 reply = await self._read_wanted(lookup, response)
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from gateway.declared.catalog import Catalog, read_content
+from gateway.declared.catalog import Catalog, digest_of, read_content
 from gateway.declared.reading import ConfigFaults
 from gateway.process.following import Followed
 from gateway.process.supervisor import Supervisor
@@ -22,8 +22,9 @@ class ConfigFile(Followed):
         self._path, self._compile = path, compile_content
         self._swap: Callable[[Catalog], Awaitable[None]] | None = None
         self._supervisor = Supervisor()
-        self.catalog = compile_content(read_content(path))
-        super().__init__(self.catalog.digest)
+        content = read_content(path)
+        self.catalog = compile_content(content)
+        super().__init__(self.digest(content))
 
     def on_change(self, swap: Callable[[Catalog], Awaitable[None]]) -> None:
         """Take the function that makes the process run another catalog, or raises ConfigFaults."""
@@ -32,6 +33,11 @@ class ConfigFile(Followed):
     def read(self) -> bytes:
         """Return the content of the file; raise OSError."""
         return self._path.read_bytes()
+
+    def digest(self, content: bytes) -> str:
+        """Return what tells the file, and the files of its secrets, from others."""
+        secrets = b"".join(b"\0" + _content(Path(name)) for name in self.catalog.files)
+        return digest_of(content + secrets)
 
     async def use(self, content: bytes) -> None:
         """Run by this content from now on. Raise ConfigFaults, or ImportError for a Python lookup."""
@@ -55,3 +61,11 @@ class ConfigFile(Followed):
             events.config_failed(error=error, config=self.catalog.digest)
             return
         events.config_refused(file=str(self._path), faults=faults, config=self.catalog.digest)
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a file with a secret; one that is not there has another content than any."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return b"\0" + type(error).__name__.encode()

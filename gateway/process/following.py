@@ -30,6 +30,10 @@ class Followed(ABC):
     def read(self) -> bytes:
         """Return the content; raise OSError. It runs in a thread: a file system may hang."""
 
+    def digest(self, content: bytes) -> str:
+        """Return what tells this content from another."""
+        return digest_of(content)
+
     @abstractmethod
     async def use(self, content: bytes) -> None:
         """Use a content from now on. If that raises, the one before stays in use."""
@@ -54,19 +58,21 @@ class Followed(ABC):
             self._refused, self._refused_at = digest, time.monotonic()
             self.refuse(error)
         else:
-            self._used, self._refused = digest, None
+            self._refused = None
 
     async def _use(self, content: bytes | OSError) -> None:
         if isinstance(content, OSError):
             raise content
         await self.use(content)
+        # Its digest may be another one now: a configuration may name other files.
+        self._used = self._seen = await asyncio.to_thread(self.digest, content)
 
     def _read(self) -> tuple[bytes | OSError, str]:
         try:
             content = self.read()
         except OSError as error:
             return error, _UNREADABLE
-        return content, digest_of(content)
+        return content, self.digest(content)
 
 
 async def follow(files: Sequence[Followed], asked: asyncio.Event) -> None:

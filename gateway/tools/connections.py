@@ -19,6 +19,7 @@ from gateway.forgetting.forget import FORGET, forget_arguments
 from gateway.lookups.build import open_backend
 from gateway.lookups.credentials import try_grant
 from gateway.lookups.credentials.grants import GrantFailed
+from gateway.lookups.reach import Reach
 from gateway.queue.begin import BeginScript
 from gateway.queue.finish import WorkerSide
 from gateway.queue.jobs import State, Wanted
@@ -158,7 +159,7 @@ async def _look_at_backend(catalog: Catalog, lane: str) -> Finding:
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
-            http.head(settings.url, allow_redirects=False) as response,
+            http.head(settings.url, allow_redirects=False, **Reach(settings).arguments) as response,
         ):
             said = f"{settings.url} answers {response.status}, after {_ms(begun)}"
     except TimeoutError:

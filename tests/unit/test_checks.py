@@ -14,6 +14,7 @@ BACKEND = '[backends.crm]\nurl = "http://crm"\n'
 LOOKUP = '[lookups.order]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables = { status = "status" }\n'
 PYTHON = '[lookups.churn]\npython = "mycrm.lookups:churn"\nvariables = { risk = "risk" }\n'
 WHOLE = BACKEND + LOOKUP
+HTTPS = '[backends.crm]\nurl = "https://crm"\n'
 AUTH = BACKEND + "[backends.crm.auth]\n"
 OAUTH2 = AUTH + "type = 'oauth2'\n"
 TOKEN_URL = "token_url = 'http://x'\n"
@@ -190,6 +191,12 @@ CONTRADICTIONS = [
         "backends.crm.auth.params",
         "with a header use `headers`",
     ),
+    (BACKEND + "tls = {}", "backends.crm.tls", "is for an https:// address alone"),
+    (HTTPS + "tls = { cert = 'c' }", "backends.crm.tls", "`cert` and `key` belong together"),
+    (HTTPS + "tls = { ca = '' }", "backends.crm.tls.ca", "must not be empty"),
+    (BACKEND + "proxy = 'socks5://p:1'", "backends.crm.proxy", "must be http://host:port"),
+    (BACKEND + "proxy = 'http://p:70000'", "backends.crm.proxy", "must be http://host:port"),
+    (BACKEND + "proxy = 'http://p:1/x'", "backends.crm.proxy", "must be http://host:port"),
     (BACKEND + "burst = 0", "backends.crm.burst", "more than zero"),
     (BACKEND + "burst = 2", "backends.crm.burst", "is for a `rate` alone"),
     (BACKEND + "rate = '0/s'", "backends.crm.rate", "is not a rate; write for example '50/s'"),
@@ -502,6 +509,12 @@ def test_our_own_configuration_has_no_warnings() -> None:
     environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), "http://x") | {"REDIS_URL": "redis://x"}
     environ |= {"DESKGATE_LISTEN": ":1", "DESKGATE_ADMIN": ":2"}
     assert compile_catalog(*read(text, environ)).warnings == ()
+
+
+def test_proxy_may_have_credentials() -> None:
+    """And nobody sees them."""
+    backends = compile_catalog(*read(BACKEND + "proxy = 'http://me:s3cret@p:3128'", {})).settings.backends
+    assert "s3cret" not in repr(backends["crm"])
 
 
 def test_breaker_is_a_table_or_off() -> None:

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from gateway.declared.catalog import Catalog, compile_catalog, compile_content, digest_of, load, read
-from gateway.declared.environment import child_environment, environment, wish_for_colors
+from gateway.declared.environment import (
+    Environment,
+    UnreadableSecret,
+    child_environment,
+    environment,
+    wish_for_colors,
+)
 from gateway.declared.reading import ConfigFaults, Secret
 from gateway.declared.redis_server import REDIS_URL_VARIABLE
 from gateway.declared.values import Address, Tokens
@@ -396,3 +402,53 @@ def test_setting_that_can_do_nothing_is_a_fault(text: str, place: str) -> None:
     with pytest.raises(ConfigFaults) as caught:
         compiled(text)
     assert place in [fault.path for fault in caught.value.faults]
+
+
+def test_secret_is_read_from_a_file_without_the_newline_at_its_end(tmp_path: Path) -> None:
+    """As Docker and Kubernetes hand secrets over."""
+    for content, text in (
+        (b"s3cret\n", "s3cret"),
+        (b"s3cret\r\n", "s3cret"),
+        (b"a\n\n", "a\n"),
+        ("ü".encode(), "ü"),
+    ):
+        path = tmp_path / "secret"
+        path.write_bytes(content)
+        environ = Environment()
+        document = 'redis.prefix = "x-${file:' + str(path) + '}"\n'
+        config, faults = read(document, environ)
+        assert (str(config.redis.prefix), faults) == (f"x-{text}", [])
+        assert [*environ.files] == [str(path)]
+        assert "s3cret" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"\xff", "is not UTF-8"),
+        (b"s" * 65_537, "is over 65536 bytes"),
+    ],
+)
+def test_file_of_a_secret_that_cannot_be_used_is_a_fault(
+    content: bytes | None, reason: str, tmp_path: Path
+) -> None:
+    """It names the place and the file, and shows nothing of its content."""
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    _, faults = read('redis.prefix = "${file:' + str(path) + '}"', Environment())
+    assert [(fault.path, reason in fault.message, str(path) in fault.message) for fault in faults] == [
+        ("redis.prefix", True, True)
+    ]
+    assert "sss" not in str(faults)
+
+
+def test_environment_is_a_mapping_of_its_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that no file can have is one that cannot be read."""
+    monkeypatch.setenv("DESKGATE_X", "1")
+    environ = Environment()
+    assert environ["DESKGATE_X"] == "1"
+    assert len(environ) == len([*environ])
+    with pytest.raises(UnreadableSecret, match="x00"):
+        environ["file:a\0b"]

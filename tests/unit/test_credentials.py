@@ -20,6 +20,7 @@ from gateway.lookups.credentials.fixed import Key
 from gateway.lookups.credentials.grants import open_grant
 from gateway.lookups.credentials.placing import FORM, put, with_params
 from gateway.lookups.credentials.sign import Signer
+from gateway.lookups.reach import Reach
 
 GET = FilledRequest("GET", "/v?a=b%20c", {"X-Own": "1"}, None, "application/json")
 BARE = FilledRequest("GET", "/v", {}, None, "application/json")
@@ -172,7 +173,7 @@ def test_entry_of_a_token_is_named_by_the_client_and_not_by_the_secret() -> None
     names = []
     for client, secret in (("a", "1"), ("a", "2"), ("b", "1")):
         backend = backend_with(text.format(client), S=secret)
-        names.append(open_grant(backend.auth, backend, "crm").whose)  # type: ignore[arg-type] # of this kind
+        names.append(open_grant(backend.auth, backend, "crm", Reach(backend)).whose)  # type: ignore[arg-type] # of this kind
     assert names[0] == names[1] != names[2]
 
 

@@ -1,11 +1,13 @@
 """Files that may change: used once they are whole, refused without harm, and told again while it lasts."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from gateway.declared.catalog import digest_of
+from gateway.declared.catalog import Catalog, compile_content, digest_of
 from gateway.process import following
+from gateway.process.config_file import ConfigFile
 from gateway.process.following import Followed, follow
 
 pytestmark = pytest.mark.asyncio
@@ -122,3 +124,31 @@ async def test_files_are_looked_at_when_asked() -> None:
         await asyncio.sleep(0)
     assert not asked.is_set()
     task.cancel()
+
+
+async def test_configuration_is_read_again_when_a_file_of_its_secrets_changes(tmp_path: Path) -> None:
+    """Kubernetes swaps a link; the configuration itself stays as it is."""
+    config, one, two = tmp_path / "deskgate.toml", tmp_path / "one", tmp_path / "two"
+    for path in (one, two):
+        path.write_text(path.name)
+    config.write_text(f'redis.prefix = "${{file:{one}}}"')
+    file = ConfigFile(config, compile_content)
+    used: list[str] = []
+
+    async def swap(catalog: Catalog) -> None:
+        used.append(str(catalog.settings.redis.prefix))
+
+    file.on_change(swap)
+    await file.look(asked=False)
+    one.write_text("renewed")
+    for _ in range(3):
+        await file.look(asked=False)
+    assert used == ["renewed"]
+    config.write_text(f'redis.prefix = "${{file:{two}}}"')
+    for _ in range(4):
+        await file.look(asked=False)
+    assert used == ["renewed", "two"]
+    two.unlink()
+    for _ in range(4):
+        await file.look(asked=False)
+    assert used == ["renewed", "two"]  # what is there no more changes nothing

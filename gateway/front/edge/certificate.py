@@ -8,6 +8,7 @@ from gateway.declared.catalog import digest_of
 from gateway.declared.gateway import Tls
 from gateway.declared.reading import Fault
 from gateway.process.following import Followed
+from gateway.process.pem import explain
 from gateway.telemetry import events
 
 
@@ -36,7 +37,7 @@ class Certificate(Followed):
 
     def refuse(self, error: Exception) -> None:
         """Log why the pair cannot be used."""
-        events.certificate_refused(file=self.tls.cert, reason=_explain(error))
+        events.certificate_refused(file=self.tls.cert, reason=explain(error))
 
     def _choose(self, connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
         if self._newest is not self.context:
@@ -51,16 +52,8 @@ def find_fault(tls: Tls) -> Fault | None:
     try:
         _context(tls)
     except OSError as error:
-        return Fault("gateway.tls", _explain(error), warning=isinstance(error, FileNotFoundError))
+        return Fault("gateway.tls", explain(error), warning=isinstance(error, FileNotFoundError))
     return None
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        if "MISMATCH" in str(error.reason):
-            return "the key does not belong to the certificate"
-        return f"not a certificate and its key, as PEM: {error.reason or error}"
-    return str(error)
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

@@ -23,6 +23,7 @@ from gateway.lookups.credentials.fixed import Key
 from gateway.lookups.credentials.grants import open_grant
 from gateway.lookups.credentials.sign import Signer
 from gateway.lookups.credentials.tokens import Tokens
+from gateway.lookups.reach import Reach
 from gateway.resilience.board import Board
 
 
@@ -49,9 +50,11 @@ class Credentials(Protocol):
 def find_faults(backend: Backend, name: str) -> list[Fault]:
     """Return what is wrong with the credentials of a backend, as far as nobody need be asked for that."""
     try:
-        open_credentials(backend, name, Board())
+        open_credentials(backend, name, Board(), Reach(backend))
     except ConfigFaults as faults:
         return faults.faults
+    except OSError:  # told as a fault of the table `tls`
+        return []
     return []
 
 
@@ -59,11 +62,11 @@ async def try_grant(backend: Backend, name: str) -> str | None:
     """Ask for a token; return how that went, None for a backend without tokens. Raise GrantFailed."""
     if not isinstance(backend.auth, OAuth2Auth | LoginAuth):
         return None
-    granted = await open_grant(backend.auth, backend, name).ask()
+    granted = await open_grant(backend.auth, backend, name, Reach(backend)).ask()
     return f"a token was granted, for {granted.life:.0f} s"
 
 
-def open_credentials(backend: Backend, name: str, board: Board) -> Credentials | None:
+def open_credentials(backend: Backend, name: str, board: Board, reach: Reach) -> Credentials | None:
     """Return the credentials of a backend, None if its session has all that it needs in its headers.
 
     Raise ConfigFaults for a key that cannot be used.
@@ -74,7 +77,7 @@ def open_credentials(backend: Backend, name: str, board: Board) -> Credentials |
         case SignAuth() as auth:
             return Signer(auth)
         case OAuth2Auth() | LoginAuth() as auth:
-            grant = open_grant(auth, backend, name)
+            grant = open_grant(auth, backend, name, reach)
             return Tokens(grant, auth.place, board, name, float(backend.attempt_timeout))
         case _:
             return None

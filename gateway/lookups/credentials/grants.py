@@ -26,6 +26,7 @@ from gateway.declared.values import CONTROL
 from gateway.lookups.answers import pause_of
 from gateway.lookups.credentials.assertion import sign_assertion
 from gateway.lookups.credentials.placing import FORM
+from gateway.lookups.reach import Reach
 
 GRANT_TIMEOUT = 10.0
 """Seconds that a request for a token may take."""
@@ -67,9 +68,9 @@ Make = Callable[[str], FilledRequest]
 class Grant:
     """Asks for tokens. ``whose`` is a digest of the client that they are for."""
 
-    def __init__(self, base: str, make: Make, auth: OAuth2Auth | LoginAuth, whose: str) -> None:
-        """Take the address, what makes the request, and how its reply is read."""
-        self._base, self._make, self.whose = base, make, whose
+    def __init__(self, base: str, make: Make, auth: OAuth2Auth | LoginAuth, whose: str, reach: Reach) -> None:
+        """Take the address, what makes the request, how its reply is read, and how the server is reached."""
+        self._base, self._make, self.whose, self._reach = base, make, whose, reach
         self._lifetime = float(auth.lifetime)
         self._token = compile_expression(auth.token, _ignore, _ignore)
         self._expires_in = compile_expression(auth.expires_in, _ignore, _ignore) if auth.expires_in else None
@@ -94,6 +95,7 @@ class Grant:
                     headers=_headers(request),
                     data=request.body,
                     allow_redirects=False,
+                    **self._reach.arguments,
                 ) as response,
             ):
                 body = await response.content.read(MAX_GRANT + 1)
@@ -132,16 +134,18 @@ class Grant:
         return seconds if SHORTEST_LIFE <= seconds <= LONGEST_LIFE else self._lifetime
 
 
-def open_grant(auth: OAuth2Auth | LoginAuth, backend: Backend, name: str) -> Grant:
+def open_grant(auth: OAuth2Auth | LoginAuth, backend: Backend, name: str, reach: Reach) -> Grant:
     """Return what asks for the tokens of a backend; raise ConfigFaults for a key that cannot be used."""
     whose = blake2b(encode_written(auth), digest_size=6).hexdigest()
     if isinstance(auth, LoginAuth):
         template = compile_login(auth.request, lambda _where, _message: None)
         filled = template.fill({})
-        return Grant((auth.url or backend.url).rstrip("/"), lambda _refresh: filled, auth, whose)
+        return Grant((auth.url or backend.url).rstrip("/"), lambda _refresh: filled, auth, whose, reach)
     if auth.grant_type == JWT_BEARER:
         sign_assertion(auth, f"backends.{name}.auth")  # now, so that a bad key is found at the start
-    return Grant(str(auth.token_url), lambda refresh: _oauth2_request(auth, name, refresh), auth, whose)
+    return Grant(
+        str(auth.token_url), lambda refresh: _oauth2_request(auth, name, refresh), auth, whose, reach
+    )
 
 
 def _oauth2_request(auth: OAuth2Auth, name: str, refresh: str) -> FilledRequest:
