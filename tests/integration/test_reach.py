@@ -103,7 +103,7 @@ async def test_file_that_cannot_be_used_keeps_a_worker_from_its_start(place: Pla
     bad = tmp_path / "bad.pem"
     bad.write_text("s3cret")
     catalog = place.catalog({"backends.crm.url": "https://crm", "backends.crm.tls": {"ca": str(bad)}})
-    with pytest.raises(ConfigFaults, match="backends.crm.tls: not a certificate"):
+    with pytest.raises(ConfigFaults, match=r"backends\.crm\.tls: not a certificate"):
         async with workers(catalog, catalog.lanes, grace=0):
             pytest.fail("it has started")
 
