@@ -82,7 +82,7 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
         await link.start()
         await board.start(_PATIENCE)
         for lane in lanes:
-            lane.backend.start()
+            await lane.backend.start()
         running = [push_worker(lane) for lane in lanes]
         stack.push_async_callback(_drain, running, grace)
         for worker in running:

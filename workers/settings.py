@@ -54,7 +54,7 @@ def worker_settings() -> dict[str, Any]:
         await board.start(REDIS_TIMEOUT)
         lane = open_lane(catalog, name, link, board)
         parts.push_async_callback(lane.backend.close)
-        lane.backend.start()
+        await lane.backend.start()
         presence = Background()
         parts.push_async_callback(presence.close)
         presence.start(_announce_presence(lane))

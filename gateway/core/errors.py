@@ -18,6 +18,7 @@
     │   │   └── NoToken             120002
     │   ├── CircuitOpen             120005
     │   ├── BackendRejected         120003
+    │   │   └── NotFound            120003
     │   ├── BadBackendReply         120004
     │   │   └── NotJson             120004  transient
     │   ├── Overloaded              120006
@@ -163,6 +164,12 @@ class NoToken(BackendUnavailable):
 
 class BackendRejected(NoAnswer):
     """The backend took the question for a wrong one: another attempt would not change that."""
+
+    code, transient = Code.BACKEND_REJECTED, False
+
+
+class NotFound(BackendRejected):
+    """A Python lookup has found nothing: code 0 with its ``not_found`` values, where it declares them."""
 
     code, transient = Code.BACKEND_REJECTED, False
 

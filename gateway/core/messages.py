@@ -1,11 +1,12 @@
 """Messages: a callback and its reply, a job and its answer, the question to a Python lookup."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
-from gateway.core.errors import Code
+from gateway.core.errors import Code, LookupFailed
 
 
 class Callback(msgspec.Struct, frozen=True):
@@ -81,7 +82,12 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The question to a Python lookup: its inputs, and the seconds ``left`` to answer."""
+    """The question to a Python lookup: its inputs, and the seconds ``left`` to answer.
+
+    ``user`` is the session's user, ``""`` if not known. ``options`` are those of the lookup's backend and of
+    the lookup itself. ``state`` is what the backend's hook ``open`` has returned. ``log("text", key=value)``
+    writes a line into the log, with the lookup, the session and the trace id.
+    """
 
     lookup: str
     inputs: Mapping[str, str]
@@ -89,3 +95,18 @@ class Ask:
     session: str
     trace_id: str
     left: float
+    user: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    state: Any = field(default=None, repr=False)
+    log: Callable[..., None] = field(default=lambda _text, **_fields: None, repr=False)
+    client: Callable[[str], Any] | None = field(default=None, repr=False)
+
+    def backend(self, name: str) -> Any:  # noqa: ANN401 - a BackendClient, of lookups/client.py
+        """Return an HTTP client of a declared backend, under its credentials and policies.
+
+        It has ``get``, ``post`` and ``request``. Raise LookupFailed for a backend that is not declared.
+        """
+        if self.client is None:
+            msg = "backends can be asked inside of a lookup alone"
+            raise LookupFailed(msg)
+        return self.client(name)

@@ -59,7 +59,8 @@ class Catalog:
 
     def backend(self, lane: str) -> Backend:
         """Return the settings by which a lane's backend is asked."""
-        return PYTHON if lane == PYTHON_LANE else self.settings.backends[lane]
+        declared = self.settings.backends.get(lane)
+        return PYTHON if declared is None and lane == PYTHON_LANE else self.settings.backends[lane]
 
     def route(self, callback: Callback) -> Route:
         """Return the first route that matches; raise NoRoute."""
@@ -68,6 +69,10 @@ class Catalog:
                 return route
         msg = "no route matches this callback; see [[routes]] in the configuration"
         raise NoRoute(msg)
+
+
+def _lane_of(table: LookupTable) -> str:
+    return table.backend or (PYTHON_LANE if table.python is not None else "")
 
 
 def load(path: Path) -> Catalog:
@@ -130,7 +135,7 @@ def compile_catalog(
     """
     found: list[Fault] = []
     lookups = {
-        name: compile_lookup(name, table, settings.backends.get(table.backend or ""), found)
+        name: compile_lookup(name, table, settings.backends.get(_lane_of(table)), found)
         for name, table in present(settings.lookups).items()
     }
     found += _contradictions(settings, lookups, event_variables)
@@ -162,7 +167,7 @@ def _contradictions(
     for name, backend in present(settings.backends).items():
         yield from check_backend(name, backend)
     for name, lookup in present(settings.lookups).items():
-        yield from check_lookup(name, lookup, inputs[name], settings.backends)
+        yield from check_lookup(name, lookup, inputs[name], present(settings.backends))
     for number, route in enumerate(settings.routes):
         if route is not None:
             yield from check_route(number, route, settings.apps, settings.lookups, reads)

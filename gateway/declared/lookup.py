@@ -1,6 +1,5 @@
 """The table ``[lookups.NAME]``, its contradictions, and the :class:`Lookup` that it means."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,8 +14,10 @@ from gateway.declared.accept import Accept, AcceptTable, compile_accept
 from gateway.declared.answers import AnswerTable, Rule, check_answers, check_order, compile_answers
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
 from gateway.declared.expression import compile_mapping
-from gateway.declared.reading import Fault, encode_written, known, plain, unknown
+from gateway.declared.question import check_question
+from gateway.declared.reading import Fault, encode_written, plain, unknown
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request, exposed
+from gateway.declared.statement import Statement, compile_statement
 from gateway.declared.values import Duration, Table
 
 NOT_FOUND_FRESH = Duration(10)
@@ -39,6 +40,7 @@ BACKEND_NOT_IN_VERSION = frozenset(
         *("tls", "proxy"),  # how it is reached
         *("attempt_timeout", "attempts", "concurrency", "max_reply"),  # how gently it is asked
         *("keep_alive", "idle_before_reuse"),  # and on which connections
+        *("open", "close"),  # what its process holds
         *("breaker", "rate", "burst", "retry_after_max", "retry_budget"),  # and when it is left alone
     )
 )
@@ -46,8 +48,6 @@ BACKEND_NOT_IN_VERSION = frozenset(
 
 ReplyFormat = Literal["json", "xml", "text", "form"]
 """The formats of a backend's reply."""
-
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class LookupTable(Table, frozen=True, kw_only=True):
@@ -57,6 +57,9 @@ class LookupTable(Table, frozen=True, kw_only=True):
     backend: str | None = None
     request: RequestTable | None = None
     python: str | None = None
+    options: dict[str, Any] = {}
+    sql: str | None = None
+    rows: Literal["first", "all"] = "first"
     reply: ReplyFormat = "json"
     force_list: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
@@ -97,6 +100,9 @@ class Lookup:
     variables: Mapping[str, ParsedResult]
     request: RequestTemplate | None = None
     python: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    statement: Statement | None = None
+    rows: Literal["first", "all"] = "first"
     optional: frozenset[str] = frozenset()
     when: Mapping[str, str] = field(default_factory=dict)
     internal: frozenset[str] = frozenset()
@@ -133,11 +139,11 @@ class Lookup:
 
 
 def check_lookup(
-    name: str, lookup: LookupTable, inputs: Sequence[str], backends: Collection[str]
+    name: str, lookup: LookupTable, inputs: Sequence[str], backends: Mapping[str, Backend]
 ) -> Iterator[Fault]:
     """Yield the contradictions of the table; ``inputs`` are the variables that its question reads."""
     path = f"lookups.{name}"
-    yield from _check_question(path, lookup, backends)
+    yield from check_question(path, lookup, backends)
     yield from _check_variables(path, lookup)
     yield from _check_answers(path, lookup)
     if lookup.fresh + lookup.stale_while_revalidate > lookup.stale_if_error > 0:
@@ -151,27 +157,6 @@ def check_lookup(
         yield Fault(f"{path}.hedge", "must be more than zero")
     if "" in inputs:
         yield Fault(f"{path}.inputs", "a variable's name must not be empty")
-
-
-def _check_question(path: str, lookup: LookupTable, backends: Collection[str]) -> Iterator[Fault]:
-    """Yield the contradictions of how the lookup asks: a request to a backend, or a Python function."""
-    if (lookup.request is None) == (lookup.python is None):
-        about = (f"{path}.request", f"{path}.python")
-        yield Fault(path, "needs either `request` (with `backend`) or `python`", about)
-    if lookup.request is not None and lookup.backend is None and lookup.python is None:
-        yield Fault(f"{path}.backend", f"missing{known(backends)}")
-    if lookup.backend is not None and lookup.backend not in backends:
-        yield Fault(f"{path}.backend", unknown(lookup.backend, "a backend", backends))
-    if lookup.python is not None and not _FUNCTION.fullmatch(lookup.python):
-        yield Fault(f"{path}.python", "must name a function, for example 'mycrm.lookups:churn'")
-    if lookup.python is not None and lookup.backend is not None:
-        yield Fault(f"{path}.backend", "a Python lookup has no backend")
-    if lookup.python is not None and lookup.reply != "json":
-        yield Fault(f"{path}.reply", "a Python lookup returns values, and no text that has to be read")
-    elif lookup.force_list and lookup.reply != "xml":
-        yield Fault(f"{path}.force_list", "is for reply = 'xml' alone", (f"{path}.reply",))
-    if "" in lookup.force_list:
-        yield Fault(f"{path}.force_list", "a path must not be empty")
 
 
 def _check_variables(path: str, lookup: LookupTable) -> Iterator[Fault]:
@@ -195,7 +180,7 @@ def _check_answers(path: str, lookup: LookupTable) -> Iterator[Fault]:
     if lookup.not_found_fresh > max(lookup.fresh, NOT_FOUND_FRESH):
         message = "must not be longer than fresh"
         yield Fault(f"{path}.not_found_fresh", message, (f"{path}.fresh",))
-    yield from check_answers(f"{path}.answers", lookup.answers, has_status=lookup.python is None)
+    yield from check_answers(f"{path}.answers", lookup.answers, has_status=lookup.request is not None)
 
 
 def compile_lookup(name: str, table: LookupTable, backend: Backend | None, faults: list[Fault]) -> Lookup:
@@ -215,7 +200,9 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
     request, charset = None, find_charset(backend.charset) if backend and backend.charset else None
     if table.request is not None:
         request = compile_request(table.request, lambda place, message: report(f"request.{place}", message))
-    inputs = tuple(sorted({*plain(table.inputs), *(request.inputs if request else ())}))
+    statement = None if table.sql is None else compile_statement(table.sql, report)
+    asked = (*(request.inputs if request else ()), *(statement.parameters if statement else ()))
+    inputs = tuple(sorted({*plain(table.inputs), *asked}))
     accept = compile_accept(f"lookups.{name}.accept", table.accept, inputs, faults)
     if request is not None:
         faults += _warn_exposed(f"lookups.{name}", request, accept)
@@ -231,6 +218,9 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         variables=variables,
         request=request,
         python=table.python,
+        options=plain(table.options),
+        statement=statement,
+        rows=table.rows,
         optional=request.optional - set(plain(table.inputs)) if request else frozenset(),
         when=plain(table.when),
         internal=frozenset(plain(table.internal)),

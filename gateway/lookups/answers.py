@@ -97,6 +97,30 @@ def interpret_value(lookup: Lookup, reply: object) -> Finding:
     return _found(lookup, reply)
 
 
+def interpret_rows(lookup: Lookup, rows: object) -> Finding:
+    """Return what the rows of a database mean: a list, a row, or None for no row. Raise NoAnswer."""
+    for rule in lookup.rules:
+        if _holds(rule, rows):
+            return _declared(lookup, rule, None, rows, 0.0)
+    return _found(lookup, rows) if rows else interpret_missing(lookup, "the database has no such row")
+
+
+def interpret_missing(lookup: Lookup, reason: str) -> Finding:
+    """Return what it means that there is no such thing; raise BackendRejected where that is not declared."""
+    return _conclude(lookup, "not_found", reason, None)
+
+
+def judge(status: int, headers: Mapping[str, str], now: float) -> None:
+    """Raise the NoAnswer of a response that no lookup reads, if it says that nobody can be served now."""
+    means = _BY_STATUS.get(status)
+    pause = pause_of(headers, now)
+    if means is None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        is_pause = status == HTTPStatus.SERVICE_UNAVAILABLE and pause is not None
+        means = "throttled" if is_pause else "unavailable"
+    if means is not None:
+        raise _failure(means, f"the backend answered {status}", pause)
+
+
 def pause_of(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds that ``Retry-After`` asks for; None if it asks for none.
 
@@ -254,16 +278,20 @@ def _found(lookup: Lookup, reply: object) -> Finding:
 
 def _conclude(lookup: Lookup, means: Meaning, reason: str, pause: float | None) -> Finding:
     """Return the Finding of ``not_found``; raise the error of every other meaning."""
+    if means == "not_found" and lookup.not_found is not None:
+        return Finding(map_not_found(lookup), found=False)
+    raise _failure(means, reason, pause)
+
+
+def _failure(means: Meaning, reason: str, pause: float | None) -> NoAnswer:
     match means:
-        case "not_found" if lookup.not_found is not None:
-            return Finding(map_not_found(lookup), found=False)
         case "unauthorized":
-            raise BackendDenied(reason)
+            return BackendDenied(reason)
         case "throttled":
-            raise BackendThrottled(reason, pause)
+            return BackendThrottled(reason, pause)
         case "unavailable":
-            raise BackendUnavailable(reason)
+            return BackendUnavailable(reason)
         case "bad":
-            raise BadBackendReply(reason)
+            return BadBackendReply(reason)
         case _:
-            raise BackendRejected(reason)
+            return BackendRejected(reason)

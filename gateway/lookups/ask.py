@@ -47,8 +47,8 @@ class Backend(Protocol):
         """Return the answer of one attempt; raise NoAnswer."""
         ...
 
-    def start(self) -> None:
-        """Prepare for questions, as far as that takes time."""
+    async def start(self) -> None:
+        """Prepare for questions, as far as that takes time; raise ImportError for a hook that fails."""
         ...
 
     async def close(self) -> None:
@@ -90,9 +90,9 @@ class GuardedBackend:
         self.report_finished = DeferredCalls(self._report_finished)
         """Logs an answer, at the turn's end: ``queued`` seconds on the lane, ``left`` when asking began."""
 
-    def start(self) -> None:
-        """Prepare for questions: the board has begun to listen."""
-        self._backend.start()
+    async def start(self) -> None:
+        """Prepare for questions: the board has begun to listen. Raise ImportError for a hook that fails."""
+        await self._backend.start()
 
     async def close(self) -> None:
         """Close the backend."""
@@ -107,7 +107,7 @@ class GuardedBackend:
         call: Call | None = None
         try:
             lookup = self._lookup(job)
-            ask = Ask(job.lookup, job.inputs, job.app, job.session, job.trace_id, left)
+            ask = Ask(job.lookup, job.inputs, job.app, job.session, job.trace_id, left, job.user)
             call = Call(
                 partial(self._backend.ask, lookup, ask),
                 time.monotonic() + left,

@@ -3,17 +3,18 @@
 A further kind of backend is a file beside this one, and a line in :func:`open_backend`.
 """
 
-from gateway.declared.backend import PYTHON_LANE
 from gateway.declared.backend import Backend as Settings
 from gateway.declared.catalog import Catalog
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.lookups.ask import Backend, GuardedBackend
+from gateway.lookups.client import Clients
 from gateway.lookups.http import HttpBackend
 from gateway.lookups.python import PythonBackend
+from gateway.lookups.sql import SqlBackend
 from gateway.process.pem import explain
 from gateway.resilience.board import Board
 from gateway.resilience.bulkhead import Bulkhead
-from gateway.resilience.stack import stack
+from gateway.resilience.stack import Runner, stack
 
 
 def open_backend(catalog: Catalog, lane: str, board: Board, *, bulkhead: bool) -> GuardedBackend:
@@ -26,8 +27,24 @@ def open_backend(catalog: Catalog, lane: str, board: Board, *, bulkhead: bool) -
     settings = catalog.backend(lane)
     lookups = {name: lookup for name, lookup in catalog.lookups.items() if lookup.lane == lane}
     policies = stack(settings, board, lane, bulkhead=Bulkhead(settings.concurrency) if bulkhead else None)
-    backend: Backend = PythonBackend(lookups) if lane == PYTHON_LANE else _open_http(settings, lane, board)
+    backend: Backend
+    if settings.speaks == "python":
+        backend = PythonBackend(lookups, settings, lane, _clients(catalog, board))
+    elif settings.speaks == "sql":
+        backend = SqlBackend(settings, lane)
+    else:
+        backend = _open_http(settings, lane, board)
     return GuardedBackend(lane, settings, lookups, backend, policies)
+
+
+def _clients(catalog: Catalog, board: Board) -> Clients:
+    """Return the backends that Python lookups may ask."""
+    backends = catalog.settings.backends
+
+    def open_one(name: str) -> tuple[HttpBackend, Runner]:
+        return _open_http(backends[name], name, board), stack(backends[name], board, name)
+
+    return Clients(backends, open_one)
 
 
 def _open_http(settings: Settings, lane: str, board: Board) -> HttpBackend:

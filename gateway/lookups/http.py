@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import aiohttp
 from multidict import CIMultiDict
@@ -17,7 +20,7 @@ from gateway.declared.backend import Backend
 from gateway.declared.credentials import Auth
 from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
-from gateway.lookups.answers import Response, interpret, wants_body
+from gateway.lookups.answers import Response, interpret, judge, wants_body
 from gateway.lookups.connector import (
     MAX_HEADER,
     MAX_HEADERS,
@@ -37,6 +40,8 @@ from gateway.process.background import Background
 from gateway.process.following import follow
 from gateway.resilience.board import Board
 from gateway.telemetry import events
+
+T = TypeVar("T")
 
 
 class HttpBackend:
@@ -73,7 +78,7 @@ class HttpBackend:
             middlewares=(send,),
         )
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Keep credentials ready, before a question needs them, and read certificates when they change."""
         if self._reach.changes:
             self._work.start(follow([self._reach], asyncio.Event()))
@@ -89,37 +94,59 @@ class HttpBackend:
 
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one attempt; raise NoAnswer. That there is no such thing may be an answer."""
-        request, used = _fill(lookup, ask), ""
+        return await self._ask(
+            _fill(lookup, ask),
+            ACCEPTED[lookup.reply],
+            partial(wants_body, lookup),
+            partial(interpret, lookup, now=time.time()),
+        )
+
+    async def fetch(self, request: FilledRequest) -> Response:
+        """Return the response of one attempt; raise NoAnswer if it says that nobody can be served now."""
+
+        def judged(response: Response) -> Response:
+            judge(response.status, response.headers, time.time())
+            return response
+
+        return await self._ask(request, ACCEPTED["json"], lambda _: True, judged)
+
+    async def _ask(
+        self,
+        request: FilledRequest,
+        accepted: str,
+        wants: Callable[[int], bool],
+        read: Callable[[Response], T],
+    ) -> T:
+        """Make one attempt with credentials, and return what is read out of its response."""
+        used = ""
         if self._credentials is not None:
             request, used = await self._credentials.add(request)
         try:
             async with self._session.request(
                 request.method,
                 URL(self._url + request.target, encoded=True),
-                headers=_headers(request, lookup),
+                headers=_headers(request, accepted),
                 data=None if request.body is None else Body(request.body),
                 allow_redirects=False,
                 **self._reach.arguments,
             ) as response:
-                reply = await self._read_wanted(lookup, response)
+                body = await self._read_wanted(response) if wants(response.status) else None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise failure_of(error) from error
         try:
-            return interpret(lookup, Response(response.status, response.headers, reply), time.time())
+            return read(Response(response.status, response.headers, body))
         except BackendDenied as error:
             if self._credentials is None or not await self._credentials.renew(used):
                 raise
             raise BackendDenied(str(error), renewable=True) from None
 
-    async def _read_wanted(self, lookup: Lookup, response: aiohttp.ClientResponse) -> bytes | None:
-        """Return the body of a response if it matters, else None.
+    async def _read_wanted(self, response: aiohttp.ClientResponse) -> bytes | None:
+        """Return the body of a response.
 
-        A failure to read the body of an error must not hide what its status says.
+        A failure to read the body of an error must not hide what its status says: then it is None.
         """
-        if not wants_body(lookup, response.status):
-            return None
         try:
             return await self._read(response)
         except (aiohttp.ClientError, BadBackendReply):
@@ -155,10 +182,10 @@ def _fill(lookup: Lookup, ask: Ask) -> FilledRequest:
         raise LookupFailed(msg) from None
 
 
-def _headers(request: FilledRequest, lookup: Lookup) -> CIMultiDict[str]:
+def _headers(request: FilledRequest, accepted: str) -> CIMultiDict[str]:
     headers = CIMultiDict(request.headers)  # names of headers have no case (RFC 9110, 5.1)
-    if lookup.reply != "json":  # the session asks for JSON
-        headers.setdefault("Accept", ACCEPTED[lookup.reply])
+    if accepted != ACCEPTED["json"]:  # the session asks for JSON
+        headers.setdefault("Accept", accepted)
     if request.body is not None:
         headers.setdefault("Content-Type", request.content_type)
     return headers

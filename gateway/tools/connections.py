@@ -8,10 +8,9 @@ from uuid import uuid4
 
 import aiohttp
 
-from gateway.core.errors import Code, QueueUnavailable
+from gateway.core.errors import Code, NoAnswer, QueueUnavailable
 from gateway.core.messages import Answer, Job
 from gateway.core.records import record_name, session_name
-from gateway.declared.backend import PYTHON_LANE
 from gateway.declared.catalog import Catalog
 from gateway.declared.reading import ConfigFaults
 from gateway.declared.redis_address import read_address
@@ -20,6 +19,7 @@ from gateway.lookups.build import open_backend
 from gateway.lookups.credentials import try_grant
 from gateway.lookups.credentials.grants import GrantFailed
 from gateway.lookups.reach import Reach
+from gateway.lookups.sql import SqlBackend
 from gateway.queue.begin import BeginScript
 from gateway.queue.finish import WorkerSide
 from gateway.queue.jobs import State, Wanted
@@ -48,8 +48,11 @@ async def look(catalog: Catalog, redis_url: str) -> AsyncIterator[Finding]:
     async for finding in _look_at_redis(catalog, redis_url):
         yield finding
     for lane in catalog.lanes:
-        if lane == PYTHON_LANE:
-            yield _import_python(catalog)
+        if catalog.backend(lane).speaks == "python":
+            yield _import_python(catalog, lane)
+            continue
+        if catalog.backend(lane).speaks == "sql":
+            yield await _look_at_database(catalog, lane)
             continue
         yield await _look_at_backend(catalog, lane)
         if (granted := await _try_grant(catalog, lane)) is not None:
@@ -143,12 +146,12 @@ async def _try_channel(link: RedisLink, keys: Keys) -> Finding:
     return Finding("channels", works=works, said=said)
 
 
-def _import_python(catalog: Catalog) -> Finding:
+def _import_python(catalog: Catalog, lane: str) -> Finding:
     try:
-        open_backend(catalog, PYTHON_LANE, Board(), bulkhead=False)
+        open_backend(catalog, lane, Board(), bulkhead=False)
     except ImportError as error:
-        return Finding(PYTHON_LANE, works=False, said=str(error))
-    return Finding(PYTHON_LANE, works=True, said="every function is there")
+        return Finding(lane, works=False, said=str(error))
+    return Finding(lane, works=True, said="every function is there")
 
 
 async def _look_at_backend(catalog: Catalog, lane: str) -> Finding:
@@ -168,6 +171,23 @@ async def _look_at_backend(catalog: Catalog, lane: str) -> Finding:
     except (aiohttp.ClientError, OSError) as error:
         return Finding(lane, works=False, said=f"{settings.url}: {error}")
     return Finding(lane, works=True, said=said)
+
+
+async def _look_at_database(catalog: Catalog, lane: str) -> Finding:
+    """Return whether a database takes the statement of each lookup, without running it."""
+    begun, name = time.monotonic(), ""
+    try:
+        database = SqlBackend(catalog.backend(lane), lane)
+        try:
+            for lookup in catalog.lookups.values():
+                if lookup.lane == lane:
+                    name = lookup.name
+                    await database.explain(lookup)
+        finally:
+            await database.close()
+    except (NoAnswer, ImportError) as error:
+        return Finding(lane, works=False, said=f"lookups.{name}: {error}" if name else str(error))
+    return Finding(lane, works=True, said=f"takes every statement, after {_ms(begun)}")
 
 
 async def _try_grant(catalog: Catalog, lane: str) -> Finding | None:

@@ -209,7 +209,7 @@ async def test_token_endpoint_that_hangs_or_is_gone_costs_an_attempt_and_no_more
 async def test_token_is_renewed_behind_the_calls_before_it_ends() -> None:
     """No callback waits for a grant but the very first one."""
     async with vendor(expires_in=1) as (crm, url), alone(declared(url)) as process:
-        process.http.start()
+        await process.http.start()
         await when(lambda: crm.good)
         await when(lambda: len(crm.grants) > 1)
         crm.gate.clear()

@@ -21,6 +21,7 @@ from gateway.lookups.answers import (
     Response,
     interpret,
     interpret_value,
+    judge,
     pause_of,
     wants_body,
 )
@@ -416,3 +417,28 @@ def test_python_lookups_are_judged_by_their_rules_too() -> None:
     declared = lookup(rules('when = "error"; is = "unauthorized"'))
     with pytest.raises(BackendDenied, match=r"answers\[0\]: unauthorized$"):
         interpret_value(declared, {"error": "expired"})
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "kind"),
+    [
+        (200, {}, None),
+        (404, {}, None),
+        (401, {}, BackendDenied),
+        (429, {"Retry-After": "5"}, BackendThrottled),
+        (503, {"Retry-After": "5"}, BackendThrottled),
+        (503, {}, BackendUnavailable),
+        (408, {}, BackendUnavailable),
+    ],
+)
+def test_response_that_no_lookup_reads_is_judged_by_its_status(
+    status: int, headers: dict[str, str], kind: type[NoAnswer] | None
+) -> None:
+    """A Python lookup gets what serves it, and no more."""
+    if kind is None:
+        judge(status, headers, NOW)
+        return
+    with pytest.raises(NoAnswer) as caught:
+        judge(status, headers, NOW)
+    assert type(caught.value) is kind
+    assert getattr(caught.value, "pause", None) == (5.0 if kind is BackendThrottled else None)

@@ -212,6 +212,35 @@ CHANGED = {  # another value than the default of each setting that takes part in
     "reply": "text",
     "force_list": ["orders.order"],
     "charset": "GBK",
+    "options": {"a": 1},
+    "sql": "select 2 as status",
+    "rows": "all",
+    "kind": "python",
+}
+OWN = BACKEND_NOT_IN_VERSION | {"kind", "options"}  # of Python lookups
+
+
+WITHOUT_REQUEST: dict[str, object] = {"lookups.order.request": None}
+PYTHON_BACKEND: dict[str, object] = {
+    "lookups.order.python": "a:b",
+    "lookups.order.backend": "own",
+    "backends.own": {"kind": "python"},
+    **WITHOUT_REQUEST,
+}
+SQL_BACKEND: dict[str, object] = {
+    "lookups.order.sql": "select 1 as status",
+    "lookups.order.backend": "db",
+    "backends.db": {"url": "sqlite:///x"},
+    **WITHOUT_REQUEST,
+}
+AROUND: dict[str, dict[str, object]] = {  # what must be there for a setting to be of use
+    "lookups.order.force_list": {"lookups.order.reply": "xml"},
+    "lookups.order.python": {"lookups.order.backend": None, **WITHOUT_REQUEST},
+    "lookups.order.options": PYTHON_BACKEND,
+    "lookups.order.sql": SQL_BACKEND,
+    "lookups.order.rows": SQL_BACKEND,
+    "backends.own.kind": PYTHON_BACKEND,
+    "backends.own.options": PYTHON_BACKEND,
 }
 
 
@@ -219,18 +248,20 @@ CHANGED = {  # another value than the default of each setting that takes part in
     ("place", "name"),
     [
         *(("lookups.order", name) for name in LookupTable.__struct_fields__ if name not in NOT_IN_VERSION),
-        *(("backends.crm", name) for name in Backend.__struct_fields__ if name not in BACKEND_NOT_IN_VERSION),
+        *(("backends.own", name) for name in ("kind", "options")),
+        *(("backends.crm", name) for name in Backend.__struct_fields__ if name not in OWN),
     ],
 )
 def test_every_setting_is_in_the_version_but_those_named(place: str, name: str) -> None:
     """A setting that is added to the file and forgotten here would serve answers to another question."""
-    before = catalog(changes={"lookups.order.reply": "xml"} if name == "force_list" else {})
-    changes: dict[str, object] = {f"{place}.{name}": CHANGED[name]}
-    if name == "force_list":
-        changes |= {"lookups.order.reply": "xml"}
-    if name == "python":
-        changes |= {"lookups.order.backend": None, "lookups.order.request": None}
-    assert before.lookups["order"].version != catalog(changes=changes).lookups["order"].version
+    around = AROUND.get(f"{place}.{name}", {})
+    changes = {**around, f"{place}.{name}": CHANGED[name]}
+    if name in {"python", "sql"}:  # in the place of a request
+        around = {}
+    if name == "kind":
+        around = {"lookups.order.python": "a:b", **WITHOUT_REQUEST, "lookups.order.backend": None}
+    before, after = catalog(changes=around), catalog(changes=changes)
+    assert before.lookups["order"].version != after.lookups["order"].version
 
 
 @pytest.mark.parametrize(

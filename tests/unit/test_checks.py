@@ -15,6 +15,10 @@ LOOKUP = '[lookups.order]\nbackend = "crm"\nrequest = { path = "/o" }\nvariables
 PYTHON = '[lookups.churn]\npython = "mycrm.lookups:churn"\nvariables = { risk = "risk" }\n'
 WHOLE = BACKEND + LOOKUP
 HTTPS = '[backends.crm]\nurl = "https://crm"\n'
+SQL = (
+    "[backends.db]\nurl = 'sqlite:///x'\n"
+    "[lookups.tier]\nbackend = 'db'\nsql = 'select tier'\nvariables = { tier = 'tier' }\n"
+)
 AUTH = BACKEND + "[backends.crm.auth]\n"
 OAUTH2 = AUTH + "type = 'oauth2'\n"
 TOKEN_URL = "token_url = 'http://x'\n"
@@ -222,7 +226,28 @@ CONTRADICTIONS = [
     (changed("backends", {"crn": {"url": "http://crm"}}), "lookups.order.backend", "did you mean 'crn'?"),
     (changed("lookups.order.backend", None), "lookups.order.backend", "missing; known: crm"),
     (changed("lookups.order.request", None), "lookups.order", "`request`"),
-    (PYTHON + "backend = 'crm'\n" + BACKEND, "lookups.churn.backend", "has no backend"),
+    (PYTHON + "backend = 'crm'\n" + BACKEND, "lookups.churn.backend", "takes a backend with kind = 'python'"),
+    (SQL.replace("'db'", "'crm'") + BACKEND, "lookups.tier.backend", "takes a backend with a postgresql://"),
+    (SQL.replace("select", "delete"), "lookups.tier.sql", "must begin with SELECT"),
+    (SQL + "[backends.db2]\nurl = 'sqlite://x'", "backends.db2.url", "write sqlite:///path"),
+    (SQL + "[backends.db2]\nurl = 'mysql://x:1'", "backends.db2.url", "must be mysql://user:password@host"),
+    (
+        SQL + "[backends.db2]\nurl = 'mysql://x:99999/y'",
+        "backends.db2.url",
+        "must be mysql://user:password@host",
+    ),
+    (
+        SQL + "[backends.db2]\nurl = 'mysql://x/y'\ncharset = 'GBK'",
+        "backends.db2.charset",
+        "is not for a database",
+    ),
+    (BACKEND + "options = { a = 1 }", "backends.crm.options", "is for kind = 'python' alone"),
+    ("[backends.own]\nkind = 'python'\nurl = 'http://x'", "backends.own.url", "is not for kind = 'python'"),
+    ("[backends.own]\nkind = 'python'\ncharset = 'GBK'", "backends.own.charset", "is for HTTP alone"),
+    ("[backends.own]\nkind = 'python'\nopen = 'x'", "backends.own.open", "must name a function"),
+    ("[backends.crm]\nattempts = 1", "backends.crm.url", "missing"),
+    (WHOLE + "options = { a = 1 }", "lookups.order.options", "is for a Python lookup alone"),
+    (WHOLE + "rows = 'all'", "lookups.order.rows", "is for `sql` alone"),
     (
         varied(PYTHON, {"lookups.churn.python": "mycrm.lookups.churn"}),
         "lookups.churn.python",

@@ -22,8 +22,9 @@ from gateway.declared.reading import parse
 from gateway.declared.request import RequestTable
 from gateway.declared.tokens import LoginAuth
 from gateway.front.ladder import Source
-from gateway.lookup import Ask
+from gateway.lookup import Ask, NotFound
 from gateway.lookups.answers import Response, interpret
+from gateway.lookups.client import ClientResponse
 from gateway.lookups.reply import Finding
 from gateway.wire.keys import Keys
 from tests.desk import ROOT
@@ -204,20 +205,45 @@ def test_sources_are_documented_in_the_order_of_the_ladder() -> None:
 def test_documented_configuration_is_sound(block: str) -> None:
     """People copy these."""
     environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block), "http://stub")
+    environ |= {name: "postgresql://a:b@c/d" for name in environ if name.endswith("_DSN")}
     assert compile_catalog(*read(block, environ)).warnings == ()
 
 
 async def test_documented_python_lookup_answers_what_its_configuration_maps() -> None:
     """People copy this, too."""
-    (code,) = blocks(README, "python")
-    names: dict[str, Any] = {}
+    code, more = blocks(README, "python")
+    names: dict[str, Any] = {"NotFound": NotFound}
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - our own text
+    exec(compile(more, "README.md", "exec"), names)  # noqa: S102
     configurations = [compile_catalog(*read(b, {})) for b in blocks(README, "toml") if "python =" in b]
     lookup = configurations[0].lookups["churn"]
     assert lookup.python == "mycrm:churn"
     ask = Ask("churn", dict.fromkeys(lookup.inputs, "user517"), 1400000001, "s", "t", 1.0)
     reply = await names["churn"](ask)
     assert lookup.variables["churn_risk"].search(reply) == "high"
+
+    class Crm:
+        """A backend that has one customer with two orders."""
+
+        async def get(self, path: str, query: object = None) -> ClientResponse:
+            """Answer."""
+            body = b'{"id": 7}' if path == "/customers" and query else b"[1, 2]"
+            return ClientResponse(200, {}, body)
+
+    asked = Ask("orders", {"phone": "1"}, 1400000001, "s", "t", 1.0, client=lambda _: Crm())
+    assert await names["open_orders"](asked) == {"open": 2}
+
+
+PARTS = [(ROOT / "docs" / "credentials.md").read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("block", [block for text in PARTS for block in blocks(text, "toml")])
+def test_documented_credentials_are_sound(block: str) -> None:
+    """People copy these."""
+    names = re.findall(r"\[?\[backends\.(\w+)\.", block)
+    text = f'[backends.{names[0]}]\nurl = "http://crm"\n{block}'
+    environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block), "stub")
+    assert compile_catalog(*read(text, environ)).warnings == ()
 
 
 PLACES = (ROOT / "docs" / "places.md").read_text(encoding="utf-8")

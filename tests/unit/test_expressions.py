@@ -219,7 +219,7 @@ def faults(places: dict[str, object]) -> list[Fault]:
                 "lookups.order.reply": "xml",
             },
             "lookups.order.reply",
-            "a Python lookup returns values",
+            "all else returns values",
         ),
     ],
 )

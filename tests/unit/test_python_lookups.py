@@ -2,16 +2,20 @@
 
 import asyncio
 import re
+import threading
 from collections.abc import Awaitable, Callable
 
 import jmespath
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.core.errors import LookupFailed, NoAnswer, Overloaded
+from gateway.core.errors import BackendRejected, LookupFailed, NoAnswer, NotFound, Overloaded
+from gateway.declared.backend import Backend
 from gateway.declared.lookup import Lookup
+from gateway.declared.reading import Secret
 from gateway.lookup import Ask
-from gateway.lookups.python import PythonBackend
+from gateway.lookups.client import Clients
+from gateway.lookups.python import PythonBackend, Threads
 from gateway.lookups.reply import Finding
 
 ASK = Ask("churn", {}, 1, "s1", "t1", 1.0)
@@ -40,7 +44,7 @@ async def refuse(_: Ask) -> dict[str, object]:
     raise Overloaded
 
 
-def asking(function: Callable[[Ask], Awaitable[object]]) -> Awaitable[Finding]:
+def asking(function: Callable[[Ask], object]) -> Awaitable[Finding]:
     """Ask a lookup that is this function."""
     place = f"{__name__}:{function.__name__}"
     lookup = Lookup("churn", "python", "v1", (), {"risk": jmespath.compile("risk")}, python=place)
@@ -72,11 +76,6 @@ async def test_error_that_is_there_for_lookups_is_the_answer() -> None:
     assert type(caught.value) is Overloaded
 
 
-def plain(_: Ask) -> dict[str, object]:
-    """Be no coroutine function."""
-    return {"risk": "low"}
-
-
 async def nothing(_: Ask) -> None:
     """Forget to return."""
 
@@ -89,7 +88,6 @@ async def pairs(_: Ask) -> list[object]:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (plain, ":plain is not an async function: write `async def plain`"),
         (nothing, ":nothing returned None: return a mapping of names to values"),
         (pairs, ":pairs returned a value of the type list: return a mapping of names to values"),
     ],
@@ -145,3 +143,145 @@ async def test_error_without_an_end_is_logged_in_short() -> None:
     with capture_logs() as lines, pytest.raises(LookupFailed):
         await asking(deep)
     assert len(lines[0]["frames"]) == 20
+
+
+def plain(ask: Ask) -> dict[str, object]:
+    """Be no coroutine function."""
+    return {"risk": f"{ask.user} {threading.current_thread().name}"}
+
+
+def later(_: Ask) -> Awaitable[object]:
+    """Return what has to be awaited."""
+
+    async def answer() -> dict[str, object]:
+        return {"risk": "low"}
+
+    return answer()
+
+
+def stop(_: Ask) -> None:
+    """Raise what no future can hold."""
+    raise StopIteration
+
+
+def missing(_: Ask) -> None:
+    """Find nothing."""
+    raise NotFound
+
+
+async def test_plain_function_runs_in_a_thread() -> None:
+    """It may block; the loop goes on."""
+    assert (await asking(plain)).variables == {"risk": " lookup"}
+    assert (await asking(later)).variables == {"risk": "low"}
+    with pytest.raises(LookupFailed, match="raised RuntimeError"):
+        await asking(stop)
+
+
+async def test_thread_that_hangs_keeps_its_place_and_no_more() -> None:
+    """Nobody can stop it; calls beyond the places are refused at once."""
+    threads, ready, free = Threads(1), threading.Event(), threading.Event()
+
+    def block() -> str:
+        ready.set()
+        free.wait(10)
+        return "done"
+
+    task = asyncio.ensure_future(threads.run(block))
+    await asyncio.to_thread(ready.wait)
+    with pytest.raises(Overloaded):
+        await threads.run(plain, ASK)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(Overloaded):
+        await threads.run(plain, ASK)
+    free.set()
+    while True:
+        try:
+            assert await threads.run(lambda: "free") == "free"
+        except Overloaded:
+            await asyncio.sleep(0)
+        else:
+            break
+
+
+async def test_nothing_found_is_an_answer_where_that_is_declared() -> None:
+    """Else the question was a wrong one."""
+    with pytest.raises(BackendRejected, match="the lookup found nothing"):
+        await asking(missing)
+    place = f"{__name__}:missing"
+    expressions = {"risk": jmespath.compile("risk")}
+    lookup = Lookup("churn", "python", "v1", (), expressions, python=place, not_found={"risk": "none"})
+    found = await PythonBackend({"churn": lookup}).ask(lookup, ASK)
+    assert (found.variables, found.found) == ({"risk": "none"}, False)
+
+
+calls: list[object] = []
+
+
+async def opened(options: dict[str, object]) -> str:
+    """Open a pool."""
+    calls.append(options)
+    return "pool"
+
+
+def closed(state: object) -> None:
+    """Close it, and fail."""
+    calls.append(state)
+    raise ValueError(state)
+
+
+def broken(_: object) -> None:
+    """Be no use."""
+    msg = "no route"
+    raise OSError(msg)
+
+
+async def whole(ask: Ask) -> dict[str, object]:
+    """Use all that a lookup gets."""
+    ask.log("asked", how="fast")
+    return {"risk": f"{ask.state} {ask.options['a']} {ask.options['b']}"}
+
+
+async def test_hooks_are_called_once_and_options_come_with_the_question() -> None:
+    """Those of the lookup come before those of its backend."""
+    calls.clear()
+    here = f"{__name__}:"
+    declared = Backend(
+        kind="python", open=f"{here}opened", close=f"{here}closed", options={"a": 1, "b": Secret("s3cret")}
+    )
+    lookup = Lookup(
+        "churn", "own", "v1", (), {"risk": jmespath.compile("risk")}, python=f"{here}whole", options={"a": 2}
+    )
+    backend = PythonBackend({"churn": lookup}, declared, "own")
+    with capture_logs() as lines:
+        await backend.start()
+        assert (await backend.ask(lookup, ASK)).variables == {"risk": "pool 2 s3cret"}
+        await backend.close()
+    assert calls == [{"a": 1, "b": "s3cret"}, "pool"]
+    assert [line["event"] for line in lines] == ["lookup.said", "lookup.raised"]
+    assert (lines[0]["text"], lines[0]["fields"], lines[0]["trace_id"]) == ("asked", {"how": "fast"}, "t1")
+    assert lines[1]["function"] == "backends.own.close"
+    assert "s3cret" not in str(lines) + repr(declared)
+
+
+async def test_hook_that_fails_or_is_not_there_keeps_a_worker_from_its_start() -> None:
+    """With the setting's name."""
+    declared = Backend(kind="python", open=f"{__name__}:broken")
+    with pytest.raises(ImportError, match=r"backends\.own\.open raised OSError: no route"):
+        await PythonBackend({}, declared, "own").start()
+    with pytest.raises(ImportError, match=r"backends\.own\.close"):
+        PythonBackend({}, Backend(kind="python", close="nowhere:f"), "own")
+    await PythonBackend({}).start()
+
+
+async def test_backend_that_is_not_declared_is_no_client() -> None:
+    """Nor is a database, nor any outside of a lookup."""
+    backends = {"db": Backend(url="sqlite:///x")}
+    clients = Clients(backends, pytest.fail)
+    for name in ("db", "crm"):
+        with pytest.raises(LookupFailed, match="there is no HTTP backend"):
+            clients.client(name, left=1.0)
+    with pytest.raises(LookupFailed, match="inside of a lookup alone"):
+        ASK.backend("crm")
+    await clients.close()

@@ -42,7 +42,7 @@ async def direct_askers(  # noqa: PLR0913, PLR0917 - the parts of a gateway that
         for lane in catalog.lanes:
             backends[lane] = open_backend(catalog, lane, board, bulkhead=True)
             stack.push_async_callback(backends[lane].close)
-            backends[lane].start()
+            await backends[lane].start()
         restorer = Restorer(link, keys, memory, forgetter, catalog.settings.gateway.local_records)
         stack.push_async_callback(restorer.close)
         alone = AloneAsker(backends, restorer)

@@ -1,0 +1,155 @@
+"""SQL lookups: one read-only transaction an attempt, over a pool of connections.
+
+The statement has bound parameters alone. Its time limit is set in the database for the transaction, so it
+ends there, too. Nothing of a session is relied on: PgBouncer may give each transaction another one.
+"""
+
+import asyncio
+from typing import Any
+
+from gateway.core.errors import BackendUnavailable, BadBackendReply, LookupFailed, Overloaded
+from gateway.core.messages import Ask
+from gateway.declared.backend import Backend
+from gateway.declared.lookup import Lookup
+from gateway.lookups.answers import interpret_rows
+from gateway.lookups.reply import Finding
+from gateway.lookups.sql_errors import failure_of
+from gateway.lookups.sql_values import as_value, size_of
+
+_DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+asyncmy", "sqlite": "sqlite+aiosqlite"}
+MOST_ROWS = 1000
+"""Most rows of an answer."""
+
+_RECYCLE = 1800.0
+
+
+class SqlBackend:
+    """A database. It makes one attempt a call."""
+
+    def __init__(self, declared: Backend, name: str = "") -> None:
+        """Take its declaration; connections are opened as they are needed.
+
+        Raise ImportError if the packages of the extra ``sql`` are not there.
+        """
+        try:
+            from sqlalchemy import text  # noqa: PLC0415 - an extra: most deployments do without
+            from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
+        except ImportError:
+            msg = f"backends.{name}: needs SQLAlchemy and a driver: install deskgate[sql]"
+            raise ImportError(msg) from None
+        self._text, self._name = text, name
+        self._scheme, _, rest = str.__add__("", declared.url).partition(":")
+        self._limit_ms = int(declared.attempt_timeout * 1000)
+        self._max_reply = declared.max_reply
+        arguments: dict[str, Any] = {}
+        if self._scheme == "sqlite":
+            rest = f"///file:{rest.removeprefix('///')}?mode=ro&uri=true"
+        elif self._scheme == "postgresql":
+            arguments = {"prepare_threshold": None}  # a prepared statement belongs to a session
+        try:
+            self._engine = create_async_engine(
+                f"{_DRIVERS[self._scheme]}:{rest}",
+                pool_size=declared.concurrency,
+                max_overflow=0,
+                pool_timeout=float(declared.attempt_timeout),
+                pool_recycle=_RECYCLE,
+                hide_parameters=True,
+                connect_args=arguments,
+            )
+        except ImportError as error:
+            msg = f"backends.{name}: the driver cannot be imported ({error.name}): install deskgate[sql]"
+            raise ImportError(msg) from None
+
+    async def start(self) -> None:
+        """Do nothing: connections are opened as they are needed."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._engine.dispose()
+
+    async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
+        """Return the answer of one attempt; raise NoAnswer. That there is no such row may be an answer."""
+        if lookup.statement is None:
+            msg = f"{lookup.name} is not an SQL lookup"
+            raise LookupFailed(msg)
+        values = {name: ask.inputs.get(name) or None for name in lookup.statement.parameters}
+        most = 1 if lookup.rows == "first" else MOST_ROWS
+        # One more than fits says that there are more. A statement may give more than a process can hold.
+        rows = await self._run(self._limited(lookup.statement.text, most + 1), values)
+        if lookup.rows == "first":
+            return interpret_rows(lookup, rows[0] if rows else None)
+        if len(rows) > MOST_ROWS:
+            msg = f"there are over {MOST_ROWS} rows"
+            raise BadBackendReply(msg)
+        return interpret_rows(lookup, rows)
+
+    async def explain(self, lookup: Lookup) -> None:
+        """Have the database look at a lookup's statement without running it; raise NoAnswer."""
+        if lookup.statement is not None:
+            statement = f"EXPLAIN {self._limited(lookup.statement.text, 1)}"
+            await self._run(statement, dict.fromkeys(lookup.statement.parameters))
+
+    def _limited(self, statement: str, most: int) -> str:
+        """Return a statement that gives so many rows at most. MySQL has a setting for that: see _begin."""
+        if self._scheme == "mysql":
+            return statement
+        return f"select * from (\n{statement}\n) as deskgate_rows limit {most}"  # noqa: S608 - the author's
+
+    async def _run(self, statement: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of a statement. One that meets a dead connection is sent once more on a new one."""
+        from sqlalchemy.exc import DBAPIError, SQLAlchemyError  # noqa: PLC0415
+        from sqlalchemy.exc import TimeoutError as PoolTimeout  # noqa: PLC0415
+
+        try:
+            try:
+                return await self._run_once(statement, values)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                return await self._run_once(statement, values)
+        except PoolTimeout:
+            msg = "every connection of the pool is in use"
+            raise Overloaded(msg) from None
+        except DBAPIError as error:
+            raise failure_of(error.orig, self._scheme) from None
+        except SQLAlchemyError as error:
+            msg = f"the statement cannot be run: {type(error).__name__}"
+            raise LookupFailed(msg) from None
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                raise
+            msg = f"no connection: {type(error).__name__}"
+            raise BackendUnavailable(msg) from None
+
+    async def _run_once(self, statement: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        async with self._engine.connect() as connection:
+            try:
+                await self._begin(connection)
+                result = await connection.execute(self._text(statement), values)
+            except asyncio.CancelledError:
+                await self._interrupt(connection)
+                raise
+            rows: list[dict[str, Any]] = []
+            size = 0
+            for row in result.mappings():
+                rows.append({str(name): as_value(value) for name, value in row.items()})
+                size += size_of(rows[-1])
+                if size > self._max_reply:
+                    msg = f"the rows are over max_reply ({self._max_reply} bytes)"
+                    raise BadBackendReply(msg)
+            return rows
+
+    async def _begin(self, connection: Any) -> None:  # noqa: ANN401 - an AsyncConnection
+        """Begin a transaction that reads, with a time limit of its own."""
+        if self._scheme == "postgresql":  # in one round trip
+            limit = f"SET LOCAL statement_timeout = {self._limit_ms}"
+            await connection.exec_driver_sql(f"SET TRANSACTION READ ONLY; {limit}")
+        elif self._scheme == "mysql":
+            limits = f"max_execution_time = {self._limit_ms}, sql_select_limit = {MOST_ROWS + 1}"
+            await connection.exec_driver_sql(f"SET SESSION transaction_read_only = 1, {limits}")
+
+    async def _interrupt(self, connection: Any) -> None:  # noqa: ANN401
+        """End a statement that nobody waits for. psycopg has cancelled its own in the database by now."""
+        if self._scheme == "sqlite":
+            raw = await connection.get_raw_connection()
+            await raw.driver_connection.interrupt()
