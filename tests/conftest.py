@@ -49,3 +49,10 @@ async def desk() -> AsyncIterator[Desk]:
     """Desk; a gateway is chosen with ``desk.at``."""
     async with aiohttp.ClientSession() as http:
         yield Desk(http)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was left out on this machine, and what it takes."""
+    skipped = {str(report.longrepr[2]) for report in terminalreporter.getreports("skipped")}
+    for reason in sorted(skipped):
+        terminalreporter.write_line(f"left out: {reason.removeprefix('Skipped: ')}")

@@ -21,5 +21,6 @@ for command in (
     serving.crm,
     serving.demo,
     serving.up,
+    asking.init,
 ):
     main.add_command(command)

@@ -172,3 +172,37 @@ def forget(  # noqa: PLR0913, PLR0917 - one parameter an option
     except QueueUnavailable as error:
         raise click.ClickException(str(error)) from None
     click.echo(json.dumps({"removed": removed}) if as_json else f"removed {removed}")
+
+
+@click.command()
+@click.option("--from", "example", help="The example to copy.")
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("deskgate.toml"),
+    show_default=True,
+    help="Where to write it.",
+)
+def init(example: str | None, path: Path) -> None:
+    """Begin a configuration from an example; without --from, list the examples."""
+    from gateway.tools.examples import find_examples, summary_of
+
+    examples = find_examples()
+    if example is None:
+        for name, place in examples.items():
+            click.echo(f"  {name:<16}{summary_of(place)}")
+        return
+    if example not in examples:
+        msg = f"there is no example {example!r}; there are: {', '.join(examples)}"
+        raise click.UsageError(msg)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(examples[example].read_text(encoding="utf-8"))
+    except FileExistsError:
+        msg = f"{path} is there already; name another file with --output"
+        raise click.ClickException(msg) from None
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"written: {path}. Set the variables that it names, and run: deskgate check -c {path}")

@@ -185,7 +185,7 @@ async def test_lookups_of_the_readme_that_build_on_others_are_made_in_waves(
 
 async def test_python_lookup_of_the_readme_runs_in_a_worker(place: Place, desk: Desk, tmp_path: Path) -> None:
     """Where a worker finds one's own module is what everybody gets wrong at first."""
-    (code,) = blocks(README, "python")
+    code, _ = blocks(README, "python")
     (lookup,) = [block for block in blocks(README, "toml") if "python =" in block]
     (tmp_path / "mycrm.py").write_text(code)
     config = tmp_path / "deskgate.toml"

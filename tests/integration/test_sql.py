@@ -26,7 +26,7 @@ from tests.databases import PASSWORD, PostgreSql, find_postgresql
 from tests.desk import when
 
 PROGRAMS = find_postgresql()
-needs_postgresql = pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed")
+needs_postgresql = pytest.mark.skipif(PROGRAMS is None, reason="SQL lookups: PostgreSQL is not installed")
 Asking = Callable[..., "asyncio.Future[Finding]"]
 
 CUSTOMERS = """

@@ -1,0 +1,1 @@
+"""The examples, against emulators of what the vendors document."""
