@@ -20,7 +20,8 @@
     │   ├── BackendRejected         120003
     │   │   └── NotFound            120003
     │   ├── BadBackendReply         120004
-    │   │   └── NotJson             120004  transient
+    │   │   ├── NotJson             120004  transient
+    │   │   └── Unmapped            120004
     │   ├── Overloaded              120006
     │   ├── QueueUnavailable        120007
     │   ├── LookupFailed            120010
@@ -191,6 +192,15 @@ class CircuitOpen(NoAnswer):
     """The backend was not asked: its last calls failed, so it is left alone for a while."""
 
     code, transient = Code.CIRCUIT_OPEN, False
+
+
+class Unmapped(BadBackendReply):
+    """The reply does not have what the lookup needs. That may lie in the question, or in the mapping.
+
+    So it says nothing of the backend's health: one lookup must not open the breaker for all others.
+    """
+
+    backend_failed = False
 
 
 class Overloaded(NoAnswer):

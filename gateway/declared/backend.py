@@ -39,6 +39,9 @@ FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 SQL_SCHEMES = ("postgresql", "mysql", "sqlite")
 """Schemes of the addresses of databases."""
 
+LONGEST_PAUSE = 3600
+"""Seconds, the longest pause that a backend can get. A longer one would count as a clock set back."""
+
 _SHOWN_CHARSETS = (
     "UTF-8",
     "UTF-16",
@@ -100,9 +103,11 @@ def check_backend(name: str, backend: Backend) -> Iterator[Fault]:
     path = f"backends.{name}"
     yield from check_positive(path, backend, ("attempt_timeout", "attempts", "concurrency", "max_reply"))
     yield from check_positive(path, backend, ("burst", "retry_after_max"))
+    if backend.retry_after_max > LONGEST_PAUSE:
+        yield Fault(f"{path}.retry_after_max", f"must be at most {LONGEST_PAUSE:.0f} s")
     if backend.burst > 1 and backend.rate is None:
         yield Fault(f"{path}.burst", "is for a `rate` alone", (f"{path}.rate",))
-    yield from check_answers(f"{path}.answers", backend.answers)
+    yield from check_answers(f"{path}.answers", backend.answers, has_status=backend.speaks == "http")
     if backend.breaker != "off":
         yield from check_breaker(f"{path}.breaker", backend.breaker)
     if name == PYTHON_LANE and backend.kind != "python":

@@ -4,7 +4,6 @@
 a fault, so that one run shows them all. A noun of the file is a module beside this one.
 """
 
-import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from gateway.core.errors import NoRoute
 from gateway.core.messages import Callback
 from gateway.declared.app import App, AppTable, check_app, compile_app
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend, check_backend
-from gateway.declared.environment import Environment
+from gateway.declared.environment import Environment, digest_of
 from gateway.declared.gateway import Gateway, check_gateway
 from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup
 from gateway.declared.reading import ConfigFaults, Fault, present, read_struct
@@ -41,7 +40,7 @@ class Catalog:
     """Everything that the configuration declares, ready for use. It can run with its ``warnings``.
 
     ``digest`` tells one content of the file from another: the first digits of its SHA-256. ``files`` are
-    those that secrets were read from.
+    those that secrets were read from, each with the digest of what was read.
     """
 
     settings: Config
@@ -50,7 +49,7 @@ class Catalog:
     lookups: Mapping[str, Lookup]
     warnings: tuple[Fault, ...] = ()
     digest: str = ""
-    files: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
 
     @property
     def lanes(self) -> tuple[str, ...]:
@@ -106,12 +105,7 @@ def compile_content(
     if not embedded:
         faults += check_embedded(config.redis)
     catalog = compile_catalog(config, faults, event_variables=event_variables)
-    return replace(catalog, digest=digest_of(content), files=tuple(environ.files))
-
-
-def digest_of(content: bytes) -> str:
-    """Return what tells this content of a file from another: the first digits of its SHA-256."""
-    return hashlib.sha256(content).hexdigest()[:12]
+    return replace(catalog, digest=digest_of(content), files=tuple(environ.files.items()))
 
 
 def read(text: str, environ: Mapping[str, str]) -> tuple[Config, list[Fault]]:

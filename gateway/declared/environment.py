@@ -1,8 +1,10 @@
 """The process's environment, and the files that secrets are in: no other file reads them."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from stat import S_ISREG
 
 CONFIG_VARIABLE = "DESKGATE_CONFIG"
 LANE_VARIABLE = "DESKGATE_LANE"
@@ -18,20 +20,23 @@ LARGEST_SECRET = 65_536
 class Environment(Mapping[str, str]):
     """The variables of the environment, and files under their names with ``file:`` before them.
 
-    ``files`` are those that were read. A file that cannot be read raises :class:`UnreadableSecret`.
+    ``files`` are those that were read, each with the digest of its content. A file that cannot be read raises
+    :class:`UnreadableSecret`.
     """
 
     def __init__(self) -> None:
         """Read nothing yet."""
-        self.files: dict[str, None] = {}
+        self.files: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
         """Return a variable, or the text of a file without the newline at its end."""
         if not name.startswith(FILE):
             return os.environ[name]
         path = name.removeprefix(FILE)
-        self.files[path] = None
-        return read_secret(path)
+        self.files[path] = ""
+        content = read_secret(path)
+        self.files[path] = digest_of(content)
+        return _text(path, content)
 
     def __iter__(self) -> Iterator[str]:
         """Return the names of the variables."""
@@ -51,18 +56,34 @@ class UnreadableSecret(KeyError):
         self.reason = f"the file {path} {reason}"
 
 
-def read_secret(path: str) -> str:
-    """Return the text of a file, without the newline at its end; raise UnreadableSecret."""
+def read_secret(path: str) -> bytes:
+    """Return the content of a file; raise UnreadableSecret."""
     try:
-        content = Path(path).read_bytes()
-        text = content.decode()
+        if not S_ISREG(Path(path).stat().st_mode):  # a pipe may have nothing to read for ever
+            raise UnreadableSecret(path, "is no regular file")
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST_SECRET + 1)
     except OSError as error:
         raise UnreadableSecret(path, f"cannot be read: {error.strerror or type(error).__name__}") from None
-    except ValueError:  # also a path with a NUL
-        raise UnreadableSecret(path, "is not UTF-8") from None
+    except ValueError:
+        raise UnreadableSecret(path, "is no path") from None
     if len(content) > LARGEST_SECRET:
         raise UnreadableSecret(path, f"is over {LARGEST_SECRET} bytes")
-    return text.removesuffix("\n").removesuffix("\r")
+    return content
+
+
+def digest_of(content: bytes) -> str:
+    """Return what tells this content of a file from another: the first digits of its SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _text(path: str, content: bytes) -> str:
+    """Return the text of a file without the newline at its end."""
+    try:
+        text = content.decode()
+    except ValueError:
+        raise UnreadableSecret(path, "is not UTF-8") from None
+    return text[:-1].removesuffix("\r") if text.endswith("\n") else text
 
 
 def environment(name: str) -> str | None:

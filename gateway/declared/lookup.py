@@ -218,7 +218,7 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         variables=variables,
         request=request,
         python=table.python,
-        options=plain(table.options),
+        options=table.options,
         statement=statement,
         rows=table.rows,
         optional=request.optional - set(plain(table.inputs)) if request else frozenset(),
@@ -268,10 +268,15 @@ def _version(table: LookupTable, backend: Backend | None) -> str:
     return blake2b(encode_written(declared), digest_size=4).hexdigest()
 
 
+def usual_of(field: Any) -> Any:  # noqa: ANN401 - a field of msgspec, any value
+    """Return the default of a setting; a mutable one is made anew each time."""
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
 def _changed(table: Table | None, without: Collection[str]) -> dict[str, Any]:
     """Return the settings of a table that differ from their defaults."""
     fields = msgspec.structs.fields(table) if table is not None else ()
-    settings = {field.name: (getattr(table, field.name), field.default) for field in fields}
+    settings = {field.name: (getattr(table, field.name), usual_of(field)) for field in fields}
     return {
         name: value for name, (value, usual) in settings.items() if value != usual and name not in without
     }

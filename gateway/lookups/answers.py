@@ -33,6 +33,7 @@ from gateway.core.errors import (
     BadBackendReply,
     NoAnswer,
     NotJson,
+    Unmapped,
 )
 from gateway.core.variables import as_text
 from gateway.declared.answers import Condition, Meaning, Rule
@@ -43,7 +44,7 @@ from gateway.lookups.reply import Finding, map_not_found, map_reply
 
 _OK = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NON_AUTHORITATIVE_INFORMATION}
 _WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT}
-_BY_STATUS: Mapping[int, Meaning] = {
+BY_STATUS: Mapping[int, Meaning] = {
     HTTPStatus.ACCEPTED: "unavailable",
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "unavailable",
     HTTPStatus.REQUEST_TIMEOUT: "unavailable",
@@ -64,7 +65,7 @@ class Response(NamedTuple):
     body: bytes | None
 
 
-class _Undecoded(NamedTuple):
+class Undecoded(NamedTuple):
     """In the place of a decoded body: why there is none."""
 
     error: NoAnswer | None
@@ -82,43 +83,11 @@ def interpret(lookup: Lookup, response: Response, now: float) -> Finding:
 
     ``now`` is Unix time in seconds: a ``Retry-After`` may be a date.
     """
-    reply = _decoded(lookup, response)
+    reply = decoded(lookup, response)
     for rule in lookup.rules:
-        if response.status in rule.statuses and _holds(rule, reply):
-            return _declared(lookup, rule, response, reply, now)
+        if response.status in rule.statuses and holds(rule, reply):
+            return declared(lookup, rule, response, reply, now)
     return _built_in(lookup, response, reply, now)
-
-
-def interpret_value(lookup: Lookup, reply: object) -> Finding:
-    """Return what a value means that came without HTTP: from a Python lookup. Raise NoAnswer."""
-    for rule in lookup.rules:
-        if _holds(rule, reply):
-            return _declared(lookup, rule, None, reply, 0.0)
-    return _found(lookup, reply)
-
-
-def interpret_rows(lookup: Lookup, rows: object) -> Finding:
-    """Return what the rows of a database mean: a list, a row, or None for no row. Raise NoAnswer."""
-    for rule in lookup.rules:
-        if _holds(rule, rows):
-            return _declared(lookup, rule, None, rows, 0.0)
-    return _found(lookup, rows) if rows else interpret_missing(lookup, "the database has no such row")
-
-
-def interpret_missing(lookup: Lookup, reason: str) -> Finding:
-    """Return what it means that there is no such thing; raise BackendRejected where that is not declared."""
-    return _conclude(lookup, "not_found", reason, None)
-
-
-def judge(status: int, headers: Mapping[str, str], now: float) -> None:
-    """Raise the NoAnswer of a response that no lookup reads, if it says that nobody can be served now."""
-    means = _BY_STATUS.get(status)
-    pause = pause_of(headers, now)
-    if means is None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        is_pause = status == HTTPStatus.SERVICE_UNAVAILABLE and pause is not None
-        means = "throttled" if is_pause else "unavailable"
-    if means is not None:
-        raise _failure(means, f"the backend answered {status}", pause)
 
 
 def pause_of(headers: Mapping[str, str], now: float) -> float | None:
@@ -152,16 +121,16 @@ def _date(text: str) -> float | None:
         return None
 
 
-def _decoded(lookup: Lookup, response: Response) -> object:
-    """Return the decoded body, None for an empty one; an :class:`_Undecoded` if there is nothing to judge."""
+def decoded(lookup: Lookup, response: Response) -> object:
+    """Return the decoded body, None for an empty one; an :class:`Undecoded` if there is nothing to judge."""
     if response.body is None:
-        return _Undecoded(None)
+        return Undecoded(None)
     if _is_blank(response.body):
         return None
     try:
         return decode(lookup, response.body, response.headers.get("Content-Type", ""))
     except NoAnswer as error:
-        return _Undecoded(error)
+        return Undecoded(error)
 
 
 def _is_blank(body: bytes) -> bool:
@@ -169,11 +138,11 @@ def _is_blank(body: bytes) -> bool:
     return not body.strip(_BLANK)
 
 
-def _holds(rule: Rule, reply: object) -> bool:
+def holds(rule: Rule, reply: object) -> bool:
     """True if all that a rule says about the body holds. A body that cannot be read fits no condition."""
     if not rule.conditions:
         return True
-    return not isinstance(reply, _Undecoded) and all(_fits(one, reply) for one in rule.conditions)
+    return not isinstance(reply, Undecoded) and all(_fits(one, reply) for one in rule.conditions)
 
 
 def _fits(condition: Condition, reply: object) -> bool:
@@ -205,26 +174,26 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _declared(lookup: Lookup, rule: Rule, response: Response | None, reply: object, now: float) -> Finding:
+def declared(lookup: Lookup, rule: Rule, response: Response | None, reply: object, now: float) -> Finding:
     """Return or raise what a rule says; ``reason`` names the rule."""
     reason = f"{rule.name}: {rule.means}" + (f" ({response.status})" if response else "")
     if rule.means == "ok":
-        return _found(lookup, reply)
-    return _conclude(lookup, rule.means, reason, pause_of(response.headers, now) if response else None)
+        return found(lookup, reply)
+    return conclude(lookup, rule.means, reason, pause_of(response.headers, now) if response else None)
 
 
 def _built_in(lookup: Lookup, response: Response, reply: object, now: float) -> Finding:
     if response.status in _OK and (response.body is None or not _is_blank(response.body)):
-        return _found(lookup, reply)
+        return found(lookup, reply)
     pause = pause_of(response.headers, now)
-    means, reason = _judge(lookup, response.status, reply, asks_for_pause=pause is not None)
-    return _conclude(lookup, means, f"the backend answered {response.status}{reason}", pause)
+    means, reason = judge_status(lookup, response.status, reply, asks_for_pause=pause is not None)
+    return conclude(lookup, means, f"the backend answered {response.status}{reason}", pause)
 
 
-def _judge(lookup: Lookup, status: int, reply: object, *, asks_for_pause: bool) -> tuple[Meaning, str]:
+def judge_status(lookup: Lookup, status: int, reply: object, *, asks_for_pause: bool) -> tuple[Meaning, str]:
     """Return what a response means that has no reply to be mapped, and what to add to the reason."""
     missing: Meaning = "rejected" if lookup.not_found is None else "not_found"
-    means, reason = _BY_STATUS.get(status), ""
+    means, reason = BY_STATUS.get(status), ""
     if means is not None:
         pass
     elif status in _OK or status in _WITHOUT_BODY:
@@ -249,21 +218,24 @@ def _is_own(lookup: Lookup, reply: object) -> bool:
 
     Every page of a proxy is a text, and most are forms: so there a body says nothing.
     """
-    return reply is None or (not isinstance(reply, _Undecoded) and lookup.reply in {"json", "xml"})
+    return reply is None or (not isinstance(reply, Undecoded) and lookup.reply in {"json", "xml"})
 
 
-def _found(lookup: Lookup, reply: object) -> Finding:
+def found(lookup: Lookup, reply: object) -> Finding:
     """Return the variables of a reply that is an answer; a reply that gives none is judged by ``empty``."""
-    if isinstance(reply, _Undecoded):
+    if isinstance(reply, Undecoded):
         raise reply.error or NotJson("the reply could not be read")
     variables, nulls, failed = map_reply(lookup, reply)
     if not nulls and not failed:
         return Finding(variables)
     if failed and len(failed) == len(variables):
         msg = f"every expression fails on the reply: {', '.join(failed)}"
-        raise BadBackendReply(msg)
+        raise Unmapped(msg)
     if len(nulls) + len(failed) == len(variables) and lookup.empty != "ok":
-        return _conclude(lookup, lookup.empty, "every variable is null in the reply", None)
+        reason = "every variable is null in the reply"
+        if lookup.empty == "bad":
+            raise Unmapped(reason)
+        return conclude(lookup, lookup.empty, reason, None)
     for name in (*nulls, *failed):
         if name in lookup.required:
             reason = (
@@ -272,18 +244,19 @@ def _found(lookup: Lookup, reply: object) -> Finding:
                 else f"the reply has no {name}"
             )
             msg = f"{reason}, which is required"
-            raise BadBackendReply(msg)
+            raise Unmapped(msg)
     return Finding(variables, failed=failed)
 
 
-def _conclude(lookup: Lookup, means: Meaning, reason: str, pause: float | None) -> Finding:
+def conclude(lookup: Lookup, means: Meaning, reason: str, pause: float | None) -> Finding:
     """Return the Finding of ``not_found``; raise the error of every other meaning."""
     if means == "not_found" and lookup.not_found is not None:
         return Finding(map_not_found(lookup), found=False)
-    raise _failure(means, reason, pause)
+    raise failure(means, reason, pause)
 
 
-def _failure(means: Meaning, reason: str, pause: float | None) -> NoAnswer:
+def failure(means: str, reason: str, pause: float | None) -> NoAnswer:
+    """Return the error of a meaning that is no answer."""
     match means:
         case "unauthorized":
             return BackendDenied(reason)

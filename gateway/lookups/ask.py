@@ -1,7 +1,7 @@
 """Asking: a backend under its policies gives an answer to each question, in a worker and in a gateway."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
@@ -107,10 +107,10 @@ class GuardedBackend:
         call: Call | None = None
         try:
             lookup = self._lookup(job)
-            ask = Ask(job.lookup, job.inputs, job.app, job.session, job.trace_id, left, job.user)
+            deadline = time.monotonic() + left
             call = Call(
-                partial(self._backend.ask, lookup, ask),
-                time.monotonic() + left,
+                partial(self._attempt, lookup, job, deadline),
+                deadline,
                 awaited=awaited,
                 retried=partial(self._report_retried, job),
                 hedge=lookup.hedge if awaited else None,
@@ -129,6 +129,11 @@ class GuardedBackend:
             )
         answer = Answer(job_id, Code.OK, "", finding.variables, found=finding.found)
         return Asked(answer, _attempts(call), finding.failed)
+
+    def _attempt(self, lookup: Lookup, job: Job, deadline: float) -> Awaitable[Finding]:
+        left = deadline - time.monotonic()
+        ask = Ask(job.lookup, job.inputs, job.app, job.session, job.trace_id, left, job.user)
+        return self._backend.ask(lookup, ask)
 
     def knows(self, job: Job) -> bool:
         """True if ``job`` names a lookup of this lane, in the version that this process has."""

@@ -42,7 +42,9 @@ def _clients(catalog: Catalog, board: Board) -> Clients:
     backends = catalog.settings.backends
 
     def open_one(name: str) -> tuple[HttpBackend, Runner]:
-        return _open_http(backends[name], name, board), stack(backends[name], board, name)
+        settings = backends[name]
+        policies = stack(settings, board, name, bulkhead=Bulkhead(settings.concurrency))
+        return _open_http(settings, name, board), policies
 
     return Clients(backends, open_one)
 

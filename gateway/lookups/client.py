@@ -1,85 +1,105 @@
 """Backends as Python lookups ask them: an HTTP client under the credentials and policies of a backend."""
 
 import json
-import time
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from gateway.core.errors import LookupFailed
+from gateway.core.charsets import find_charset
+from gateway.core.errors import BadBackendReply, LookupFailed
+from gateway.declared.answers import compile_answers
 from gateway.declared.backend import Backend as Settings
+from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
+from gateway.declared.template import climbs, fill_path, parse_template
+from gateway.lookups.answers import Undecoded
+from gateway.lookups.decoding import decode
 from gateway.lookups.http import HttpBackend
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import Runner
 
+_NOT_IN_PATH = re.compile(r"[?#\x00-\x20\x7f]")
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ClientResponse:
-    """A response with a status below 500 that is no refusal of our credentials and asks for no pause."""
+    """A response that serves the lookup: none that the backend's rules, or its status, call an error."""
 
     status: int
     headers: Mapping[str, str]
+    reading: Lookup
     body: bytes
+    value: object
 
     def text(self) -> str:
-        """Return the body as text; what is not UTF-8 is replaced."""
-        return self.body.decode(errors="replace")
+        """Return the body as text, in the charset that the backend has; raise BadBackendReply for another."""
+        text = decode(replace(self.reading, reply="text"), self.body, self.headers.get("Content-Type", ""))
+        return str(text)
 
     def json(self) -> Any:  # noqa: ANN401 - any JSON value
-        """Return the body as a JSON value; raise ValueError for one that is none."""
-        return json.loads(self.body)
+        """Return the body as a JSON value, its numbers with their digits; raise BadBackendReply for none."""
+        if isinstance(self.value, Undecoded):
+            raise self.value.error or BadBackendReply("the reply could not be read")
+        return self.value
 
 
 class BackendClient:
     """Asks one backend for one lookup, until the lookup's deadline on the monotonic clock."""
 
-    def __init__(self, backend: HttpBackend, policies: Runner, deadline: float) -> None:
-        """Take the backend, and the policies around it."""
-        self._backend, self._policies, self._deadline = backend, policies, deadline
+    def __init__(self, backend: HttpBackend, policies: Runner, reading: Lookup, deadline: float) -> None:
+        """Take the backend, the policies around it, and how its responses are read."""
+        self._backend, self._policies, self._reading = backend, policies, reading
+        self._deadline = deadline
 
     async def get(
-        self, path: str, *, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        places: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ClientResponse:
         """Send a GET request: see :meth:`request`."""
-        return await self.request("GET", path, query=query, headers=headers)
+        return await self.request("GET", path, places=places, query=query, headers=headers)
 
     async def post(
         self,
         path: str,
         *,
+        places: Mapping[str, str] | None = None,
         json: object = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> ClientResponse:
         """Send a POST request with a JSON body: see :meth:`request`."""
-        return await self.request("POST", path, json=json, query=query, headers=headers)
+        return await self.request("POST", path, places=places, json=json, query=query, headers=headers)
 
-    async def request(
+    async def request(  # noqa: PLR0913 - what a request has
         self,
         method: str,
         path: str,
         *,
+        places: Mapping[str, str] | None = None,
         json: object = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> ClientResponse:
-        """Send a request to ``path``, percent-encoded by its caller, and return the response.
+        """Send a request and return the response.
 
-        It goes out under the backend's policies: it may be retried, and refused without an attempt. Raise
-        NoAnswer if there is no response, or one that says that the backend cannot serve us now.
+        ``path`` may have ``{places}``, which take their values from ``places``, as a lookup's path does. It
+        goes out under the backend's policies: it may be retried, and refused without an attempt. Raise
+        InvalidInput for a value that would make another path, and NoAnswer if no response serves the lookup.
         """
-        if not path.startswith("/"):
-            msg = f"a path begins with '/', not {path[:1]!r}"
-            raise LookupFailed(msg)
-        target = f"{path}?{urlencode(query, quote_via=quote)}" if query else path
+        filled_path = _fill(path, {name: str(value) for name, value in (places or {}).items()})
+        target = f"{filled_path}?{urlencode(query, quote_via=quote)}" if query else filled_path
         body = None if json is None else _encoded(json)
         filled = FilledRequest(method, target, dict(headers or {}), body, "application/json")
-        call = Call(partial(self._backend.fetch, filled), self._deadline)
-        response = await self._policies(call)
-        return ClientResponse(response.status, response.headers, response.body or b"")
+        call = Call(partial(self._backend.fetch, filled, self._reading), self._deadline)
+        response, value = await self._policies(call)
+        return ClientResponse(response.status, response.headers, self._reading, response.body or b"", value)
 
 
 class Clients:
@@ -92,15 +112,15 @@ class Clients:
         self._backends, self._open_one = backends, open_one
         self._open: dict[str, tuple[HttpBackend, Runner]] = {}
 
-    def client(self, name: str, *, left: float) -> BackendClient:
-        """Return a client of a backend, for so many seconds; raise LookupFailed for one that is not there."""
+    def client(self, name: str, *, deadline: float) -> BackendClient:
+        """Return a client of a backend; raise LookupFailed for one that is not there."""
         if name not in self._backends or self._backends[name].speaks != "http":
             msg = f"there is no HTTP backend {name!r} in the configuration"
             raise LookupFailed(msg)
         if name not in self._open:
             backend, policies = self._open_one(name)
             self._open[name] = backend, policies
-        return BackendClient(*self._open[name], time.monotonic() + left)
+        return BackendClient(*self._open[name], _reading_of(name, self._backends[name]), deadline)
 
     async def close(self) -> None:
         """Close them."""
@@ -114,3 +134,28 @@ def _encoded(value: object) -> bytes:
     except (TypeError, ValueError) as error:
         msg = f"the body is no JSON: {type(error).__name__}"
         raise LookupFailed(msg) from None
+
+
+def _fill(path: str, values: Mapping[str, str]) -> str:
+    """Return a path with its places filled; raise LookupFailed for one that is none, or InvalidInput."""
+    if not path.startswith("/") or _NOT_IN_PATH.search(path) or climbs(path):
+        msg = "a path begins with '/', and has no '?', '#', '.' or '..' between its slashes; use `query`"
+        raise LookupFailed(msg)
+    try:
+        return fill_path(parse_template(path), values)
+    except (ValueError, KeyError) as error:
+        msg = f"the path has a place without a value, or a brace: {error}"
+        raise LookupFailed(msg) from None
+
+
+def _reading_of(name: str, settings: Settings) -> Lookup:
+    """Return what stands for every lookup of a backend: its rules and its charset."""
+    return Lookup(
+        name,
+        name,
+        "",
+        (),
+        {},
+        charset=find_charset(settings.charset) if settings.charset else None,
+        rules=compile_answers(f"backends.{name}.answers", settings.answers, []),
+    )

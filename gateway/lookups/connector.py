@@ -196,7 +196,7 @@ async def send(req: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -
             response = await handler(req)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, UnaskedBytes) as error:
             if not _met_a_dead_one(req, sending):
-                raise _as_broken(sending, error) from error
+                raise _as_broken(sending, error) from error.__cause__
         else:
             if response.status != HTTPStatus.REQUEST_TIMEOUT or not sending.reused:
                 return _with_head(sending, response)
@@ -205,7 +205,7 @@ async def send(req: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -
         try:
             return _with_head(sending, await handler(req))
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            raise _as_broken(sending, error) from error
+            raise _as_broken(sending, error) from error.__cause__
     finally:
         _sending.reset(token)
 

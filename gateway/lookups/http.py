@@ -20,7 +20,7 @@ from gateway.declared.backend import Backend
 from gateway.declared.credentials import Auth
 from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
-from gateway.lookups.answers import Response, interpret, judge, wants_body
+from gateway.lookups.answers import Response, interpret, wants_body
 from gateway.lookups.connector import (
     MAX_HEADER,
     MAX_HEADERS,
@@ -33,6 +33,7 @@ from gateway.lookups.credentials import open_credentials
 from gateway.lookups.credentials.fixed import auth_headers
 from gateway.lookups.decoding import ACCEPTED
 from gateway.lookups.failures import failure_of
+from gateway.lookups.other_answers import judge
 from gateway.lookups.reach import Reach
 from gateway.lookups.reply import Finding
 from gateway.lookups.resolver import Resolver
@@ -101,12 +102,11 @@ class HttpBackend:
             partial(interpret, lookup, now=time.time()),
         )
 
-    async def fetch(self, request: FilledRequest) -> Response:
-        """Return the response of one attempt; raise NoAnswer if it says that nobody can be served now."""
+    async def fetch(self, request: FilledRequest, reading: Lookup) -> tuple[Response, object]:
+        """Return the response of one attempt and its value, as :func:`judge` does; raise NoAnswer."""
 
-        def judged(response: Response) -> Response:
-            judge(response.status, response.headers, time.time())
-            return response
+        def judged(response: Response) -> tuple[Response, object]:
+            return response, judge(reading, response, time.time())
 
         return await self._ask(request, ACCEPTED["json"], lambda _: True, judged)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,11 +15,13 @@ from gateway.core.errors import LookupFailed, NoAnswer, NotFound, Overloaded
 from gateway.core.messages import Ask
 from gateway.declared.backend import PYTHON, Backend
 from gateway.declared.lookup import Lookup
-from gateway.declared.reading import plain
-from gateway.lookups.answers import interpret_missing, interpret_value
 from gateway.lookups.client import Clients
+from gateway.lookups.other_answers import interpret_missing, interpret_value
 from gateway.lookups.reply import Finding
 from gateway.telemetry import events
+
+HOOK_TIMEOUT = 10.0
+"""Seconds that a hook may take."""
 
 _MOST_FRAMES = 20
 _MOST_CAUSES = 5
@@ -45,7 +48,7 @@ class PythonBackend:
             for lookup in lookups.values()
             if lookup.python is not None
         }
-        self._name, self._options = name, plain(declared.options)
+        self._name, self._options = name, declared.options
         self._hooks = {
             hook: find_function(f"backends.{name}.{hook}", place)
             for hook, place in (("open", declared.open), ("close", declared.close))
@@ -54,36 +57,45 @@ class PythonBackend:
         self._threads = Threads(declared.concurrency)
         self._clients = clients
         self._state: object = None
+        self._is_open = False
 
     async def start(self) -> None:
         """Call the hook ``open``; raise ImportError if it fails."""
+        self._is_open = True
         if (hook := self._hooks.get("open")) is None:
             return
+        where = f"backends.{self._name}.open"
         try:
-            self._state = await self._threads.run(hook, self._options)
-        except Exception as error:
-            msg = f"backends.{self._name}.open raised {type(error).__name__}: {error}"
-            raise ImportError(msg) from error
+            async with asyncio.timeout(HOOK_TIMEOUT):
+                self._state = await Threads(1).run(hook, self._options)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the worker does not start
+            self._is_open = False
+            _report(error, lookup="", function=where, trace_id="")
+            # Without the text of the exception: it may show an option that is a secret.
+            msg = f"{where} raised {type(error).__name__}: lookup.raised in the log says where"
+            raise ImportError(msg) from None
 
     async def close(self) -> None:
         """Call the hook ``close`` with what ``open`` returned, and close the clients."""
         if self._clients is not None:
             await self._clients.close()
-        if (hook := self._hooks.get("close")) is None:
+        if not self._is_open or (hook := self._hooks.get("close")) is None:
             return
         try:
-            await self._threads.run(hook, self._state)
+            async with asyncio.timeout(HOOK_TIMEOUT):
+                await Threads(1).run(hook, self._state)
         except Exception as error:  # noqa: BLE001 - the process ends all the same
             _report(error, lookup="", function=f"backends.{self._name}.close", trace_id="")
 
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one call; raise NoAnswer. Other exceptions of it become LookupFailed."""
+        deadline = time.monotonic() + ask.left
         asked = replace(
             ask,
             options={**self._options, **lookup.options},
             state=self._state,
             log=partial(_say, lookup.name, ask),
-            client=None if self._clients is None else partial(self._clients.client, left=ask.left),
+            client=None if self._clients is None else partial(self._clients.client, deadline=deadline),
         )
         try:
             reply = _mapping(lookup, await self._threads.run(self._functions[lookup.name], asked))
@@ -163,8 +175,8 @@ def find_function(where: str, place: str) -> Function:
     return function
 
 
-def _say(lookup: str, ask: Ask, text: str, **fields: object) -> None:
-    events.lookup_said(text, lookup=lookup, session=ask.session, trace_id=ask.trace_id, **fields)
+def _say(lookup: str, ask: Ask, text: str, /, **fields: object) -> None:
+    events.lookup_said(lookup=lookup, text=text, fields=fields, session=ask.session, trace_id=ask.trace_id)
 
 
 def _mapping(lookup: Lookup, reply: object) -> Mapping[str, object]:

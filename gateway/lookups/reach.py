@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gateway.declared.backend import Backend
-from gateway.declared.catalog import digest_of
+from gateway.declared.environment import digest_of
 from gateway.declared.reading import Fault
 from gateway.declared.tls import BackendTls
 from gateway.process.following import Followed

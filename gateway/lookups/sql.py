@@ -11,7 +11,7 @@ from gateway.core.errors import BackendUnavailable, BadBackendReply, LookupFaile
 from gateway.core.messages import Ask
 from gateway.declared.backend import Backend
 from gateway.declared.lookup import Lookup
-from gateway.lookups.answers import interpret_rows
+from gateway.lookups.other_answers import interpret_rows
 from gateway.lookups.reply import Finding
 from gateway.lookups.sql_errors import failure_of
 from gateway.lookups.sql_values import as_value, size_of

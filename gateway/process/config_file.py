@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from gateway.declared.catalog import Catalog, digest_of, read_content
+from gateway.declared.catalog import Catalog, read_content
+from gateway.declared.environment import UnreadableSecret, digest_of, read_secret
 from gateway.declared.reading import ConfigFaults
 from gateway.process.following import Followed
 from gateway.process.supervisor import Supervisor
@@ -24,7 +25,7 @@ class ConfigFile(Followed):
         self._supervisor = Supervisor()
         content = read_content(path)
         self.catalog = compile_content(content)
-        super().__init__(self.digest(content))
+        super().__init__(self.digest_in_use(content))
 
     def on_change(self, swap: Callable[[Catalog], Awaitable[None]]) -> None:
         """Take the function that makes the process run another catalog, or raises ConfigFaults."""
@@ -36,8 +37,11 @@ class ConfigFile(Followed):
 
     def digest(self, content: bytes) -> str:
         """Return what tells the file, and the files of its secrets, from others."""
-        secrets = b"".join(b"\0" + _content(Path(name)) for name in self.catalog.files)
-        return digest_of(content + secrets)
+        return _joined(content, [_digest(name) for name, _ in self.catalog.files])
+
+    def digest_in_use(self, content: bytes) -> str:
+        """Return the digest of what the catalog was made of: a file may have changed since."""
+        return _joined(content, [digest for _, digest in self.catalog.files])
 
     async def use(self, content: bytes) -> None:
         """Run by this content from now on. Raise ConfigFaults, or ImportError for a Python lookup."""
@@ -63,9 +67,13 @@ class ConfigFile(Followed):
         events.config_refused(file=str(self._path), faults=faults, config=self.catalog.digest)
 
 
-def _content(path: Path) -> bytes:
-    """Return the content of a file with a secret; one that is not there has another content than any."""
+def _joined(content: bytes, digests: list[str]) -> str:
+    return digest_of(content + "".join(f"\0{digest}" for digest in digests).encode())
+
+
+def _digest(path: str) -> str:
+    """Return the digest of a file with a secret; one that cannot be read has another digest than any."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        return b"\0" + type(error).__name__.encode()
+        return digest_of(read_secret(path))
+    except UnreadableSecret as error:
+        return error.reason

@@ -5,7 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from gateway.declared.catalog import digest_of
+from gateway.declared.environment import digest_of
 
 LOOK_EVERY = 2.0
 """Seconds between two looks at a file. A new content is used when two looks have found the same."""
@@ -32,6 +32,10 @@ class Followed(ABC):
 
     def digest(self, content: bytes) -> str:
         """Return what tells this content from another."""
+        return digest_of(content)
+
+    def digest_in_use(self, content: bytes) -> str:
+        """Return the same for the content that has just come into use."""
         return digest_of(content)
 
     @abstractmethod
@@ -64,8 +68,7 @@ class Followed(ABC):
         if isinstance(content, OSError):
             raise content
         await self.use(content)
-        # Its digest may be another one now: a configuration may name other files.
-        self._used = self._seen = await asyncio.to_thread(self.digest, content)
+        self._used = self._seen = self.digest_in_use(content)
 
     def _read(self) -> tuple[bytes | OSError, str]:
         try:

@@ -15,7 +15,7 @@ from typing import Self
 
 import msgspec
 
-LONGEST = 3600.0
+LONGEST = 3601.0
 """Most seconds for which a gate is shut. A longer time means that the clock was set back."""
 
 

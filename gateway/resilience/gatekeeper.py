@@ -11,6 +11,9 @@ from gateway.resilience.policy import Call
 LEASE_MARGIN = 1.0
 """Seconds past the longest attempt after which the process of a probe is taken for dead."""
 
+_numbers = itertools.count()
+"""Names the probes of this process. Two gatekeepers may stand before one gate: a lane's and a client's."""
+
 
 class Gatekeeper:
     """Lets the calls of one process through a gate that the fleet shares."""
@@ -20,7 +23,6 @@ class Gatekeeper:
         self.board = board
         self.gate = board.entry(name, OPEN)
         self._lease = lease + LEASE_MARGIN
-        self._numbers = itertools.count()
         self._asking = False
         self.probe: Call | None = None
         """The call that is the probe, if it is one of this process."""
@@ -54,7 +56,7 @@ class Gatekeeper:
         self.gate.change_soon(lambda gate, _: gate.unleased(permit))
 
     async def _become_probe(self, call: Call, refusal: NoAnswer) -> None:
-        permit = f"{self.board.me}.{next(self._numbers)}"
+        permit = f"{self.board.me}.{next(_numbers)}"
         self._asking = True
         try:
             leased = await self.gate.change(lambda gate, now: gate.lease(permit, now, self._lease))

@@ -285,7 +285,7 @@ def fleet_unreadable(*, entry: str, error: BaseException) -> None:
     _warning("fleet.unreadable", entry=entry, error=type(error).__name__)
 
 
-def lookup_said(text: str, /, *, lookup: str, session: str, trace_id: str, **fields: object) -> None:
+def lookup_said(*, lookup: str, text: str, fields: Mapping[str, object], session: str, trace_id: str) -> None:
     """A Python lookup has something to say: ``ask.log(text, key=value)``."""
     _info("lookup.said", text=text, lookup=lookup, session=session, trace_id=trace_id, fields=dict(fields))
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import aiohttp
+from yarl import URL
 
 from gateway.core.errors import Code, NoAnswer, QueueUnavailable
 from gateway.core.messages import Answer, Job
@@ -158,18 +159,18 @@ async def _look_at_backend(catalog: Catalog, lane: str) -> Finding:
     """Return whether a backend answers at all. Any answer will do: nobody knows a question that is safe."""
     settings = catalog.backend(lane)
     timeout = aiohttp.ClientTimeout(total=settings.attempt_timeout)
-    begun = time.monotonic()
+    begun, shown = time.monotonic(), URL(settings.url).with_user(None)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
             http.head(settings.url, allow_redirects=False, **Reach(settings).arguments) as response,
         ):
-            said = f"{settings.url} answers {response.status}, after {_ms(begun)}"
+            said = f"{shown} answers {response.status}, after {_ms(begun)}"
     except TimeoutError:
         limit = f"{settings.attempt_timeout:g} s"
-        return Finding(lane, works=False, said=f"{settings.url} does not answer within {limit}")
+        return Finding(lane, works=False, said=f"{shown} does not answer within {limit}")
     except (aiohttp.ClientError, OSError) as error:
-        return Finding(lane, works=False, said=f"{settings.url}: {error}")
+        return Finding(lane, works=False, said=f"{shown}: {type(error).__name__}")
     return Finding(lane, works=True, said=said)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
-from gateway.declared.catalog import digest_of
+from gateway.declared.environment import digest_of
 from gateway.process.release import RELEASE
 from tests.desk import Desk, Heard, Place, when
 from tests.processes import GatewayProcess, Process, WorkerProcess

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from gateway.core.errors import Code
+from gateway.core.messages import Answer, Job
 from gateway.declared.catalog import compile_catalog, read
 from gateway.front.app import gateway
 from gateway.lookups.build import open_backend
@@ -30,6 +31,28 @@ async def two_steps(ask: Ask):
 async def astray(ask: Ask):
     await ask.backend("crm").get("no-slash")
 
+async def climb(ask: Ask):
+    await ask.backend("crm").get("/customers/../orders")
+
+async def inject(ask: Ask):
+    await ask.backend("crm").get("/customers/{id}", places={"id": "../orders"})
+
+async def unplaced(ask: Ask):
+    await ask.backend("crm").get("/customers/{id}")
+
+async def words(ask: Ask):
+    said = await ask.backend("crm").get("/customers/{id}", places={"id": 7})
+    return {"risk": [said.json()["name"], said.text()[:1], said.json()["total"]]}
+
+async def page(ask: Ask):
+    said = await ask.backend("crm").get("/page")
+    return {"risk": said.text() if ask.options else said.json()}
+
+async def many(ask: Ask):
+    crm = ask.backend("crm")
+    heard = await asyncio.gather(*(crm.get("/x") for _ in range(9)), return_exceptions=True)
+    return {"risk": str(sum(isinstance(one, Exception) for one in heard))}
+
 async def wrong(ask: Ask):
     await ask.backend("crm").post("/x", json=object())
 
@@ -41,7 +64,12 @@ CONFIG = """
 [backends.crm]
 url = "{url}"
 idle_before_reuse = "0s"
+concurrency = 2
 auth = {{ type = "bearer", token = "t0k" }}
+
+[[backends.crm.answers]]
+when = {{ errcode = 40001 }}
+is = "unauthorized"
 
 [lookups.risk]
 python = "{module}:{function}"
@@ -59,14 +87,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-async def asked(url: str, module: str, function: str) -> object:
+async def asked(url: str, module: str, function: str) -> Answer:
     """Return the variables of a lookup, or why there are none."""
     catalog = compile_catalog(*read(CONFIG.format(url=url, module=module, function=function), {}))
     backend = open_backend(catalog, "python", Board(), bulkhead=False)
     await backend.start()
     lookup = catalog.lookups["risk"]
-    from gateway.core.messages import Job  # noqa: PLC0415 - here alone
-
     job = Job("risk", {}, 1, "s1", "r", "t1", version=lookup.version)
     try:
         return (await backend.ask(job, "j", 5.0)).answer
@@ -86,7 +112,7 @@ async def test_lookup_asks_a_backend_under_its_credentials_and_retries(module: s
 
     async with serving(handle) as url:
         answer = await asked(url, module, "two_steps")
-    assert answer.variables == {"risk": "high"}  # type: ignore[attr-defined]
+    assert answer.variables == {"risk": "high"}
     assert seen == [
         ("/find?user=a%20b", "Bearer t0k", ""),
         ("/find?user=a%20b", "Bearer t0k", ""),
@@ -113,15 +139,56 @@ async def test_response_that_serves_nobody_is_the_answer(
 
     async with serving(handle) as url:
         answer = await asked(url, module, "two_steps")
-    assert (answer.code, answer.info) == (code, info)  # type: ignore[attr-defined]
+    assert (answer.code, answer.info) == (code, info)
 
 
 async def test_request_that_cannot_be_sent_says_why(module: str) -> None:
     """To its author."""
-    for function, info in (("astray", "a path begins with '/'"), ("wrong", "the body is no JSON")):
+    for function, info in {
+        "astray": "a path begins with '/'",
+        "climb": "no '?', '#', '.' or '..'",
+        "unplaced": "a place without a value",
+        "wrong": "the body is no JSON",
+    }.items():
         answer = await asked("http://127.0.0.1:1", module, function)
-        assert answer.code is Code.LOOKUP_FAILED  # type: ignore[attr-defined]
-        assert info in answer.info  # type: ignore[attr-defined]
+        assert answer.code is Code.LOOKUP_FAILED
+        assert info in answer.info
+    assert (await asked("http://127.0.0.1:1", module, "inject")).code is Code.INVALID_INPUT
+
+
+async def test_response_is_read_as_the_backend_writes_it(module: str) -> None:
+    """Its charset, and its digits; by the rules of the backend, an error in a 200 is no answer."""
+    body = '{"name": "石一", "total": 29.90}'.encode("gbk")
+
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=body, headers={"Content-Type": "application/json; charset=GBK"})
+
+    async with serving(handle) as url:
+        assert (await asked(url, module, "words")).variables == {"risk": '["石一","{",29.90]'}
+        body = b'{"errcode": 40001}'
+        assert (await asked(url, module, "words")).code is Code.BACKEND_DENIED
+        body = b"<html>hello</html>"
+        assert (await asked(url, module, "page")).code is Code.BAD_BACKEND_REPLY
+
+
+async def test_backend_hears_no_more_calls_at_a_time_than_its_concurrency(module: str) -> None:
+    """A lookup that asks for nine things at once is refused some."""
+    ready = asyncio.Event()
+    under_way = most = 0
+
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        if under_way == 2:
+            ready.set()
+        await ready.wait()
+        under_way -= 1
+        return web.json_response({})
+
+    async with serving(handle) as url:
+        answer = await asked(url, module, "many")
+    assert (answer.variables, most) == ({"risk": "7"}, 2)
 
 
 async def test_lookup_that_blocks_fills_its_own_lane_alone(module: str, place: Place, desk: Desk) -> None:

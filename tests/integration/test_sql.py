@@ -148,6 +148,14 @@ async def test_no_row_is_not_found_where_that_is_declared(postgresql: PostgreSql
 
 
 @needs_postgresql
+async def test_percent_sign_is_one(postgresql: PostgreSql) -> None:
+    """Drivers take it for a place of their own."""
+    sql = "select tier, 5 % 3 as visits, since, balance from customers where tier like 'g%d' and uid = :uid"
+    async with asking(declared(postgresql.url, sql)) as ask:
+        assert (await ask(uid="u1")).variables == FOUND | {"visits": "2"}
+
+
+@needs_postgresql
 async def test_all_rows_are_a_list_and_rules_judge_them(postgresql: PostgreSql) -> None:
     """As with any other backend."""
     sql = "select n from generate_series(1, cast(:count as integer)) as n"

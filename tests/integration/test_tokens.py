@@ -44,6 +44,8 @@ def declared(
     url: str, auth: str = OAUTH2, more: str = "", lookup: str = 'request = { path = "/v" }'
 ) -> Catalog:
     """Return the configuration of one backend and one lookup."""
+    if "attempt_timeout" not in more:
+        more += '\nattempt_timeout = "4s"'
     text = (
         f'[backends.crm]\nurl = "{url}"\nidle_before_reuse = "0s"\n{more}\n{auth.format(url=url)}\n'
         f'[lookups.value]\nbackend = "crm"\n{lookup}\nvariables = {{ v = "v" }}\n'

@@ -180,4 +180,4 @@ class Pauses(Gates):
 
 TestBreakers = Breakers.TestCase
 TestPauses = Pauses.TestCase
-TestBreakers.settings = TestPauses.settings = settings(max_examples=150, stateful_step_count=60)
+TestBreakers.settings = TestPauses.settings = settings(max_examples=60, stateful_step_count=40)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import BadBackendReply
 from gateway.core.variables import as_text
 from gateway.declared.lookup import Lookup
-from gateway.lookups.answers import interpret_value
+from gateway.lookups.other_answers import interpret_value
 
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 

@@ -28,7 +28,11 @@ def test_visible_text_stays_as_it_is(text: str) -> None:
     assert printable(text) == text
 
 
-@given(st.dictionaries(st.text(min_size=1), VALUES, max_size=4))
+# structlog has its own use for these names; no event has a field of such a name.
+NAMES = st.text(min_size=1).filter(lambda name: name not in {"exception", "exc_info", "stack", "stack_info"})
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=4))
 def test_line_has_no_character_that_a_terminal_obeys(fields: dict[str, object]) -> None:
     """Keys and values, nested ones, too."""
     line = TerminalLine(colors=False)(None, "info", {"event": "e", "level": "info", **fields})

@@ -86,4 +86,4 @@ class Tokens(RuleBasedStateMachine):
 
 
 TestTokens = Tokens.TestCase
-TestTokens.settings = settings(max_examples=200, stateful_step_count=50)
+TestTokens.settings = settings(max_examples=80, stateful_step_count=40)

@@ -13,18 +13,20 @@ from gateway.core.errors import (
     BadBackendReply,
     Code,
     NoAnswer,
+    NotFound,
     NotJson,
+    Unmapped,
 )
 from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.lookup import Lookup
 from gateway.lookups.answers import (
     Response,
+    Undecoded,
     interpret,
-    interpret_value,
-    judge,
     pause_of,
     wants_body,
 )
+from gateway.lookups.other_answers import interpret_value, judge
 from gateway.lookups.reply import Finding
 
 NOW = 1_700_000_000.0
@@ -162,7 +164,7 @@ def test_an_expression_that_fails_spoils_its_own_variable() -> None:
 def test_a_required_variable_whose_expression_fails_makes_the_reply_bad(body: bytes) -> None:
     """As one that is null does; the message shows nothing of the reply."""
     failure = failing(mapping("required = ['vip', 'tags']"), 200, body)
-    assert (type(failure), failure.transient) == (BadBackendReply, False)
+    assert (type(failure), failure.transient, failure.backend_failed) == (Unmapped, False, False)
     assert "fails on the reply, which is required" in str(failure)
     assert "secret" not in str(failure)
 
@@ -419,26 +421,52 @@ def test_python_lookups_are_judged_by_their_rules_too() -> None:
         interpret_value(declared, {"error": "expired"})
 
 
+RULED = """
+[[backends.crm.answers]]
+when = { code = 40001 }
+is = "unauthorized"
+[[backends.crm.answers]]
+when = { code = 404 }
+is = "not_found"
+[[backends.crm.answers]]
+status = 418
+is = "ok"
+"""
+
+
 @pytest.mark.parametrize(
-    ("status", "headers", "kind"),
+    ("status", "body", "headers", "kind"),
     [
-        (200, {}, None),
-        (404, {}, None),
-        (401, {}, BackendDenied),
-        (429, {"Retry-After": "5"}, BackendThrottled),
-        (503, {"Retry-After": "5"}, BackendThrottled),
-        (503, {}, BackendUnavailable),
-        (408, {}, BackendUnavailable),
+        (200, b'{"total": 29.90}', {}, None),
+        (200, b"", {}, None),
+        (204, b"", {}, None),
+        (404, b'{"error": "x"}', {}, None),
+        (404, b"default backend - 404", {}, BackendUnavailable),
+        (418, b"{}", {}, None),
+        (401, b"{}", {}, BackendDenied),
+        (200, b'{"code": 40001}', {}, BackendDenied),
+        (200, b'{"code": 404}', {}, NotFound),
+        (429, b"{}", {"Retry-After": "5"}, BackendThrottled),
+        (503, b"{}", {"Retry-After": "5"}, BackendThrottled),
+        (503, b"{}", {}, BackendUnavailable),
+        (408, b"{}", {}, BackendUnavailable),
     ],
 )
-def test_response_that_no_lookup_reads_is_judged_by_its_status(
-    status: int, headers: dict[str, str], kind: type[NoAnswer] | None
+def test_response_to_a_python_lookup_is_judged_by_the_backends_rules(
+    status: int, body: bytes, headers: dict[str, str], kind: type[NoAnswer] | None
 ) -> None:
-    """A Python lookup gets what serves it, and no more."""
+    """Its author gets what serves the lookup, and no error that looks like an answer."""
+    reading = mapping(RULED)
+    response = Response(status, headers, body)
     if kind is None:
-        judge(status, headers, NOW)
+        assert not isinstance(judge(reading, response, NOW), Undecoded)
         return
     with pytest.raises(NoAnswer) as caught:
-        judge(status, headers, NOW)
+        judge(reading, response, NOW)
     assert type(caught.value) is kind
     assert getattr(caught.value, "pause", None) == (5.0 if kind is BackendThrottled else None)
+
+
+def test_body_that_cannot_be_read_is_left_to_the_author() -> None:
+    """It may be a text that was asked for."""
+    assert isinstance(judge(mapping(RULED), Response(200, {}, b"<html>"), NOW), Undecoded)

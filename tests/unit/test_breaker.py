@@ -11,6 +11,7 @@ from gateway.core.errors import (
     BadBackendReply,
     CircuitOpen,
     TimedOut,
+    Unmapped,
 )
 from gateway.declared.breaker import Breaker as Settings
 from gateway.declared.values import Duration
@@ -25,7 +26,13 @@ from tests.gates import Server, SimulatedBoard, admit, call
 USUAL = Settings()
 DOWN = BackendUnavailable("503")
 ILL = [TimedOut("slow"), BackendUnavailable("503"), BadBackendReply("a page")]
-NEITHER = [BackendDenied("401"), BackendThrottled("429"), BackendRejected("400"), KeyboardInterrupt()]
+NEITHER = [
+    Unmapped("no name"),
+    BackendDenied("401"),
+    BackendThrottled("429"),
+    BackendRejected("400"),
+    KeyboardInterrupt(),
+]
 
 
 class One:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.declared.catalog import Catalog, compile_catalog, compile_content, digest_of, load, read
+from gateway.declared.catalog import Catalog, compile_catalog, compile_content, load, read
 from gateway.declared.environment import (
     Environment,
     UnreadableSecret,
     child_environment,
+    digest_of,
     environment,
     wish_for_colors,
 )
@@ -452,3 +453,11 @@ def test_environment_is_a_mapping_of_its_variables(monkeypatch: pytest.MonkeyPat
     assert len(environ) == len([*environ])
     with pytest.raises(UnreadableSecret, match="x00"):
         environ["file:a\0b"]
+
+
+def test_pipe_is_no_file_of_a_secret(tmp_path: Path) -> None:
+    """It would be waited for."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    _, faults = read('redis.prefix = "${file:' + str(pipe) + '}"', Environment())
+    assert [fault.message for fault in faults] == [f"the file {pipe} is no regular file"]

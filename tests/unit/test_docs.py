@@ -1,6 +1,7 @@
 """The documents are right: settings, codes, events, limits, links, commands and the map of the code."""
 
 import ast
+import json
 import re
 import shlex
 import tomllib
@@ -225,10 +226,10 @@ async def test_documented_python_lookup_answers_what_its_configuration_maps() ->
     class Crm:
         """A backend that has one customer with two orders."""
 
-        async def get(self, path: str, query: object = None) -> ClientResponse:
+        async def get(self, path: str, query: object = None, places: object = None) -> ClientResponse:
             """Answer."""
-            body = b'{"id": 7}' if path == "/customers" and query else b"[1, 2]"
-            return ClientResponse(200, {}, body)
+            body = b'{"id": 7}' if path == "/customers" and query else b"[1, 2]" if places else b""
+            return ClientResponse(200, {}, lookup, body, json.loads(body))
 
     asked = Ask("orders", {"phone": "1"}, 1400000001, "s", "t", 1.0, client=lambda _: Crm())
     assert await names["open_orders"](asked) == {"open": 2}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.declared.catalog import Catalog, compile_content, digest_of
+from gateway.declared.catalog import Catalog, compile_content
+from gateway.declared.environment import digest_of
 from gateway.process import following
 from gateway.process.config_file import ConfigFile
 from gateway.process.following import Followed, follow
@@ -148,6 +149,17 @@ async def test_configuration_is_read_again_when_a_file_of_its_secrets_changes(tm
     for _ in range(4):
         await file.look(asked=False)
     assert used == ["renewed", "two"]
+    two.write_text("three")
+
+    async def swap_while_it_changes(catalog: Catalog) -> None:
+        used.append(str(catalog.settings.redis.prefix))
+        two.write_text("four")  # after it was read, and before the swap is done
+
+    file.on_change(swap_while_it_changes)
+    for _ in range(5):
+        await file.look(asked=False)
+    assert used == ["renewed", "two", "three", "four"]
+    used[:] = ["renewed", "two"]
     two.unlink()
     for _ in range(4):
         await file.look(asked=False)

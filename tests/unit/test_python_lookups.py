@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import jmespath
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from gateway.core.errors import BackendRejected, LookupFailed, NoAnswer, NotFound, Overloaded
@@ -239,7 +240,7 @@ def broken(_: object) -> None:
 
 async def whole(ask: Ask) -> dict[str, object]:
     """Use all that a lookup gets."""
-    ask.log("asked", how="fast")
+    ask.log("asked", how="fast", session="another", options=ask.options)
     return {"risk": f"{ask.state} {ask.options['a']} {ask.options['b']}"}
 
 
@@ -259,16 +260,21 @@ async def test_hooks_are_called_once_and_options_come_with_the_question() -> Non
         assert (await backend.ask(lookup, ASK)).variables == {"risk": "pool 2 s3cret"}
         await backend.close()
     assert calls == [{"a": 1, "b": "s3cret"}, "pool"]
+    broken_one = PythonBackend({}, replace(declared, open=f"{here}broken", close=f"{here}closed"), "own")
+    with pytest.raises(ImportError):
+        await broken_one.start()
+    await broken_one.close()  # what was not opened is not closed
+    assert len(calls) == 2
     assert [line["event"] for line in lines] == ["lookup.said", "lookup.raised"]
-    assert (lines[0]["text"], lines[0]["fields"], lines[0]["trace_id"]) == ("asked", {"how": "fast"}, "t1")
+    assert (lines[0]["text"], lines[0]["session"], lines[0]["fields"]["how"]) == ("asked", "s1", "fast")
     assert lines[1]["function"] == "backends.own.close"
-    assert "s3cret" not in str(lines) + repr(declared)
+    assert "s3cret" not in repr(lines) + repr(declared)
 
 
 async def test_hook_that_fails_or_is_not_there_keeps_a_worker_from_its_start() -> None:
     """With the setting's name."""
     declared = Backend(kind="python", open=f"{__name__}:broken")
-    with pytest.raises(ImportError, match=r"backends\.own\.open raised OSError: no route"):
+    with pytest.raises(ImportError, match=r"backends\.own\.open raised OSError: lookup.raised"):
         await PythonBackend({}, declared, "own").start()
     with pytest.raises(ImportError, match=r"backends\.own\.close"):
         PythonBackend({}, Backend(kind="python", close="nowhere:f"), "own")
@@ -281,7 +287,7 @@ async def test_backend_that_is_not_declared_is_no_client() -> None:
     clients = Clients(backends, pytest.fail)
     for name in ("db", "crm"):
         with pytest.raises(LookupFailed, match="there is no HTTP backend"):
-            clients.client(name, left=1.0)
+            clients.client(name, deadline=1.0)
     with pytest.raises(LookupFailed, match="inside of a lookup alone"):
         ASK.backend("crm")
     await clients.close()

@@ -18,7 +18,7 @@ from gateway.core.errors import (
 from gateway.core.variables import as_text
 from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.statement import compile_statement
-from gateway.lookups.answers import interpret_rows
+from gateway.lookups.other_answers import interpret_rows
 from gateway.lookups.sql_errors import failure_of
 from gateway.lookups.sql_values import as_value, size_of
 

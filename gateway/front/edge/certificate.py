@@ -4,7 +4,7 @@ import ssl
 from asyncio import to_thread
 from pathlib import Path
 
-from gateway.declared.catalog import digest_of
+from gateway.declared.environment import digest_of
 from gateway.declared.gateway import Tls
 from gateway.declared.reading import Fault
 from gateway.process.following import Followed

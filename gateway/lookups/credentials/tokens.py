@@ -23,6 +23,7 @@ WAIT_SHARE = 0.9
 
 _SOONEST = 0.05
 _LATEST = 3600.0
+_numbers = itertools.count()
 
 
 class Tokens:
@@ -48,7 +49,6 @@ class Tokens:
         self._entry.watch(self._tell)
         self._changed = asyncio.Event()
         self._work = Background()
-        self._numbers = itertools.count()
 
     def start(self) -> None:
         """Ask for a token now, and renew it behind the requests from now on."""
@@ -103,7 +103,7 @@ class Tokens:
 
     async def _renew(self) -> None:
         """Ask for a token, unless a process does so, or it is too early."""
-        me = f"{self._board.me}.{next(self._numbers)}"
+        me = f"{self._board.me}.{next(_numbers)}"
         leased = await self._entry.change(lambda token, now: token.lease(me, now, LEASE))
         if leased is None:
             self._changed.set()
