@@ -80,10 +80,10 @@ class Backend:
         self.after = b""
         self.silent = False
         self.calls = 0
-        self.connections = 0
         self.url = ""
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     @asynccontextmanager
     async def serve(self, certificate: tuple[Path, Path] | None = None) -> AsyncIterator["Backend"]:
@@ -102,6 +102,10 @@ class Backend:
             for talk in self._talks:
                 talk.cancel()
             await asyncio.gather(*self._talks, return_exceptions=True)
+            for writer in self._writers:
+                writer.transport.abort()
+            for _ in range(5):  # until the loop has closed them
+                await asyncio.sleep(0)
 
     def close(self) -> None:
         """Listen no more."""
@@ -110,7 +114,7 @@ class Backend:
             self._server = None
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
+        self._writers.append(writer)
         task = asyncio.current_task()
         assert task is not None
         self._talks.add(task)

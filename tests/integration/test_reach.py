@@ -19,7 +19,7 @@ from gateway.lookups.reach import Reach, find_reach_fault
 from tests.asking import backend, failure
 from tests.desk import Place
 from tests.integration.test_tls_and_names import signed
-from tests.integration.test_unasked import ELSE, GET, Raw
+from tests.integration.test_unasked import ELSE, GET, Raw, turns
 from workers.main import workers
 
 ANY = 'request = { path = "/v" }\nvariables = { v = "v" }\n'
@@ -131,16 +131,22 @@ class Proxy:
         """Take ``user:password``, or nothing."""
         self.wanted = "Basic " + base64.b64encode(credentials.encode()).decode() if credentials else ""
         self.seen: list[str] = []
-        self._talks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
         """Listen; yield host and port."""
         listening = await asyncio.start_server(self._talk, "127.0.0.1", 0)
         async with listening:
-            yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            try:
+                yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            finally:
+                for writer in self._writers:
+                    writer.transport.abort()
+                await turns()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             method, target, _ = head.split("\r\n")[0].split()
@@ -152,6 +158,7 @@ class Proxy:
             else:
                 host, _, port = target.removeprefix("http://").partition("/")[0].rpartition(":")
                 far_reader, far_writer = await asyncio.open_connection(host, int(port))
+                self._writers.append(far_writer)
                 if method == "CONNECT":
                     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 else:
