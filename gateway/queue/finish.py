@@ -29,6 +29,7 @@ ASIDE_KEPT = 86_400
 
 _MOST = 32
 _MOST_CLAIMS = 1000
+_COUNTED_FIRST = 3  # sweeps that count the lane's workers in any case; later ones, if there were jobs
 _WEIGHT = 0.1
 """Weight of the last job in the average of the seconds that a job takes."""
 
@@ -88,6 +89,7 @@ class SweepArguments(NamedTuple):
     running: int
     takes: int | str
     rate: float | str
+    census: str
     lost: str
 
 
@@ -107,6 +109,7 @@ class WorkerSide:
         self._ahead_ms = 0.0
         self._batch = Batch(self._finish_together, _MOST)
         self.finishing = 0
+        self._sweeps = 0
         self.workers = 1
         """The number of the lane's workers at the last sweep."""
 
@@ -155,10 +158,13 @@ class WorkerSide:
             running=running,
             takes=int(takes) + 1 if takes else "",
             rate=round(slots * 1000 / takes, 1) if takes else "",
+            census="1" if takes or self._sweeps < _COUNTED_FIRST else "",
             lost="" if has is None else "1",
         )
         reply = await self._link.run(SWEEP, self._sweep_keys, (*arguments, *(has or ())))
-        self.workers, *reply = reply
+        self._sweeps += 1
+        counted, *reply = reply
+        self.workers = counted or self.workers
         if not reply:
             return []
         ahead_ms = server_ms(reply) - time.monotonic() * 1000

@@ -10,7 +10,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway.tools.processes import CannotStart
-from tests.bench import against, callbacks, hand_off, idle, installing, machine, report, scaling
+from tests.bench import (
+    against,
+    callbacks,
+    fleet,
+    hand_off,
+    idle,
+    installing,
+    machine,
+    policies,
+    report,
+    scaling,
+)
 from tests.bench.pace import QUICK, WHOLE, Pace, Step
 from tests.bench.section import Section
 from tests.bench.stage import ROOT
@@ -30,6 +41,8 @@ PARTS: Mapping[str, Part] = {
     "hand-off": (hand_off.steps, hand_off.measure),
     "callbacks": (lambda pace, _: callbacks.steps(pace), lambda pace, _, step: callbacks.measure(pace, step)),
     "scaling": (lambda pace, _: scaling.steps(pace), lambda pace, _, step: scaling.measure(pace, step)),
+    "policies": (lambda pace, _: policies.steps(pace), lambda pace, _, step: policies.measure(pace, step)),
+    "fleet": (lambda pace, _: fleet.steps(pace), lambda pace, _, step: fleet.measure(pace, step)),
     "idle": (lambda pace, _: idle.steps(pace), lambda pace, _, step: idle.measure(pace, step)),
 }
 

@@ -240,7 +240,7 @@ async def test_broken_connection_fails_every_call_that_was_under_way(valkey: Val
 
 async def test_script_that_the_server_has_forgotten_is_sent_whole(valkey: Valkey) -> None:
     """After a restart no script is known; callers notice nothing."""
-    arguments: list[str | float] = ["worker", 1, 1000, 1000, 1000, 10, 0, "", "", ""]
+    arguments: list[str | float] = ["worker", 1, 1000, 1000, 1000, 10, 0, "", "", "1", ""]
     async with linked(valkey) as link:
         assert await link.run(SWEEP, ["lane", "free", "pace"], arguments) == [1]
         await link.execute("SCRIPT", "FLUSH")

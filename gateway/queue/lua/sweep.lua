@@ -15,18 +15,19 @@
 --   running     the number of jobs that it has and has not begun to give back
 --   takes       ms that its jobs take on average, '' if it has run none lately
 --   rate        its jobs per second, or ''
+--   census      '1' if the lane's workers shall be counted, else ''
 --   lost        '1' if jobs that were on their way to the worker may be lost, else ''
 -- ARGV, for each job that it has, if some may be lost
 --   id          of the job
 -- Reply {workers} if the lane is empty, else {workers, seconds, microseconds}, and for each job taken id, try, body
---   workers     the number of the lane's workers that listen
+--   workers     the number of the lane's workers that listen, 0 if they were not counted
 --
 -- A slot is free unless the worker was handed a job that it has not given back. Redis knows that, the worker does not:
 -- a job may be on its way. The number of jobs that it runs counts only after Redis has lost the claims.
 local lane, free, pace = unpack(KEYS, 1, 3)
-local worker, slots, silent, lapse, kept, most, running, takes, rate, lost = unpack(ARGV, 1, 10)
-local had = #ARGV - 10
-local function had_arguments(i) return unpack(ARGV, 1 * i + 10, 1 * i + 10) end
+local worker, slots, silent, lapse, kept, most, running, takes, rate, census, lost = unpack(ARGV, 1, 11)
+local had = #ARGV - 11
+local function had_arguments(i) return unpack(ARGV, 1 * i + 11, 1 * i + 11) end
 
 lapse, kept, takes = tonumber(lapse), tonumber(kept), tonumber(takes)
 
@@ -45,6 +46,7 @@ end
 
 -- The number of workers that listen, this one included. One that does not is struck off.
 local function count_workers()
+  if census == '' then return 0 end
   local all = redis.call('ZRANGE', free, 0, 99)
   local listening, count = redis.call('PUBSUB', 'NUMSUB', unpack(all)), 0
   for i = 1, #listening, 2 do
