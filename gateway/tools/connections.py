@@ -15,6 +15,7 @@ from gateway.core.records import record_name, session_name
 from gateway.declared.catalog import Catalog
 from gateway.declared.reading import ConfigFaults
 from gateway.declared.redis_address import read_address
+from gateway.fleet.board import SWAP, SwapArguments, SwapKeys
 from gateway.forgetting.forget import FORGET, forget_arguments
 from gateway.lookups.build import open_backend
 from gateway.lookups.credentials import try_grant
@@ -119,13 +120,18 @@ async def _try_queue(link: RedisLink, keys: Keys) -> Finding:
         answer = Answer(taken.job_id, Code.OK, "", {})
         await worker.finish(taken, answer, time.monotonic(), 60.0, wants=False)
         await link.run(FORGET, *forget_arguments(keys, [session_name(0, session)]))
+        await link.run(
+            SWAP, SwapKeys(keys.board(_LANE)), SwapArguments(keys.fleet(), _LANE, 0.0, b"\x90", 1000)
+        )
     except QueueUnavailable as error:
         return Finding("jobs", works=False, said=f"refused: {_reason(link, error)}")
     finally:
         left = [keys.record(record), keys.flight(record), keys.lane(_LANE), keys.free(_LANE)]
         with suppress(QueueUnavailable):
-            await link.execute("DEL", *left, keys.pace(_LANE), keys.forgotten())
-    return Finding("jobs", works=True, said="are begun, taken, finished and forgotten")
+            await link.execute("DEL", *left, keys.pace(_LANE), keys.forgotten(), keys.board(_LANE))
+    return Finding(
+        "jobs", works=True, said="are begun, taken, finished and forgotten; the fleet's board can be changed"
+    )
 
 
 async def _ask_why(link: RedisLink) -> str:

@@ -23,8 +23,8 @@ RATE = 50
 _APP = 1400000001
 _ABOUT = """\
 Four worker processes, one gateway, and a CRM that counts its calls. *Down*: after a healthy while the CRM \
-fails every call; callbacks come as fast as they are answered, from 20 sessions. *Rate*: 100 callers press on \
-a backend with `rate = "50/s"`."""
+fails every call; callbacks come as fast as they are answered, from 20 sessions. *Rate*: 100 callers press \
+on a backend with `rate = "50/s"`."""
 
 CONFIG = """
 [gateway]
