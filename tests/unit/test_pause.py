@@ -1,9 +1,6 @@
 """A backend that asks to be left alone is left alone, and is then asked by one call first."""
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gateway.core.errors import BackendThrottled, BackendUnavailable
 from gateway.resilience.board import Board
@@ -154,72 +151,19 @@ async def test_the_call_that_was_throttled_waits_for_the_pause_if_it_has_the_tim
     assert (refused_call.attempts, ends) == (0, [])
 
 
-class Pauses(RuleBasedStateMachine):
-    """A lane under any order of calls, answers and failures."""
-
-    def __init__(self) -> None:
-        """Begin open."""
-        super().__init__()
-        self.clock = ManualClock(frozen=True)
-        self.pause = Pause(Board(self.clock), "crm", longest_attempt=1.0, share=lambda: 0.5)
-        self.under_way: list[Call] = []
-        self.until = 0.0
-        self.paused = False
-        self.probing: Call | None = None
-
-    @rule()
-    def begin(self) -> None:
-        """Begin a call, unless it is refused."""
-        one = call()
-        try:
-            admit(self.pause, one)
-        except BackendThrottled:
-            assert self.paused
-            assert self.clock.now() < self.until or self.probing is not None
-            return
-        assert self.clock.now() >= self.until
-        assert not self.paused or self.probing is None
-        self.probing = one if self.paused else None
-        self.under_way.append(one)
-
-    @precondition(lambda self: self.under_way)
-    @rule(number=st.integers(0, 99))
-    def answer(self, number: int) -> None:
-        """End a call with an answer."""
-        one = self.under_way.pop(number % len(self.under_way))
-        self.pause.succeeded(one)
-        if one is self.probing:
-            self.paused, self.probing, self.until = False, None, 0.0
-
-    @precondition(lambda self: self.under_way)
-    @rule(number=st.integers(0, 99), seconds=st.floats(0.1, 60))
-    def throttle(self, number: int, seconds: float) -> None:
-        """End a call with the wish to be left alone."""
-        one = self.under_way.pop(number % len(self.under_way))
-        self.pause.failed(one, BackendThrottled("429", seconds))
-        if one is self.probing:
-            self.probing, self.until = None, 0.0
-        self.until, self.paused = max(self.until, self.clock.now() + seconds), True
-
-    @precondition(lambda self: self.under_way)
-    @rule(number=st.integers(0, 99))
-    def fail(self, number: int) -> None:
-        """End a call with another failure."""
-        one = self.under_way.pop(number % len(self.under_way))
-        self.pause.failed(one, BackendUnavailable("503"))
-        if one is self.probing:
-            self.paused, self.probing, self.until = False, None, 0.0
-
-    @rule(seconds=st.floats(0, 100))
-    def wait(self, seconds: float) -> None:
-        """Let time pass."""
-        self.clock.move(seconds)
-
-    @invariant()
-    def not_for_ever(self) -> None:
-        """Some call gets through after the longest pause: now, or when the probe ends."""
-        assert self.until <= self.clock.now() + 60
-
-
-TestPauses = Pauses.TestCase
-TestPauses.settings = settings(max_examples=50, stateful_step_count=25)
+def test_word_of_a_call_from_before_keeps_the_pause_also_if_the_probe_is_answered() -> None:
+    """It is younger than the pause, and the backend has asked once more."""
+    clock = ManualClock(frozen=True)
+    pause = Pause(Board(clock), "crm", longest_attempt=1.0)
+    first, late = call(), call()
+    admit(pause, first)
+    admit(pause, late)
+    pause.failed(first, BackendThrottled("429", 1.0))
+    clock.move(1.1)
+    probe = call()
+    admit(pause, probe)
+    pause.failed(late, BackendThrottled("429", 5.0))
+    pause.succeeded(probe)
+    assert refused(pause)
+    clock.move(5.1)
+    assert not refused(pause)
