@@ -71,7 +71,7 @@ class Backend(Table, frozen=True, kw_only=True):
     rate: PerSecond | None = None
     burst: int = 1
     retry_after_max: Duration = Duration(60)
-    retry_budget: Share = Share(0.2)
+    retry_budget: Share = Share(1.0)
     max_reply: Size = Size(1024 * 1024)
     keep_alive: Duration = Duration(15)
     idle_before_reuse: Duration = Duration(0.25)

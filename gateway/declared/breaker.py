@@ -9,9 +9,9 @@ from gateway.declared.values import Duration, Table, check_positive
 class Breaker(Table, frozen=True, kw_only=True):
     """When a backend is not asked any more, and for how long. The words are those of Polly."""
 
-    failure_ratio: float = 0.5
-    minimum_throughput: int = 10
-    sampling_duration: Duration = Duration(30)
+    failure_ratio: float = 0.8
+    minimum_throughput: int = 20
+    sampling_duration: Duration = Duration(10)
     break_duration: Duration = Duration(5)
     slow_call: Duration | None = None
     dry_run: bool = False

@@ -28,11 +28,14 @@ from gateway.resilience.policy import Call
 from gateway.resilience.window import Window
 from gateway.telemetry import events
 
-LONGEST_BREAK = 60.0
-"""Seconds, the longest break: each failed probe doubles it."""
+LONGEST_BREAK = 10.0
+"""Seconds, the longest break: each failed probe doubles it.
 
-FEWEST = 2
-"""Calls that a process must have seen before it votes, however many processes share them."""
+A longer one would outlast the outage by much, and spare the backend one call each ten seconds.
+"""
+
+FEWEST = 10
+"""Calls that a process must have seen before it votes, however many share them: fewer say little."""
 
 OBJECT_WITHIN = 1.0
 """Seconds that other processes get to speak against a vote."""
@@ -58,9 +61,11 @@ class Breaker:
         longest_attempt: float,
         workers: Callable[[], int] = lambda: 1,
         clock: Clock = MONOTONIC,
+        fewest: int = FEWEST,
     ) -> None:
         """Take the backend, and the function that returns how many processes ask it."""
         self._backend, self._settings, self._workers, self._clock = backend, settings, workers, clock
+        self._fewest = fewest
         self._keeper = Gatekeeper(board, breaker_name(backend), longest_attempt)
         self._break = float(settings.break_duration)
         self._window = Window(settings.sampling_duration)
@@ -122,7 +127,7 @@ class Breaker:
 
     def _wants_break(self, now: float) -> bool:
         calls, failures = self._window.counts(now)
-        least = max(FEWEST, math.ceil(self._settings.minimum_throughput / max(1, self._workers())))
+        least = max(self._fewest, math.ceil(self._settings.minimum_throughput / max(1, self._workers())))
         least = min(least, self._settings.minimum_throughput)
         return calls >= least and failures >= self._settings.failure_ratio * calls
 

@@ -1,8 +1,9 @@
 """Retry: more attempts for transient failures, spaced by full jitter, within a budget.
 
 Pauses are uniform in 0 … 50 ms, 100 ms, …, at most 1 s (Brooker, "Exponential Backoff And Jitter"). Three
-times as many calls do not help a backend that fails every call. So each call pays for a share of a retry, as
-in Finagle and Linkerd ("Addressing Cascading Failures", Google's SRE book).
+times as many calls do not help a backend that fails every call. So each success pays for a share of a retry,
+as in gRPC and the AWS SDKs ("Addressing Cascading Failures", Google's SRE book). A backend that answers half
+of its calls pays for its retries; one that answers none gets none.
 
 An attempt that was denied is made once more, at once, if there are other credentials for it. That is no retry
 of the backend's: it is not paid for, and it does not count among ``attempts``.
@@ -32,12 +33,12 @@ class RetryBudget:
     """The retries that a process may still make to one backend."""
 
     def __init__(self, share: float) -> None:
-        """Take the share of a retry that each call pays for."""
+        """Take the share of a retry that each success pays for."""
         self._share = share
         self.left = FIRST_RETRIES
 
     def earn(self) -> None:
-        """Count a call."""
+        """Count a success."""
         self.left = min(MOST_SAVED, self.left + self._share)
 
     def spend(self) -> bool:
@@ -54,25 +55,24 @@ class Retry:
     def __init__(
         self,
         attempts: int,
-        budget: float = 0.2,
+        budget: float = 1.0,
         *,
         wait: wait_base = FULL_JITTER,
         clock: Clock = MONOTONIC,
     ) -> None:
         """Take the number of attempts, the budget, and the pauses: a wait strategy of tenacity.
 
-        Each call pays for ``budget`` of a retry.
+        Each success pays for ``budget`` of a retry.
         """
         self._attempts, self._wait, self._clock = attempts, wait, clock
         self.budget = RetryBudget(budget)
 
-    def admit(self, call: Call) -> None:
-        """Note a new call: it pays for a share of a retry, of this call or of another one."""
-        if not call.attempts:
-            self.budget.earn()
+    def admit(self, _: Call) -> None:
+        """Do nothing: the first attempt is no retry."""
 
     def succeeded(self, _: Call) -> None:
-        """Do nothing."""
+        """Note a success: it pays for a share of a retry, of this call or of another one."""
+        self.budget.earn()
 
     def failed(self, call: Call, error: BaseException) -> None:
         """Set the pause before the next attempt, or None for no next attempt.

@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.core.errors import BackendRejected, BackendThrottled, BackendUnavailable, CircuitOpen
 from gateway.declared.breaker import Breaker as Settings
+from gateway.declared.values import Duration
 from gateway.resilience.breaker import Breaker, breaker_name
 from gateway.resilience.gate import OPEN, Gate
 from gateway.resilience.gatekeeper import LEASE_MARGIN
@@ -139,10 +140,11 @@ class Breakers(Gates):
         return Breaker(
             board,
             "crm",
-            Settings(minimum_throughput=3),
+            Settings(minimum_throughput=3, failure_ratio=0.5, sampling_duration=Duration(WINDOW)),
             longest_attempt=ATTEMPT,
             workers=lambda: PROCESSES,
             clock=self.clock,
+            fewest=2,
         )
 
     def ended(self, one: Call, how: str, before: Gate) -> None:

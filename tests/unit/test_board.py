@@ -93,12 +93,12 @@ async def test_rate_stands_behind_the_breaker_and_both_may_be_left_out() -> None
     async def fail() -> None:
         raise BackendUnavailable
 
-    limited = Backend(url="", attempts=1, rate=PerSecond(1.0), retry_budget=Share(0.0))
+    limited = Backend(url="", attempts=1, rate=PerSecond(8.0), retry_budget=Share(0.0))
     policies = stack(limited, clock=clock)
     for _ in range(30):
         with pytest.raises((BackendUnavailable, CircuitOpen)):
             await policies(Call(fail, clock.now() + 60.0))
-    assert clock.slept == [1.0] * 9  # the breaker opened after ten calls
+    assert clock.slept == [0.125] * 19  # the breaker opened after twenty calls
     bare = stack(Backend(url="", attempts=1, breaker="off"), clock=clock)
     for _ in range(30):
         with pytest.raises(BackendUnavailable):

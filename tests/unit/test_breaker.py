@@ -1,6 +1,7 @@
 """A backend whose calls fail is left alone, and one call tries it again."""
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from gateway.core.errors import (
@@ -23,7 +24,7 @@ from gateway.resilience.window import BUCKETS, Window
 from tests.clock import ManualClock
 from tests.gates import Server, SimulatedBoard, admit, call
 
-USUAL = Settings()
+USUAL = Settings(failure_ratio=0.5, minimum_throughput=10, sampling_duration=Duration(30))
 DOWN = BackendUnavailable("503")
 ILL = [TimedOut("slow"), BackendUnavailable("503"), BadBackendReply("a page")]
 NEITHER = [
@@ -44,7 +45,7 @@ class One:
         """Take its settings."""
         self.clock = clock
         self.breaker = Breaker(
-            board, "crm", settings, longest_attempt=1.0, workers=lambda: workers, clock=clock
+            board, "crm", settings, longest_attempt=1.0, workers=lambda: workers, clock=clock, fewest=2
         )
 
     def begin(self) -> Call | None:
@@ -82,7 +83,7 @@ class One:
 def alone(*, slow_call: Duration | None = None, dry_run: bool = False) -> One:
     """Return the breaker of the only process."""
     clock = ManualClock(frozen=True)
-    return One(Board(clock), clock, settings=Settings(slow_call=slow_call, dry_run=dry_run))
+    return One(Board(clock), clock, settings=replace(USUAL, slow_call=slow_call, dry_run=dry_run))
 
 
 @pytest.mark.parametrize("error", ILL)
@@ -152,7 +153,7 @@ def test_after_the_break_one_call_tries_the_backend_and_a_success_closes() -> No
 
 
 def test_break_doubles_while_probes_fail() -> None:
-    """A backend that stays down is asked once a minute."""
+    """A backend that stays down is asked each ten seconds."""
     one = alone()
     one.ask(DOWN, times=10)
     length = 5.0
@@ -371,7 +372,9 @@ async def test_probe_that_another_process_takes_first_is_refused_or_goes_on() ->
 async def test_dry_run_goes_on_when_another_process_is_the_probe() -> None:
     """It refuses nothing."""
     clock, server = ManualClock(frozen=True), Server()
-    both = [One(SimulatedBoard(server, clock), clock, settings=Settings(dry_run=True)) for _ in range(2)]
+    both = [
+        One(SimulatedBoard(server, clock), clock, settings=replace(USUAL, dry_run=True)) for _ in range(2)
+    ]
     both[0].ask(DOWN, times=10)
     both[1].breaker.admit(call())
     for board in server.boards:
