@@ -22,7 +22,7 @@ LONGEST_PAUSE = 1.0
 MOST_SAVED = 10.0
 """Most retries that can be saved up."""
 
-FIRST_RETRIES = 2.0
+FIRST_RETRIES = 5.0
 """Retries that a process begins with."""
 
 FULL_JITTER = wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE)
