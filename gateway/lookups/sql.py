@@ -5,7 +5,9 @@ ends there, too. Nothing of a session is relied on: PgBouncer may give each tran
 """
 
 import asyncio
+import threading
 from typing import Any
+from urllib.parse import quote
 
 from gateway.core.errors import BackendUnavailable, BadBackendReply, LookupFailed, Overloaded
 from gateway.core.messages import Ask
@@ -21,6 +23,11 @@ MOST_ROWS = 1000
 """Most rows of an answer."""
 
 _RECYCLE = 1800.0
+_ENDING = 2.0
+_STEPS = 1000
+"""Steps of SQLite's machine after which it looks whether anybody still waits: some microseconds."""
+
+_Running = asyncio.Task[list[dict[str, Any]]]
 
 
 class SqlBackend:
@@ -41,9 +48,14 @@ class SqlBackend:
         self._scheme, _, rest = str.__add__("", declared.url).partition(":")
         self._limit_ms = int(declared.attempt_timeout * 1000)
         self._max_reply = declared.max_reply
+        self._running: dict[_Running, threading.Event] = {}
         arguments: dict[str, Any] = {}
         if self._scheme == "sqlite":
-            rest = f"///file:{rest.removeprefix('///')}?mode=ro&uri=true"
+            # SQLAlchemy reads the escapes of the address once, SQLite those of the path once more.
+            path = quote(quote(rest.removeprefix("///")))
+            rest = f"///file:{path}?mode=ro&uri=true"
+            # One that waits for a lock cannot be interrupted.
+            arguments = {"timeout": declared.attempt_timeout / 2}
         elif self._scheme == "postgresql":
             arguments = {"prepare_threshold": None}  # a prepared statement belongs to a session
         try:
@@ -64,7 +76,11 @@ class SqlBackend:
         """Do nothing: connections are opened as they are needed."""
 
     async def close(self) -> None:
-        """Close the connections."""
+        """End what runs and close the connections."""
+        for task in tuple(self._running):
+            self._give_up(task)
+        if self._running:
+            await asyncio.wait(self._running, timeout=_ENDING)
         await self._engine.dispose()
 
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
@@ -122,13 +138,35 @@ class SqlBackend:
             raise BackendUnavailable(msg) from None
 
     async def _run_once(self, statement: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the rows of a statement. Who is cancelled leaves at once: drivers may take seconds."""
+        given_up = threading.Event()
+        task = asyncio.create_task(self._transact(statement, values, given_up))
+        self._running[task] = given_up
+        task.add_done_callback(self._ended)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._give_up(task)
+            raise
+
+    def _give_up(self, task: _Running) -> None:
+        given_up = self._running.get(task)
+        if given_up is not None and self._scheme == "sqlite":
+            given_up.set()  # its thread ends the statement, and the connection stays
+        else:
+            task.cancel()
+
+    def _ended(self, task: _Running) -> None:
+        self._running.pop(task, None)
+        if not task.cancelled():
+            task.exception()  # one that nobody waits for any more is no loss
+
+    async def _transact(
+        self, statement: str, values: dict[str, Any], given_up: threading.Event
+    ) -> list[dict[str, Any]]:
         async with self._engine.connect() as connection:
-            try:
-                await self._begin(connection)
-                result = await connection.execute(self._text(statement), values)
-            except asyncio.CancelledError:
-                await self._interrupt(connection)
-                raise
+            await self._begin(connection, given_up)
+            result = await connection.execute(self._text(statement), values)
             rows: list[dict[str, Any]] = []
             size = 0
             for row in result.mappings():
@@ -139,7 +177,7 @@ class SqlBackend:
                     raise BadBackendReply(msg)
             return rows
 
-    async def _begin(self, connection: Any) -> None:  # noqa: ANN401 - an AsyncConnection
+    async def _begin(self, connection: Any, given_up: threading.Event) -> None:  # noqa: ANN401 - an AsyncConnection
         """Begin a transaction that reads, with a time limit of its own."""
         if self._scheme == "postgresql":  # in one round trip
             limit = f"SET LOCAL statement_timeout = {self._limit_ms}"
@@ -147,9 +185,6 @@ class SqlBackend:
         elif self._scheme == "mysql":
             limits = f"max_execution_time = {self._limit_ms}, sql_select_limit = {MOST_ROWS + 1}"
             await connection.exec_driver_sql(f"SET SESSION transaction_read_only = 1, {limits}")
-
-    async def _interrupt(self, connection: Any) -> None:  # noqa: ANN401
-        """End a statement that nobody waits for. psycopg has cancelled its own in the database by now."""
-        if self._scheme == "sqlite":
+        else:  # SQLite has no limit of its own, and runs in a thread that hears nothing of a cancellation
             raw = await connection.get_raw_connection()
-            await raw.driver_connection.interrupt()
+            await raw.driver_connection.set_progress_handler(given_up.is_set, _STEPS)
