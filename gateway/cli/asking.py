@@ -29,7 +29,7 @@ from gateway.telemetry.terminal import printable
 @data_option
 def check(path: Path, strict: bool, connect: bool, data: Path) -> None:  # noqa: FBT001 - click passes it by name
     """Report every fault of a configuration, or what it will run."""
-    from gateway.front.edge.certificate import find_fault
+    from gateway.edge.certificate import find_fault
     from gateway.lookups.credentials import find_faults
     from gateway.lookups.reach import find_reach_fault
 

@@ -11,13 +11,13 @@ from gateway.declared.catalog import Catalog
 from gateway.declared.gateway import Gateway as Settings
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.declared.values import Address
+from gateway.edge.admin import Status, admin_handler, error_page
+from gateway.edge.certificate import Certificate
+from gateway.edge.connections import Connection
+from gateway.edge.listener import Limits
+from gateway.edge.port import Port
 from gateway.front.dialects import DIALECT
 from gateway.front.dialects.dialect import Dialect
-from gateway.front.edge.admin import Status, admin_handler, error_page
-from gateway.front.edge.certificate import Certificate
-from gateway.front.edge.connections import Connection
-from gateway.front.edge.listener import Limits
-from gateway.front.edge.port import Port
 from gateway.front.service import Service, service
 from gateway.front.session_events import FORGET_FOR
 from gateway.process.background import Background

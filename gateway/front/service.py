@@ -9,8 +9,8 @@ from gateway.fleet.board import FleetBoard
 from gateway.forgetting.forget import Forgetter
 from gateway.front.alone import direct_askers
 from gateway.front.askers import Asker, FleetAsker
+from gateway.front.callbacks import Callbacks
 from gateway.front.dialects.dialect import Dialect
-from gateway.front.edge.callbacks import Callbacks
 from gateway.front.flow import Flow
 from gateway.front.readiness import Readiness
 from gateway.front.session_events import SessionEvents

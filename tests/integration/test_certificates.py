@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from gateway.cli import main
+from gateway.edge.certificate import Certificate
 from gateway.front.app import Gateway, gateway
-from gateway.front.edge.certificate import Certificate
 from tests.desk import Place
 from tests.tls import self_signed
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from gateway.front.edge.connections import Connection, Server
+from gateway.edge.connections import Connection, Server
 from gateway.telemetry import events
 
 TELL_EVERY = 10.0

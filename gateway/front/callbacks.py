@@ -9,10 +9,10 @@ from aiohttp import web
 
 from gateway.core.errors import Code, Refusal, WrongMethod
 from gateway.core.messages import SessionEvent
+from gateway.edge.body import read_body
+from gateway.edge.connections import connection_of, remote_of
+from gateway.edge.response import JsonResponse
 from gateway.front.dialects.dialect import Dialect, Verified
-from gateway.front.edge.body import read_body
-from gateway.front.edge.connections import connection_of, remote_of
-from gateway.front.edge.response import JsonResponse
 from gateway.front.flow import Answered, Flow
 from gateway.front.session_events import SessionEvents
 from gateway.process.deferred_calls import DeferredCalls

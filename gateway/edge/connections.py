@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from gateway.front.edge.response import ErrorPage, Handler
+from gateway.edge.response import ErrorPage, Handler
 from gateway.telemetry import events
 
 LINGER = 1.0

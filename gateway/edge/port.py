@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Self
 
 from gateway.declared.values import Address
-from gateway.front.edge.connections import Connection, Server
-from gateway.front.edge.listener import Limits, Listener
-from gateway.front.edge.response import ErrorPage, Handler
+from gateway.edge.connections import Connection, Server
+from gateway.edge.listener import Limits, Listener
+from gateway.edge.response import ErrorPage, Handler
 from gateway.process.listening import listen
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from aiohttp import web
 
 from gateway.core.errors import BadRequest, TooLarge
-from gateway.front.edge.connections import connection_of
+from gateway.edge.connections import connection_of
 
 _WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from gateway.front.edge.response import Handler, JsonResponse
+from gateway.edge.response import Handler, JsonResponse
 
 
 def error_page(status: int, message: str) -> web.Response:

@@ -1,1 +1,0 @@
-"""HTTP in: the ports of a gateway process, from the socket to the callback."""
