@@ -10,6 +10,7 @@ from arq.worker import func
 
 from gateway.declared.catalog import Catalog
 from gateway.declared.reading import ConfigFaults, Fault
+from gateway.declared.values import Address
 from gateway.fleet.board import FleetBoard
 from gateway.lookups.build import open_backend
 from gateway.process.background import Background
@@ -23,8 +24,10 @@ from gateway.process.vital import raise_if_failed
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, deserialize_job, serialize_job
 from gateway.resilience.board import Board
 from gateway.telemetry import events
+from gateway.telemetry.tally import tally
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
+from workers.admin import admin_port
 from workers.jobs import MAX_TRIES, Lane, run_lookup
 from workers.push import PushWorker
 
@@ -101,26 +104,35 @@ async def _drain(running: Sequence[PushWorker], grace: float) -> None:
 class WorkerProcess:
     """The workers of one process, which a new configuration replaces."""
 
-    def __init__(self, wanted: Sequence[str], grace: float) -> None:
-        """Take the wanted lanes, none for all of them, and the seconds that jobs get to finish."""
+    def __init__(self, catalog: Catalog, wanted: Sequence[str], grace: float) -> None:
+        """Take the configuration, and the seconds that jobs get to finish.
+
+        ``wanted`` names lanes, none for all of them.
+        """
+        self.catalog = catalog
         self._wanted, self._grace = wanted, grace
         self._parts = AsyncExitStack()
         self._retired = Background()
         self._news = asyncio.Event()
-        self._running: list[PushWorker] = []
+        self.running: list[PushWorker] = []
 
     async def run_by(self, catalog: Catalog) -> None:
         """Take jobs by ``catalog`` from now on; the jobs in hand are finished by the one before.
 
-        Raise ConfigFaults for a wanted lane that it does not have, and ImportError: then all stays as it was.
+        Raise ConfigFaults for a wanted lane that it does not have, or a change that needs a new process, and
+        ImportError: then all stays as it was.
         """
+        if catalog.settings.worker != self.catalog.settings.worker:
+            message = "a running worker keeps its port; restart it for this change"
+            raise ConfigFaults([Fault("worker.admin", message)])
         names = lanes_of(catalog, self._wanted)
         async with AsyncExitStack() as stack:
             running = await stack.enter_async_context(workers(catalog, names, self._grace))
             parts = stack.pop_all()
         self._retired.start(self._parts.aclose())
-        self._parts, self._running = parts, running
+        self._parts, self.running, self.catalog = parts, running, catalog
         self._news.set()
+        tally.expect((), (), names)
         events.worker_started(
             lanes=names,
             missing=[] if all(worker.registered.is_set() for worker in running) else ["redis"],
@@ -134,7 +146,7 @@ class WorkerProcess:
         """Wait until a worker fails, and raise its exception."""
         while True:
             self._news.clear()
-            mains = [worker.main_task for worker in self._running if worker.main_task is not None]
+            mains = [worker.main_task for worker in self.running if worker.main_task is not None]
             news = asyncio.ensure_future(self._news.wait())
             try:
                 await asyncio.wait([news, *mains], return_when=asyncio.FIRST_COMPLETED)
@@ -159,11 +171,17 @@ def lanes_of(catalog: Catalog, wanted: Sequence[str]) -> Sequence[str]:
     return wanted or catalog.lanes
 
 
-async def run(file: ConfigFile, wanted: Sequence[str], grace: float) -> None:
-    """Run workers until SIGTERM or SIGINT. If one fails, raise its exception."""
+async def run(file: ConfigFile, wanted: Sequence[str], grace: float, admin: Address | None) -> None:
+    """Run workers until SIGTERM or SIGINT. If one fails, raise its exception.
+
+    ``admin`` is where they are watched, in the place of the configuration's address. Raise OSError if it is
+    taken.
+    """
     signals, supervisor = Signals(), Supervisor()
     async with AsyncExitStack() as stack:
-        process = WorkerProcess(wanted, grace)
+        process = WorkerProcess(file.catalog, wanted, grace)
+        if address := admin or file.catalog.settings.worker.admin:
+            await stack.enter_async_context(admin_port(process, signals, address))
         stack.push_async_callback(process.close)
         await signals.unless_stopped(process.run_by(file.catalog))
         if signals.stop.is_set():

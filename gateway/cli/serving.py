@@ -58,8 +58,13 @@ def gateway(path: Path, processes: int, form: Format | None) -> None:
     show_default=True,
     help="Seconds to finish jobs on SIGTERM.",
 )
+@click.option(
+    "--admin",
+    metavar="HOST:PORT",
+    help="Where it is watched, in place of worker.admin: several workers on one machine need one each.",
+)
 @log_format_option
-def worker(path: Path, lanes: tuple[str, ...], grace: float, form: Format | None) -> None:
+def worker(path: Path, lanes: tuple[str, ...], grace: float, admin: str | None, form: Format | None) -> None:
     """Run a worker, for all lanes or for the named ones, until SIGTERM."""
     die_of_interrupts()
     # The worker is a program of its own (python -m workers): it loads nothing of the gateway's side.
@@ -70,6 +75,7 @@ def worker(path: Path, lanes: tuple[str, ...], grace: float, form: Format | None
         "--grace",
         str(grace),
         *(word for lane in lanes for word in ("--lane", lane)),
+        *(() if admin is None else ("--admin", admin)),
         *(() if form is None else ("--log-format", form)),
     ]
     sys.stdout.flush()

@@ -16,7 +16,7 @@ from gateway.core.messages import Callback
 from gateway.declared.app import App, AppTable, check_app, compile_app
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend, check_backend
 from gateway.declared.environment import Environment, digest_of
-from gateway.declared.gateway import Gateway, check_gateway
+from gateway.declared.gateway import Gateway, Worker, check_gateway
 from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup
 from gateway.declared.reading import ConfigFaults, Fault, present, read_struct
 from gateway.declared.redis_server import RedisServer, check_embedded, check_redis, find_embedded
@@ -28,6 +28,7 @@ class Config(Table, frozen=True, kw_only=True):
     """The root table."""
 
     gateway: Gateway = Gateway()
+    worker: Worker = Worker()
     redis: RedisServer = RedisServer()
     apps: dict[str, AppTable] = {}
     routes: tuple[RouteTable, ...] = ()

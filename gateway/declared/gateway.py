@@ -1,4 +1,4 @@
-"""The table ``[gateway]`` and its contradictions."""
+"""The tables ``[gateway]`` and ``[worker]``, and their contradictions."""
 
 from collections.abc import Iterator
 
@@ -28,6 +28,12 @@ class Gateway(Table, frozen=True, kw_only=True):
     max_connections: int | None = None
     drain: Duration = Duration(3)
     tls: Tls | None = None
+
+
+class Worker(Table, frozen=True, kw_only=True):
+    """How a worker process is watched. Without an address it has no port."""
+
+    admin: Address | None = None
 
 
 def check_gateway(gateway: Gateway) -> Iterator[Fault]:

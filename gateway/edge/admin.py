@@ -1,8 +1,8 @@
-"""The admin port: supervisors ask it if the process is live and ready. The callback port has none of it."""
+"""The admin port: supervisors ask it if the process is live and ready, and Prometheus what it has counted."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -17,7 +17,7 @@ def error_page(status: int, message: str) -> web.Response:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a gateway process is: whether it drains, what it lacks, and what it runs.
+    """What a process is: whether it drains, what it lacks, and what it runs.
 
     ``config`` is the digest of its configuration.
     """
@@ -28,8 +28,20 @@ class Status:
     config: str
 
 
-def admin_handler(status: Callable[[], Awaitable[Status]]) -> Handler:
-    """Return the handler of the admin port: ``/live`` and ``/ready``."""
+class Scraped(NamedTuple):
+    """What a scrape gets."""
+
+    content_type: str
+    body: bytes
+
+
+def admin_handler(
+    status: Callable[[], Awaitable[Status]], scrape: Callable[[str], Awaitable[Scraped]]
+) -> Handler:
+    """Return the handler of the admin port: ``/live``, ``/ready`` and ``/metrics``.
+
+    ``scrape`` gets the ``Accept`` header.
+    """
 
     async def handle(request: web.BaseRequest) -> web.Response:
         if request.path == "/live":
@@ -39,7 +51,10 @@ def admin_handler(status: Callable[[], Awaitable[Status]]) -> Handler:
             word = "draining" if now.draining else "degraded" if now.missing else "ready"
             body = {"status": word, "degraded": now.missing, "version": now.version, "config": now.config}
             return _page(503 if now.draining else 200, body)
-        return error_page(404, "known paths: /live /ready")
+        if request.path == "/metrics":
+            page = await scrape(request.headers.get("Accept", ""))
+            return web.Response(body=page.body, headers={"Content-Type": page.content_type})
+        return error_page(404, "known paths: /live /ready /metrics")
 
     return handle
 

@@ -51,6 +51,10 @@ class Port:
         """The open connections."""
         return list(self._server.open)
 
+    def count(self) -> int:
+        """Return the number of the open connections."""
+        return len(self._server.open)
+
     def limit(self, limits: Limits) -> None:
         """Keep to other limits from now on."""
         self._listener.limits = limits

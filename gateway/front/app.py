@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from aiohttp import web
 
@@ -11,13 +11,14 @@ from gateway.declared.catalog import Catalog
 from gateway.declared.gateway import Gateway as Settings
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.declared.values import Address
-from gateway.edge.admin import Status, admin_handler, error_page
+from gateway.edge.admin import Scraped, Status, admin_handler, error_page
 from gateway.edge.certificate import Certificate
 from gateway.edge.connections import Connection
 from gateway.edge.listener import Limits
 from gateway.edge.port import Port
 from gateway.front.dialects import DIALECT
 from gateway.front.dialects.dialect import Dialect
+from gateway.front.gauges import gauges_of
 from gateway.front.service import Service, service
 from gateway.front.session_events import FORGET_FOR
 from gateway.process.background import Background
@@ -25,12 +26,14 @@ from gateway.process.config_file import ConfigFile
 from gateway.process.descriptors import raise_limit
 from gateway.process.following import Followed, follow
 from gateway.process.garbage import tune_collector
+from gateway.process.metrics import Metrics
 from gateway.process.release import RELEASE
 from gateway.process.signals import Signals
 from gateway.process.supervisor import Sockets, Supervisor
 from gateway.process.vital import raise_if_failed
 from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
+from gateway.telemetry.tally import tally
 
 MOST_CONNECTIONS = 10_000
 """Connections of a port if the limit on open files allows more, and no setting says how many."""
@@ -53,10 +56,11 @@ class Gateway:
         self._parts = AsyncExitStack()
         self._retired = Background()
         self._draining = False
+        self.metrics = Metrics()
         self.certificate = Certificate(settings.tls) if settings.tls is not None else None
         limits = _limits(settings)
         self._admin = Port(
-            admin_handler(self._status),
+            admin_handler(self._status, self._scrape),
             error_page,
             settings.admin,
             limits=_for_admin(limits),
@@ -95,6 +99,9 @@ class Gateway:
         self.service = await self._parts.enter_async_context(service(catalog, self._memory, self._dialect))
         await stack.enter_async_context(self._admin)
         await stack.enter_async_context(self._callbacks)
+        tally.connections = self._callbacks.count
+        tally.redis_up = self._redis_up
+        self._expect(catalog)
 
     async def reload(self, catalog: Catalog) -> None:
         """Answer all callbacks from now on by another catalog. Those in hand go on by the one before.
@@ -114,6 +121,7 @@ class Gateway:
             self.certificate.tls = settings.tls
         self._retired.start(_retire(self._parts))
         self.service, self._parts = new, parts
+        self._expect(catalog)
 
     async def drain(self, signals: Signals) -> None:
         """Take callbacks for ``drain`` seconds more, and close each connection behind its answer.
@@ -133,6 +141,10 @@ class Gateway:
         except TimeoutError:
             return
 
+    def _expect(self, catalog: Catalog) -> None:
+        asked = catalog.lanes if any(app.redis_lost == "direct" for app in catalog.apps.values()) else ()
+        tally.expect(catalog.apps, catalog.lookups, asked)
+
     def _answer(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         answer = self.service.callbacks(request)
         return _answer_last(answer) if self._draining else answer
@@ -143,6 +155,13 @@ class Gateway:
     async def _status(self) -> Status:
         missing = await self.service.readiness.missing()
         return Status(self._draining, missing, RELEASE, self.service.catalog.digest)
+
+    async def _scrape(self, accept: str) -> Scraped:
+        gauges = await gauges_of(self.service)
+        return Scraped(*await self.metrics.page(gauges, accept))
+
+    def _redis_up(self) -> bool:
+        return self.service.link.present.is_set()
 
     async def _close_service(self) -> None:
         await self._parts.aclose()
@@ -174,6 +193,7 @@ async def run(file: ConfigFile) -> None:
         if running is None:
             raise_if_failed()
             return
+        siblings = running.metrics.siblings
         tune_collector()
         events.gateway_started(
             listen=_text(running.callbacks),
@@ -190,11 +210,14 @@ async def run(file: ConfigFile) -> None:
         stack.push_async_callback(work.close)
         work.start(follow(files, signals.reload))
         work.start(supervisor.ping())
+        work.start(siblings.keep_written())
         supervisor.ready()
         await signals.stop.wait()
         supervisor.stopping()
         await running.drain(signals)
     events.gateway_drained()
+    with suppress(OSError):
+        await siblings.write()
     raise_if_failed()
 
 

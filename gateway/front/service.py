@@ -29,6 +29,8 @@ class Service:
     catalog: Catalog
     callbacks: Callbacks
     readiness: Readiness
+    shut: ShutLanes
+    keys: Keys
     link: RedisLink
     memory: RecordMemory
     refreshes: Refreshes
@@ -79,4 +81,4 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         stack.push_async_callback(session_events.close, settings.gateway.budget)
         readiness = Readiness(catalog.lanes, hand_off.unattended, link.probe)
         callbacks = Callbacks(dialect, flow, session_events)
-        yield Service(catalog, callbacks, readiness, link, memory, refreshes, flow, askers)
+        yield Service(catalog, callbacks, readiness, shut, keys, link, memory, refreshes, flow, askers)

@@ -12,6 +12,7 @@ from gateway.core.packing import pack
 from gateway.declared.backend import Backend as BackendSettings
 from gateway.declared.lookup import Lookup
 from gateway.lookups.reply import Finding
+from gateway.lookups.reported import AttemptReporter
 from gateway.process.deferred_calls import DeferredCalls
 from gateway.process.lasting import Lasting
 from gateway.resilience.policy import Call
@@ -112,7 +113,7 @@ class GuardedBackend:
                 partial(self._attempt, lookup, job, deadline),
                 deadline,
                 awaited=awaited,
-                retried=partial(self._report_retried, job),
+                observer=AttemptReporter(job.lookup, self.name, job.trace_id),
                 hedge=lookup.hedge if awaited else None,
             )
             finding: Finding = await self._policies(call)
@@ -174,16 +175,6 @@ class GuardedBackend:
                     lookups=self._failures,
                     seconds=now - self._failing_since,
                 )
-
-    def _report_retried(self, job: Job, attempt: int, error: NoAnswer) -> None:
-        events.lookup_retried(
-            lookup=job.lookup,
-            backend=self.name,
-            attempt=attempt,
-            code=error.code,
-            reason=str(error),
-            trace_id=job.trace_id,
-        )
 
     def _report_finished(self, job: Job, asked: Asked, *, queued: float, took: float, left: float) -> None:
         self._note_health(asked)

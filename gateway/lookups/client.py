@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from gateway.core.charsets import find_charset
 from gateway.core.errors import BadBackendReply, LookupFailed
+from gateway.core.messages import Ask
 from gateway.declared.answers import compile_answers
 from gateway.declared.backend import Backend as Settings
 from gateway.declared.lookup import Lookup
@@ -18,6 +19,7 @@ from gateway.declared.template import climbs, fill_path, parse_template
 from gateway.lookups.answers import Undecoded
 from gateway.lookups.decoding import decode
 from gateway.lookups.http import HttpBackend
+from gateway.lookups.reported import AttemptReporter
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import Runner
 
@@ -49,9 +51,12 @@ class ClientResponse:
 class BackendClient:
     """Asks one backend for one lookup, until the lookup's deadline on the monotonic clock."""
 
-    def __init__(self, backend: HttpBackend, policies: Runner, reading: Lookup, deadline: float) -> None:
-        """Take the backend, the policies around it, and how its responses are read."""
+    def __init__(
+        self, backend: HttpBackend, policies: Runner, reading: Lookup, ask: Ask, deadline: float
+    ) -> None:
+        """Take the backend, the policies around it, how its responses are read, and what is asked."""
         self._backend, self._policies, self._reading = backend, policies, reading
+        self._observer = AttemptReporter(ask.lookup, reading.lane, ask.trace_id)
         self._deadline = deadline
 
     async def get(
@@ -97,7 +102,9 @@ class BackendClient:
         target = f"{filled_path}?{urlencode(query, quote_via=quote)}" if query else filled_path
         body = None if json is None else _encoded(json)
         filled = FilledRequest(method, target, dict(headers or {}), body, "application/json")
-        call = Call(partial(self._backend.fetch, filled, self._reading), self._deadline)
+        call = Call(
+            partial(self._backend.fetch, filled, self._reading), self._deadline, observer=self._observer
+        )
         response, value = await self._policies(call)
         return ClientResponse(response.status, response.headers, self._reading, response.body or b"", value)
 
@@ -112,15 +119,15 @@ class Clients:
         self._backends, self._open_one = backends, open_one
         self._open: dict[str, tuple[HttpBackend, Runner]] = {}
 
-    def client(self, name: str, *, deadline: float) -> BackendClient:
-        """Return a client of a backend; raise LookupFailed for one that is not there."""
+    def client(self, ask: Ask, name: str, *, deadline: float) -> BackendClient:
+        """Return a client of a backend for a question; raise LookupFailed for one that is not there."""
         if name not in self._backends or self._backends[name].speaks != "http":
             msg = f"there is no HTTP backend {name!r} in the configuration"
             raise LookupFailed(msg)
         if name not in self._open:
             backend, policies = self._open_one(name)
             self._open[name] = backend, policies
-        return BackendClient(*self._open[name], _reading_of(name, self._backends[name]), deadline)
+        return BackendClient(*self._open[name], _reading_of(name, self._backends[name]), ask, deadline)
 
     async def close(self) -> None:
         """Close them."""

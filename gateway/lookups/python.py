@@ -95,7 +95,7 @@ class PythonBackend:
             options={**self._options, **lookup.options},
             state=self._state,
             log=partial(_say, lookup.name, ask),
-            client=None if self._clients is None else partial(self._clients.client, deadline=deadline),
+            client=None if self._clients is None else partial(self._clients.client, ask, deadline=deadline),
         )
         try:
             reply = _mapping(lookup, await self._threads.run(self._functions[lookup.name], asked))

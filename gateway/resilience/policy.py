@@ -21,12 +21,24 @@ from typing import Any, Protocol
 from gateway.core.errors import NoAnswer
 
 
+class Observer:
+    """Hears of the attempts of a call. This one makes nothing of it."""
+
+    def retried(self, number: int, error: NoAnswer) -> None:
+        """Hear that an attempt failed, and that another one follows."""
+
+    def ended(self, number: int, outcome: str, took: float) -> None:
+        """Hear that an attempt ended: its number, the name of its code or CANCELLED, its seconds."""
+
+
+NOBODY = Observer()
+
+
 class Call:
     """One question to a backend on its way through the policies.
 
-    ``deadline`` is on the monotonic clock. A call that no callback waits for is not ``awaited``. ``retried``
-    is called for each failure before another attempt, with the number of the failed attempt. ``attempts`` is
-    the number begun so far.
+    ``deadline`` is on the monotonic clock. A call that no callback waits for is not ``awaited``.
+    ``attempts`` is the number begun so far; its ``observer`` hears of their ends.
 
     After ``hedge`` seconds a second attempt begins beside the first; with None, failures are retried.
 
@@ -38,7 +50,7 @@ class Call:
 
     __slots__ = (
         *("_make", "attempts", "awaited", "deadline", "hedge"),
-        *("last_start", "pause", "renewed", "retried", "took"),
+        *("last_start", "observer", "pause", "renewed", "took"),
     )
 
     def __init__(
@@ -47,11 +59,12 @@ class Call:
         deadline: float,
         *,
         awaited: bool = True,
-        retried: Callable[[int, NoAnswer], None] = lambda _number, _error: None,
+        observer: Observer | None = None,
         hedge: float | None = None,
     ) -> None:
-        """Take what makes one attempt, the deadline, and the function for failures."""
-        self._make, self.deadline, self.awaited, self.retried = make, deadline, awaited, retried
+        """Take what makes one attempt, the deadline, and who wants to hear of attempts."""
+        self._make, self.deadline, self.awaited = make, deadline, awaited
+        self.observer = observer or NOBODY
         self.hedge = hedge
         self.attempts = 0
         self.took = 0.0

@@ -1,13 +1,19 @@
 """What a gateway knows of the backends that must not be asked now: it need not begin a job for them."""
 
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 from gateway.core.errors import Code
 from gateway.declared.backend import Backend
 from gateway.resilience.board import Board
 from gateway.resilience.breaker import breaker_name
-from gateway.resilience.gate import OPEN
+from gateway.resilience.gate import OPEN, Gate
 from gateway.resilience.pause import pause_name
+
+BreakerState = Literal["closed", "open", "half_open"]
+"""The words of Polly: a closed circuit lets every call through."""
+
+BREAKER_STATES: tuple[BreakerState, ...] = get_args(BreakerState)
 
 
 class ShutLanes:
@@ -20,8 +26,9 @@ class ShutLanes:
         self._breakers = {
             lane: board.entry(breaker_name(lane), OPEN)
             for lane, backend in backends.items()
-            if backend.breaker != "off" and not backend.breaker.dry_run
+            if backend.breaker != "off"
         }
+        self._dry = {lane for lane, one in backends.items() if one.breaker != "off" and one.breaker.dry_run}
 
     def why(self, lane: str) -> Code | None:
         """Return the code of a lane that must not be asked; None if it may be, by a probe at least."""
@@ -29,6 +36,24 @@ class ShutLanes:
         if not pause.is_open and pause.refuses(self._board.now()):
             return Code.BACKEND_THROTTLED
         breaker = self._breakers.get(lane)
-        if breaker is not None and not breaker.value.is_open and breaker.value.refuses(self._board.now()):
-            return Code.CIRCUIT_OPEN
-        return None
+        if breaker is None or breaker.value.is_open or lane in self._dry:
+            return None
+        return Code.CIRCUIT_OPEN if breaker.value.refuses(self._board.now()) else None
+
+    def paused(self) -> dict[str, float]:
+        """Return the seconds for which each lane is still left alone because it asked for it; 0 for most."""
+        now = self._board.now()
+        return {
+            lane: 0.0 if gate.value.is_open else gate.value.left(now) for lane, gate in self._pauses.items()
+        }
+
+    def breakers(self) -> dict[str, BreakerState]:
+        """Return how each breaker stands."""
+        now = self._board.now()
+        return {lane: _state_of(gate.value, now) for lane, gate in self._breakers.items()}
+
+
+def _state_of(gate: Gate, now: float) -> BreakerState:
+    if gate.is_open:
+        return "closed"
+    return "open" if gate.refuses(now) and not gate.probe else "half_open"

@@ -99,7 +99,7 @@ def repeat(runner: Runner, retry: Policy, hedge: Hedge, clock: Clock) -> Runner:
                 retry.failed(call, error)
                 if call.pause is None or not isinstance(error, NoAnswer):
                     raise
-                call.retried(call.attempts, error)
+                call.observer.retried(call.attempts, error)
             else:
                 retry.succeeded(call)
                 return answer

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.core.errors import Code
 
-Level = Literal["info", "warning", "error"]
+Level = Literal["debug", "info", "warning", "error"]
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -326,6 +326,21 @@ def lookup_finished(  # noqa: PLR0913 - as many as the line tells
     )
 
 
+def attempt_ended(  # noqa: PLR0913 - as many as the line tells
+    *, lookup: str, backend: str, attempt: int, outcome: str, took: float, trace_id: str
+) -> None:
+    """A call to a backend has ended. ``outcome`` is the name of its code, or CANCELLED."""
+    _debug(
+        "attempt.ended",
+        lookup=lookup,
+        backend=backend,
+        attempt=attempt,
+        outcome=outcome,
+        took_ms=round(took * 1000, 2),
+        trace_id=trace_id,
+    )
+
+
 def lookup_retried(  # noqa: PLR0913 - as many as the line tells
     *, lookup: str, backend: str, attempt: int, code: Code, reason: str, trace_id: str
 ) -> None:
@@ -477,7 +492,11 @@ def library_logged(*, level: Level, logger: str, message: str, error: object) ->
     _emit(Event("library.logged", level, {"logger": logger, "message": message, **exception}))
 
 
-def _info(name: str, /, **fields: Any) -> None:  # noqa: ANN401 - values that JSON can hold
+def _debug(name: str, /, **fields: Any) -> None:  # noqa: ANN401 - values that JSON can hold
+    _emit(Event(name, "debug", fields))
+
+
+def _info(name: str, /, **fields: Any) -> None:  # noqa: ANN401
     _emit(Event(name, "info", fields))
 
 

@@ -15,6 +15,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from gateway.telemetry import events
 from gateway.telemetry.events import Event
+from gateway.telemetry.tally import tally
 from gateway.telemetry.terminal import TerminalLine
 from gateway.telemetry.writer import Piece, Writer
 
@@ -29,7 +30,9 @@ def configure_logs(process: str, form: Format | None = None, *, colors: bool | N
     so nothing is filtered here.
     """
     file, on_terminal = _standard_output()
-    lines = _Lines(Writer(file, _tell_dropped))
+    writer = Writer(file, _tell_dropped)
+    tally.dropped = lambda: writer.dropped_in_all
+    lines = _Lines(writer)
     atexit.register(lines.close)
     if form == "text" or (form is None and on_terminal):
         renderer: Any = TerminalLine(colors=on_terminal if colors is None else colors)
@@ -67,7 +70,9 @@ _log = _Log()
 
 
 def write(event: Event) -> None:
-    """Write one event as one line."""
+    """Write one event as one line; those for machines alone are not written."""
+    if event.level == "debug":
+        return
     getattr(_log.logger, event.level)(event.name, **event.fields)
 
 

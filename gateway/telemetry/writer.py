@@ -35,6 +35,8 @@ class Writer:
         self._pieces: deque[Piece] = deque()
         self._waiting = 0
         self._dropped = 0
+        self.dropped_in_all = 0
+        """Lines dropped so far."""
         self._dropping_since = 0.0
         self._ending = self._cut = False
         self._changed = threading.Condition(threading.Lock())
@@ -83,6 +85,7 @@ class Writer:
         if not self._dropped:
             self._dropping_since = time.monotonic()
         self._dropped += piece.lines
+        self.dropped_in_all += piece.lines
 
     def _write(self, data: bytes) -> bool:
         """Write all of ``data``; False if its reader has gone, or the disk is full."""

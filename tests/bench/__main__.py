@@ -18,6 +18,7 @@ from tests.bench import (
     idle,
     installing,
     machine,
+    metrics,
     policies,
     report,
     scaling,
@@ -40,6 +41,7 @@ hand-off of this checkout with that of another one, in interleaved turns.
 PARTS: Mapping[str, Part] = {
     "hand-off": (hand_off.steps, hand_off.measure),
     "callbacks": (lambda pace, _: callbacks.steps(pace), lambda pace, _, step: callbacks.measure(pace, step)),
+    "metrics": (lambda pace, _: metrics.steps(pace), lambda pace, _, step: metrics.measure(pace, step)),
     "scaling": (lambda pace, _: scaling.steps(pace), lambda pace, _, step: scaling.measure(pace, step)),
     "policies": (lambda pace, _: policies.steps(pace), lambda pace, _, step: policies.measure(pace, step)),
     "fleet": (lambda pace, _: fleet.steps(pace), lambda pace, _, step: fleet.measure(pace, step)),

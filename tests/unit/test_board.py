@@ -8,6 +8,7 @@ from gateway.declared.breaker import Breaker as BreakerSettings
 from gateway.declared.values import PerSecond, Share
 from gateway.resilience.board import Board
 from gateway.resilience.gate import LONGEST, OPEN, Gate
+from gateway.resilience.gauges import gauges_of_gates
 from gateway.resilience.pause import Pause
 from gateway.resilience.policy import Call
 from gateway.resilience.retry import Retry
@@ -57,6 +58,27 @@ def test_gateway_knows_why_a_lane_must_not_be_asked() -> None:
     assert shut.why("crm") is Code.CIRCUIT_OPEN
     clock.move(6)
     assert shut.why("crm") is None  # a probe may go
+
+
+def test_gates_are_told_as_metrics() -> None:
+    """A breaker is in one of the states of Polly; it is half open from the end of its break on."""
+    clock = ManualClock(frozen=True)
+    board = Board(clock)
+    shut = ShutLanes(board, {"crm": Backend(url=""), "off": Backend(url="", breaker="off")})
+
+    def told() -> tuple[list[str], list[str]]:
+        breaker, paused = gauges_of_gates(shut)
+        states = [state for (_, state), value in breaker.values.items() if value]
+        return [*map(str, states)], [str(lane) for (lane,), value in paused.values.items() if value]
+
+    assert told() == (["closed"], [])
+    board.entry("breaker:crm", OPEN).put(Gate(clock.now() + 5.0), 1)
+    board.entry("pause:off", OPEN).put(Gate(clock.now() + 5.0), 1)
+    assert told() == (["open"], ["off"])
+    clock.move(6)
+    assert told() == (["half_open"], [])
+    board.entry("breaker:crm", OPEN).put(Gate(clock.now() - 1, probe="me", leased=clock.now() + 1), 2)
+    assert told() == (["half_open"], [])
 
 
 def test_gate_that_is_shut_for_hours_means_that_the_clock_was_set_back() -> None:

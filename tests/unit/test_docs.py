@@ -34,7 +34,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("ops
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 SOURCES = [path for package in ("gateway", "workers") for path in sorted((ROOT / package).rglob("*.py"))]
-LEVELS = {"_info": "info", "_warning": "warning", "_error": "error", "Event": "any"}
+LEVELS = {"_debug": "debug", "_info": "info", "_warning": "warning", "_error": "error", "Event": "any"}
 
 
 def table(text: str, first: str) -> list[list[str]]:

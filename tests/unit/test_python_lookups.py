@@ -287,7 +287,7 @@ async def test_backend_that_is_not_declared_is_no_client() -> None:
     clients = Clients(backends, pytest.fail)
     for name in ("db", "crm"):
         with pytest.raises(LookupFailed, match="there is no HTTP backend"):
-            clients.client(name, deadline=1.0)
+            clients.client(ASK, name, deadline=1.0)
     with pytest.raises(LookupFailed, match="inside of a lookup alone"):
         ASK.backend("crm")
     await clients.close()

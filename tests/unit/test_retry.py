@@ -28,6 +28,7 @@ from gateway.resilience.policy import Call
 from gateway.resilience.retry import FIRST_PAUSE, FIRST_RETRIES, FULL_JITTER, LONGEST_PAUSE, MOST_SAVED, Retry
 from gateway.resilience.stack import guard, repeat, stack
 from tests.clock import ManualClock
+from tests.hearing import Hearing
 from tests.limits import limits
 
 PLENTY = 60.0
@@ -88,7 +89,7 @@ class Asking:
         awaited: bool = True,
     ) -> str:
         """Ask with so many seconds left."""
-        call = Call(make, self.clock.now() + left, awaited=awaited, retried=retried)
+        call = Call(make, self.clock.now() + left, awaited=awaited, observer=Hearing(retried))
         answer: str = await self._policies(call)
         return answer
 
@@ -216,7 +217,9 @@ async def test_an_attempt_ends_at_its_timeout() -> None:
     """A backend that hangs is one failed attempt, and a transient one."""
     heard: list[NoAnswer] = []
     call = Call(
-        asyncio.Event().wait, asyncio.get_running_loop().time() + PLENTY, retried=lambda _, e: heard.append(e)
+        asyncio.Event().wait,
+        asyncio.get_running_loop().time() + PLENTY,
+        observer=Hearing(lambda _, e: heard.append(e)),
     )
     with pytest.raises(TimedOut, match="within 10 ms"):
         await stack(limits(2, 0.01))(call)
@@ -231,7 +234,7 @@ async def test_a_timeout_of_the_systems_own_is_a_timeout() -> None:
 
 async def test_an_attempt_that_ran_past_the_deadline_is_the_last() -> None:
     """It was let run, because its answer would have been kept; nothing follows it."""
-    call = Call(asyncio.Event().wait, asyncio.get_running_loop().time() + 0.02, retried=unheard)
+    call = Call(asyncio.Event().wait, asyncio.get_running_loop().time() + 0.02, observer=Hearing(unheard))
     with pytest.raises(TimedOut):
         await stack(limits(5, 0.03))(call)
 

@@ -10,6 +10,7 @@ from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import guard, stack
 from tests.clock import ManualClock
+from tests.hearing import Hearing
 from tests.limits import limits
 
 
@@ -109,9 +110,10 @@ async def test_timeout_is_that_of_one_attempt() -> None:
         return "answer"
 
     heard: list[NoAnswer] = []
-    call = Call(make, clock.now() + 60.0, retried=lambda _, error: heard.append(error))
+    call = Call(make, clock.now() + 60.0, observer=(hearing := Hearing(lambda _, error: heard.append(error))))
     assert await stack(limits(3, 0.05), clock=clock)(call) == "answer"
     assert [type(error) for error in heard] == [TimedOut]
+    assert hearing.outcomes == [(1, "TIMEOUT"), (2, "OK")]
     assert call.attempts == 2
 
 

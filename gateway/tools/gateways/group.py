@@ -107,7 +107,7 @@ class Group:
     async def _note_end(self, member: Member) -> None:
         await member.process.wait()
         self._members.discard(member)
-        member.forget()
+        await member.forget()
 
 
 class Slot:

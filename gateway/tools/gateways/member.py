@@ -4,11 +4,13 @@ import asyncio
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from gateway.core.errors import DeskgateError
 from gateway.declared.environment import LOG_FORMAT_VARIABLE, child_environment
 from gateway.process.parent import die_with_parent
+from gateway.process.siblings import SIBLINGS_VARIABLE, file_for, fold
 from gateway.process.supervisor import SOCKETS_VARIABLE
 from gateway.telemetry.logs import Format
 from gateway.tools.processes import deskgate
@@ -36,7 +38,7 @@ class Member:
         """Take its configuration file, its sockets, a folder of its own, and the form of its log."""
         self._environ = {} if form is None else {LOG_FORMAT_VARIABLE: form}
         self._config, self._pair = config, pair
-        self._address = directory / "notify"
+        self._directory, self._address = directory, directory / "notify"
         self.ready = asyncio.Event()
         self.began = self.heard = time.monotonic()
         self.hung = False
@@ -52,6 +54,7 @@ class Member:
             "NOTIFY_SOCKET": str(self._address),
             "WATCHDOG_USEC": str(int(SILENT * 1_000_000)),
             "WATCHDOG_PID": "",
+            SIBLINGS_VARIABLE: str(file_for(self._directory.parent, self._directory.name)),
             "LISTEN_PID": "",
         }
         self.process = await asyncio.create_subprocess_exec(
@@ -85,10 +88,12 @@ class Member:
             self.hung = True
             self.send(signal.SIGKILL)
 
-    def forget(self) -> None:
-        """Listen to it no longer."""
+    async def forget(self) -> None:
+        """Listen to it no longer, now that it has ended, and keep what it has counted."""
         asyncio.get_running_loop().remove_reader(self._ear)
         self._ear.close()
+        with suppress(OSError):  # a full disk: what it has counted is lost
+            await asyncio.to_thread(fold, self._directory.parent, self._directory.name)
 
     def _hear(self) -> None:
         try:

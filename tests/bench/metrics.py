@@ -1,0 +1,157 @@
+"""What metrics cost: gateways and workers that count against those that do not; and a scrape."""
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from urllib.request import urlopen
+
+from gateway.tools.processes import deskgate
+from tests.bench.callbacks import CONNECTIONS, LIVE, MEMORY, Server
+from tests.bench.configuration import configuration
+from tests.bench.contestants import worker_command
+from tests.bench.figures import Ratio, Target, Turn, brief, middle, percentile, spread
+from tests.bench.meter import Heat, run_heat
+from tests.bench.pace import Pace, Step
+from tests.bench.section import Section, Table
+from tests.bench.stage import Caller, Stage, free_port, wait_for_port
+
+LANES, LOOKUPS, SCRAPES = 10, 50, 40
+_ABOUT = f"""\
+Pairs of gateway and worker, one as users run them, one that counts nothing. Callbacks as above, in turns; \
+CPU of gateway and, for live ones, worker for each callback. The scrape is of a gateway with \
+{LOOKUPS} lookups on {LANES} lanes, all of them asked before, while callbacks from memory go on."""
+WITH, WITHOUT = "with metrics", "without"
+
+_MANY = """
+[[routes]]
+when = {{ staticKey = "many" }}
+lookups = [{names}]
+"""
+_BACKEND = '\n[backends.lane{number}]\nurl = "http://127.0.0.1:9"\n'
+_LOOKUP = """
+[lookups.many{number}]
+backend = "lane{lane}"
+request = {{ path = "/{{SystemSessionID}}" }}
+variables = {{ many{number} = "answer" }}
+fallback = {{ many{number} = "-" }}
+"""
+
+
+def steps(pace: Pace) -> int:
+    """Return how many turns there will be."""
+    return pace.callback_rounds * 4 + 1
+
+
+def measure(pace: Pace, step: Step) -> Section:
+    """Run the rounds; raise CannotStart."""
+    heats: dict[tuple[str, str], dict[int, Heat]] = defaultdict(dict)
+    with Stage() as stage:
+        generator = stage.caller([sys.executable, "-m", "tests.bench.http_load"])
+        for pid in (generator.pid, stage.valkey.pid):
+            stage.placement.keep_together(pid)
+        pairs = {name: _pair(stage, name) for name in (WITH, WITHOUT)}
+        for number in range(pace.callback_rounds):
+            for what in (MEMORY, LIVE):
+                for name in (WITH, WITHOUT) if number % 2 else (WITHOUT, WITH):
+                    server, worker = pairs[name]
+                    key, sessions = ("kept", 1) if what == MEMORY else ("noop", None)
+                    order = Server(what, server.pid, server.port, key, sessions).order()
+                    watched = {"gateway": server.pid, "worker": worker}
+                    seconds = pace.callback_turn
+                    heats[what, name][number] = run_heat(
+                        stage, generator, watched, seconds=seconds, callers=CONNECTIONS, **order
+                    )
+                    step()
+        scrapes, beside, size = _scrape(stage, generator)
+        step()
+    return _section(heats, scrapes, beside, size, stage.placement.sentence("the gateway", "all else"))
+
+
+def _pair(stage: Stage, name: str) -> tuple[Server, int]:
+    """Start a gateway and its worker under a prefix of their own; return it and the worker's pid."""
+    port = free_port()
+    config = stage.write(f"{port}.toml", configuration(stage.url, f"m{port}", listen=port))
+    front, back = deskgate("gateway", "-c", str(config)), worker_command(config)
+    if name == WITHOUT:
+        plain = [sys.executable, "-m", "tests.bench.unmetered"]
+        front, back = [*plain, "gateway", "-c", str(config)], [*plain, "worker", "-c", str(config)]
+    process, worker = stage.start(front), stage.start(back)
+    stage.placement.keep_apart(process.pid)
+    stage.placement.keep_together(worker.pid)
+    wait_for_port(port)
+    return Server(name, process.pid, port), worker.pid
+
+
+def _scrape(stage: Stage, generator: Caller) -> tuple[list[float], Turn, int]:
+    """Return the ms of scrapes, the callbacks beside them, and the number of samples of a scrape."""
+    port, admin = free_port(), free_port()
+    names = ", ".join(f'"many{number}"' for number in range(LOOKUPS))
+    text = configuration(stage.url, "scraped", listen=port).replace(
+        'admin = "127.0.0.1:0"', f'admin = "127.0.0.1:{admin}"'
+    )
+    text += _MANY.format(names=names)
+    text += "".join(_BACKEND.format(number=number) for number in range(LANES))
+    text += "".join(_LOOKUP.format(number=number, lane=number % LANES) for number in range(LOOKUPS))
+    config = stage.write(f"{port}.toml", text)
+    process, worker = stage.start(deskgate("gateway", "-c", str(config))), stage.start(worker_command(config))
+    stage.placement.keep_apart(process.pid)
+    stage.placement.keep_together(worker.pid)
+    wait_for_port(port)
+    order = {"port": port, "callers": CONNECTIONS, "sessions": 1}
+    for key in ("many", "kept", "many"):  # each lookup answers; a memory is there
+        generator.turn(seconds=1.0, key=key, **order)
+    page = _get(admin)
+    generator.tell(seconds=4.0, key="kept", **order)
+    taken = []
+    for _ in range(SCRAPES):
+        begun = time.perf_counter()
+        _get(admin)
+        taken.append((time.perf_counter() - begun) * 1000)
+        time.sleep(0.04)
+    return (
+        taken,
+        Turn.read(generator.hear(30.0)),
+        sum(not line.startswith(b"#") for line in page.splitlines()),
+    )
+
+
+def _get(admin: int) -> bytes:
+    with urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=5) as response:
+        return bytes(response.read())
+
+
+def _section(
+    heats: Mapping[tuple[str, str], Mapping[int, Heat]],
+    scrapes: list[float],
+    beside: Turn,
+    size: int,
+    placed: str,
+) -> Section:
+    rows, targets = [], []
+    for what in (MEMORY, LIVE):
+        watched = ("gateway",) if what == MEMORY else ("gateway", "worker")
+        cpu = {
+            name: {number: heat.cpu(*watched) for number, heat in heats[what, name].items()}
+            for name in (WITH, WITHOUT)
+        }
+        ratio = Ratio.of(cpu[WITH], cpu[WITHOUT])
+        rows.append([what, *(brief(middle(cpu[name].values())) for name in (WITH, WITHOUT)), str(ratio)])
+        targets.append(Target(f"{what}: CPU with metrics : without", ratio.middle, 1.03))
+    slowest = max(beside.ms, default=float("nan"))
+    return Section(
+        "Metrics",
+        f"{_ABOUT}\n\n{placed}",
+        [
+            Table(("CPU a callback, µs", WITH, WITHOUT, "ratio"), rows),
+            Table(
+                ("a scrape", "samples", "ms (quartiles)", "p99, ms", "slowest callback beside, ms"),
+                [["", str(size), spread(scrapes), brief(percentile(scrapes, 0.99)), brief(slowest)]],
+            ),
+        ],
+        [
+            *targets,
+            Target("a scrape, ms", middle(scrapes), 20.0),
+            Target("slowest callback beside scrapes, ms", slowest, 1600.0),
+        ],
+    )
