@@ -2,7 +2,7 @@
 
 import click
 
-from gateway.cli import asking, serving
+from gateway.cli import asking, serving, watching
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,6 +18,7 @@ for command in (
     asking.call,
     asking.forget,
     asking.health,
+    watching.status,
     serving.crm,
     serving.demo,
     serving.up,

@@ -17,6 +17,7 @@ from gateway.declared.redis_server import EMBEDDED
 from gateway.process.config_file import ConfigFile
 from gateway.process.supervisor import WrongSockets
 from gateway.process.vital import PartFailed
+from gateway.telemetry.logs import silence
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
 
@@ -79,7 +80,11 @@ def die_of_interrupts() -> None:
 
 
 def load(path: Path, *, embedded: bool = False, code: int = CANNOT_RUN) -> Catalog:
-    """Return the catalog, or end with every fault of the configuration and the exit code."""
+    """Return the catalog, or end with every fault of the configuration and the exit code.
+
+    For commands that end: they say by themselves what goes wrong, and write no log.
+    """
+    silence()
     try:
         return compiler(embedded=embedded)(read_content(path))
     except ConfigFaults as error:

@@ -71,6 +71,10 @@ class FleetBoard(Board):
         await self._subscription.close()
         await self._work.close()
 
+    async def read(self) -> None:
+        """Read every entry that is in use here, for a process that does not listen."""
+        await self._read([*self._entries.values()])
+
     def now(self) -> float:
         """Return the seconds on the server's clock."""
         return time.monotonic() + self._ahead

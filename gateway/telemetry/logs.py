@@ -45,6 +45,7 @@ def configure_logs(process: str, form: Format | None = None, *, colors: bool | N
         cache_logger_on_first_use=True,
     )
     _log.logger = structlog.get_logger().bind()  # bound once: a lazy logger would do it at each call
+    _log.silent = False
     logging.basicConfig(handlers=[_Bridge()], level=logging.WARNING, force=True)
 
 
@@ -64,14 +65,20 @@ class _Log:
 
     def __init__(self) -> None:
         self.logger: FilteringBoundLogger = structlog.get_logger()
+        self.silent = False
 
 
 _log = _Log()
 
 
+def silence() -> None:
+    """Write no event, until :func:`configure_logs`: a command's output is for whoever has called it."""
+    _log.silent = True
+
+
 def write(event: Event) -> None:
     """Write one event as one line; those for machines alone are not written."""
-    if event.level == "debug":
+    if event.level == "debug" or _log.silent:
         return
     getattr(_log.logger, event.level)(event.name, **event.fields)
 

@@ -1,0 +1,211 @@
+"""``deskgate status``: how a deployment stands, as Redis knows it: lanes, backends, gateways, and Redis."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Literal
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gateway.core.errors import QueueUnavailable
+from gateway.declared.catalog import Catalog
+from gateway.fleet.board import FleetBoard
+from gateway.queue.census import LaneCensus, count_lanes
+from gateway.resilience.shut import ShutLanes
+from gateway.telemetry.terminal import printable
+from gateway.tools.presentation import table
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
+
+PATIENCE = 2.0
+"""Seconds that Redis gets for an answer."""
+
+Health = Literal["ok", "no worker", "backlog"]
+_LATE = 1.0
+
+
+class LaneStatus(msgspec.Struct, frozen=True):
+    """A lane: see :class:`LaneCensus`. ``paused`` is in seconds; ``breaker`` is None if it is off."""
+
+    lane: str
+    waiting: int
+    refreshes: int
+    claimed: int
+    oldest_s: float | None
+    workers: int
+    free_slots: int
+    jobs_per_s: float
+    job_s: float | None
+    polled_by_arq: bool
+    breaker: str | None
+    paused_s: float
+
+    @property
+    def health(self) -> Health:
+        """Return what to look at first."""
+        if not self.workers and not self.polled_by_arq:
+            return "no worker"
+        return "backlog" if self.oldest_s is not None and self.oldest_s > _LATE else "ok"
+
+
+class RedisStatus(msgspec.Struct, frozen=True):
+    """The server: the ms of a round trip, and what it tells of itself; None where it may not."""
+
+    up: bool
+    ms: float | None = None
+    error: str = ""
+    version: str | None = None
+    memory: str | None = None
+    memory_limit: str | None = None
+    clients: int | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A deployment. ``gateways`` counts gateway processes, None without Redis; ``config`` is our file's."""
+
+    redis: RedisStatus
+    gateways: int | None
+    lanes: list[LaneStatus]
+    config: str
+
+    @property
+    def fine(self) -> bool:
+        """True if nothing is wrong that somebody should look at."""
+        return self.redis.up and bool(self.gateways) and all(lane.health == "ok" for lane in self.lanes)
+
+
+class Watch:
+    """Looks at a deployment as often as one likes."""
+
+    def __init__(self, catalog: Catalog, link: RedisLink, keys: Keys, board: FleetBoard) -> None:
+        """Take what is running, from :func:`watching`."""
+        self._catalog, self._link, self._keys, self._board = catalog, link, keys, board
+        self._shut = ShutLanes(board, {lane: catalog.backend(lane) for lane in catalog.lanes})
+
+    async def look(self) -> Status:
+        """Return how it stands now; without Redis there is little to see."""
+        try:
+            begun = time.perf_counter()
+            await self._link.execute("PING")
+            ms = (time.perf_counter() - begun) * 1000
+            await self._board.read()
+            lanes = await count_lanes(self._link, self._keys, self._catalog.lanes)
+            channels = await self._link.execute("PUBSUB", "CHANNELS", self._keys.replies("*"))
+        except QueueUnavailable as error:
+            why = self._link.failure or error.__cause__ or error
+            return Status(RedisStatus(up=False, error=str(why)), None, [], self._catalog.digest)
+        breakers, paused = self._shut.breakers(), self._shut.paused()
+        found = [_lane(name, one, breakers.get(name), paused[name]) for name, one in lanes.items()]
+        return Status(await self._redis(ms), len(channels), found, self._catalog.digest)
+
+    async def _redis(self, ms: float) -> RedisStatus:
+        try:
+            lines = (await self._link.execute("INFO")).decode().splitlines()
+        except QueueUnavailable:  # a user of its own may not ask
+            return RedisStatus(up=True, ms=ms)
+        told = {name: value for name, _, value in (line.partition(":") for line in lines)}
+        return RedisStatus(
+            up=True,
+            ms=ms,
+            version=told.get("valkey_version") or told.get("redis_version"),
+            memory=told.get("used_memory_human"),
+            memory_limit=None if told.get("maxmemory") in {None, "0"} else told.get("maxmemory_human"),
+            clients=int(told.get("connected_clients", 0)),
+        )
+
+
+@asynccontextmanager
+async def watching(catalog: Catalog, url: str) -> AsyncIterator[Watch]:
+    """Connect for the length of the block; a Redis that is away is a finding, no failure."""
+    async with AsyncExitStack() as stack:
+        keys = Keys(catalog.settings.redis.prefix)
+        link = RedisLink(url, PATIENCE, PATIENCE)
+        stack.push_async_callback(link.close)
+        board = FleetBoard(link, keys)
+        stack.push_async_callback(board.close)
+        watch = Watch(catalog, link, keys, board)
+        await link.start()
+        yield watch
+
+
+def _lane(name: str, one: LaneCensus, breaker: str | None, paused: float) -> LaneStatus:
+    return LaneStatus(
+        name,
+        one.waiting,
+        one.refreshes,
+        one.claimed,
+        one.oldest,
+        one.workers,
+        one.free,
+        one.rate,
+        one.takes,
+        one.polled,
+        breaker,
+        paused,
+    )
+
+
+def show(status: Status, at: float) -> RenderableType:
+    """Return a status for people, seen at a time in seconds since 1970."""
+    clock = time.strftime("%H:%M:%S", time.localtime(at))
+    lines: list[RenderableType] = [_headline(status, clock)]
+    if status.lanes:
+        lines += [Text(), _lanes(status.lanes)]
+    return Group(*lines)
+
+
+def _headline(status: Status, clock: str) -> Table:
+    rows = table("", "")
+    rows.show_header = False
+    redis = status.redis
+    if redis.up:
+        limit = f" of {redis.memory_limit}" if redis.memory_limit else ""
+        more = f", {redis.memory}{limit}, {redis.clients} clients" if redis.memory else ""
+        version = f"{redis.version}, " if redis.version else ""
+        rows.add_row("redis", Text(f"{version}{redis.ms:.1f} ms{more}", "green"))
+    else:
+        rows.add_row("redis", Text(f"cannot be reached: {printable(redis.error)}", "bold red"))
+    if status.gateways is not None:
+        rows.add_row("gateways", Text(str(status.gateways), "green" if status.gateways else "bold red"))
+    rows.add_row("seen", Text(f"at {clock}, with the configuration {status.config}", "dim"))
+    return rows
+
+
+def _lanes(lanes: Sequence[LaneStatus]) -> Table:
+    numbers = ("workers", "free", "claimed", "waiting", "oldest", "refreshes", "jobs/s", "a job")
+    rows = table("lane", *numbers, "breaker", "paused")
+    for one in lanes:
+        rows.add_row(
+            one.lane,
+            _workers(one),
+            str(one.free_slots),
+            str(one.claimed),
+            Text(str(one.waiting), "yellow" if one.waiting else ""),
+            Text(_seconds(one.oldest_s), "bold yellow" if one.health == "backlog" else ""),
+            str(one.refreshes),
+            f"{one.jobs_per_s:.0f}" if one.jobs_per_s else "-",
+            _seconds(one.job_s),
+            _breaker(one.breaker),
+            Text(_seconds(one.paused_s), "bold yellow") if one.paused_s else "-",
+        )
+    return rows
+
+
+def _workers(one: LaneStatus) -> Text:
+    if one.health == "no worker":
+        return Text("none", "bold red")
+    return Text(f"{one.workers}{' + arq' if one.polled_by_arq else ''}")
+
+
+def _breaker(state: str | None) -> Text:
+    styles: dict[Any, str] = {"closed": "green", "open": "bold red", "half_open": "yellow"}
+    return Text((state or "off").replace("_", " "), styles.get(state, "dim"))
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
