@@ -17,6 +17,7 @@ from gateway.process.background import Background
 from gateway.process.config_file import ConfigFile
 from gateway.process.following import follow
 from gateway.process.garbage import tune_collector
+from gateway.process.log_choice import choose_lines
 from gateway.process.release import RELEASE
 from gateway.process.signals import Signals
 from gateway.process.supervisor import Supervisor
@@ -133,6 +134,7 @@ class WorkerProcess:
         self._parts, self.running, self.catalog = parts, running, catalog
         self._news.set()
         tally.expect((), (), names)
+        choose_lines(catalog.logs)
         events.worker_started(
             lanes=names,
             missing=[] if all(worker.registered.is_set() for worker in running) else ["redis"],

@@ -19,6 +19,7 @@ for command in (
     asking.forget,
     asking.health,
     watching.status,
+    watching.logs,
     serving.crm,
     serving.demo,
     serving.up,

@@ -6,7 +6,7 @@ a fault, so that one run shows them all. A noun of the file is a module beside t
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from gateway.declared.app import App, AppTable, check_app, compile_app
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend, check_backend
 from gateway.declared.environment import Environment, digest_of
 from gateway.declared.gateway import Gateway, Worker, check_gateway
+from gateway.declared.logs import LogChoice, LogTable, check_logs, compile_logs
 from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup
 from gateway.declared.reading import ConfigFaults, Fault, present, read_struct
 from gateway.declared.redis_server import RedisServer, check_embedded, check_redis, find_embedded
@@ -30,6 +31,7 @@ class Config(Table, frozen=True, kw_only=True):
     gateway: Gateway = Gateway()
     worker: Worker = Worker()
     redis: RedisServer = RedisServer()
+    logs: LogTable = LogTable()
     apps: dict[str, AppTable] = {}
     routes: tuple[RouteTable, ...] = ()
     backends: dict[str, Backend] = {}
@@ -51,6 +53,7 @@ class Catalog:
     warnings: tuple[Fault, ...] = ()
     digest: str = ""
     files: tuple[tuple[str, str], ...] = ()
+    logs: LogChoice = field(default_factory=LogChoice)
 
     @property
     def lanes(self) -> tuple[str, ...]:
@@ -146,6 +149,7 @@ def compile_catalog(
         routes=tuple(compile_route(i, table, lookups) for i, table in enumerate(settings.routes)),
         lookups=lookups,
         warnings=tuple(every),
+        logs=compile_logs(settings.logs, (token for app in apps for token in app.tokens)),
     )
 
 
@@ -157,6 +161,7 @@ def _contradictions(
     reads = {name: lookup.reads for name, lookup in lookups.items()}
     yield from check_gateway(settings.gateway)
     yield from check_redis(settings.redis)
+    yield from check_logs(settings.logs)
     for name, app in settings.apps.items():
         yield from check_app(name, app, inputs, event_variables)
     for name, backend in present(settings.backends).items():

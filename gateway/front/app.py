@@ -26,6 +26,7 @@ from gateway.process.config_file import ConfigFile
 from gateway.process.descriptors import raise_limit
 from gateway.process.following import Followed, follow
 from gateway.process.garbage import tune_collector
+from gateway.process.log_choice import choose_lines
 from gateway.process.metrics import Metrics
 from gateway.process.release import RELEASE
 from gateway.process.signals import Signals
@@ -101,7 +102,7 @@ class Gateway:
         await stack.enter_async_context(self._callbacks)
         tally.connections = self._callbacks.count
         tally.redis_up = self._redis_up
-        self._expect(catalog)
+        self._watch(catalog)
 
     async def reload(self, catalog: Catalog) -> None:
         """Answer all callbacks from now on by another catalog. Those in hand go on by the one before.
@@ -121,7 +122,7 @@ class Gateway:
             self.certificate.tls = settings.tls
         self._retired.start(_retire(self._parts))
         self.service, self._parts = new, parts
-        self._expect(catalog)
+        self._watch(catalog)
 
     async def drain(self, signals: Signals) -> None:
         """Take callbacks for ``drain`` seconds more, and close each connection behind its answer.
@@ -141,7 +142,8 @@ class Gateway:
         except TimeoutError:
             return
 
-    def _expect(self, catalog: Catalog) -> None:
+    def _watch(self, catalog: Catalog) -> None:
+        choose_lines(catalog.logs)
         asked = catalog.lanes if any(app.redis_lost == "direct" for app in catalog.apps.values()) else ()
         tally.expect(catalog.apps, catalog.lookups, asked)
 

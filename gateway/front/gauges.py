@@ -23,5 +23,6 @@ async def gauges_of(service: Service) -> list[Gauge]:
     return [
         *gauges,
         Gauge(LANE_JOBS, jobs),
-        Gauge(WORKERS, {(lane,): float(one.workers) for lane, one in lanes.items()}),
+        # The arq command tells that it polls, and not by how many processes.
+        Gauge(WORKERS, {(lane,): float(max(one.workers, one.polled)) for lane, one in lanes.items()}),
     ]

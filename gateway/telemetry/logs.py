@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from select import PIPE_BUF
 from typing import Any, Literal
 
@@ -20,6 +21,10 @@ from gateway.telemetry.terminal import TerminalLine
 from gateway.telemetry.writer import Piece, Writer
 
 Format = Literal["json", "text"]
+Prepare = Callable[[Event], Mapping[str, Any] | None]
+"""Returns the fields of an event as they are to be written, or None if it is not."""
+
+_LEVELS = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 
 
 def configure_logs(process: str, form: Format | None = None, *, colors: bool | None = None) -> None:
@@ -40,7 +45,7 @@ def configure_logs(process: str, form: Format | None = None, *, colors: bool | N
         renderer = _pass_on
     structlog.configure(
         processors=[_Line(process), renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
@@ -66,6 +71,8 @@ class _Log:
     def __init__(self) -> None:
         self.logger: FilteringBoundLogger = structlog.get_logger()
         self.silent = False
+        self.level = _LEVELS["info"]
+        self.prepare: Prepare | None = None
 
 
 _log = _Log()
@@ -77,10 +84,17 @@ def silence() -> None:
 
 
 def write(event: Event) -> None:
-    """Write one event as one line; those for machines alone are not written."""
-    if event.level == "debug" or _log.silent:
+    """Write one event as one line, if it is to be written."""
+    if _LEVELS[event.level] < _log.level or _log.silent:
         return
-    getattr(_log.logger, event.level)(event.name, **event.fields)
+    fields = event.fields if _log.prepare is None else _log.prepare(event)
+    if fields is not None:
+        getattr(_log.logger, event.level)(event.name, **fields)
+
+
+def choose(level: str, prepare: Prepare | None) -> None:
+    """Write from now on the events of this level and above, as ``prepare`` says; None: as they are."""
+    _log.level, _log.prepare = _LEVELS[level], prepare
 
 
 class _Bridge(logging.Handler):

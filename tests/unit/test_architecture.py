@@ -53,7 +53,7 @@ HANDED_IN = ("gateway.lookups", "gateway.resilience")  # rooms that get their st
 NAME_KEYS = (  # who names a key: everybody else is handed what it needs
     *("gateway/wire/", "gateway/queue/", "gateway/fleet/", "gateway/forgetting/", "gateway/front/alone/"),
     *("gateway/front/service.py", "workers/", "gateway/cli/"),  # these three make them, for one prefix
-    *("gateway/tools/connections.py", "gateway/tools/health.py"),  # these try them, or look at one
+    *("gateway/tools/connections.py", "gateway/tools/health.py", "gateway/tools/status.py"),  # these look
 )
 OWNERS = {  # who alone may import what
     "arq": ("gateway/queue/jobs.py", "workers/"),

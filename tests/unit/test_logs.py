@@ -264,7 +264,11 @@ except ZeroDivisionError:
 
 def test_debug_lines_stay_out() -> None:
     """A line that nobody reads still costs a millisecond in a hundred callbacks."""
-    assert lines('log.debug("detail")') == []
+    code = """
+from gateway.telemetry import events
+events.attempt_ended(lookup="l", backend="b", attempt=1, outcome="OK", took=0.1, trace_id="t")
+"""
+    assert lines(code) == []
 
 
 def test_what_libraries_log_leaves_in_the_same_form() -> None:
