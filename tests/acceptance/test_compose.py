@@ -74,7 +74,7 @@ class Host:
 
     def __init__(self, redis_url: str) -> None:
         """Choose the ports."""
-        self.ports = dict(zip(("8080", "8081", "9000"), _free_ports(), strict=False))
+        self.ports = dict(zip(("8080", "8081", "8082", "9000"), _free_ports(), strict=False))
         self._names = {
             "redis://redis:6379/0": redis_url,
             "0.0.0.0": "127.0.0.1",  # noqa: S104 - what stands in the file
@@ -145,14 +145,42 @@ async def test_services_answer_the_documented_sample(desk: Desk) -> None:
             assert heard.envelope == REPLY
             for name in OURS:
                 assert await host.healthy(name), f"{name} is unhealthy"
+            for port, metric in (("8081", "deskgate_callbacks_total"), ("8082", "deskgate_backend_seconds")):
+                async with desk.http.get(f"http://127.0.0.1:{host.ports[port]}/metrics") as response:
+                    assert metric in await response.text()
             assert [await process.end() for process in running.values()] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("service", ["gateway", "worker"])
+def test_prometheus_scrapes_the_ports_that_the_services_have(service: str) -> None:
+    """By the names of the services, each container of them."""
+    text = (ROOT / COMPOSE["configs"]["prometheus.yml"]["file"]).read_text(encoding="utf-8")
+    jobs = {job["job_name"]: job["dns_sd_configs"][0] for job in yaml.safe_load(text)["scrape_configs"]}
+    job = jobs[f"deskgate-{service}"]
+    assert job["names"] == [service]
+    flags = SERVICES["worker"]["command"]
+    listens = {
+        "gateway": SERVICES["gateway"]["environment"]["DESKGATE_ADMIN"],
+        "worker": flags[flags.index("--admin") + 1],
+    }
+    assert listens[service] == f"0.0.0.0:{job['port']}"
+
+
+def test_every_file_that_is_mounted_exists() -> None:
+    """And every one that is declared is mounted."""
+    mounted = {mount["source"] for service in SERVICES.values() for mount in service.get("configs", ())}
+    assert mounted == set(COMPOSE["configs"])
+    for config in COMPOSE["configs"].values():
+        assert (ROOT / config["file"]).exists()
 
 
 def test_nothing_but_the_callback_port_is_published() -> None:
     """Redis and the admin port have no authentication: the world must not reach them."""
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     listen = SERVICES["gateway"]["environment"]["DESKGATE_LISTEN"].rpartition(":")[2]
-    assert published == {"gateway": [f"127.0.0.1:8080:{listen}"]}
+    watching = {"prometheus": ["127.0.0.1:9090:9090"], "grafana": ["127.0.0.1:3000:3000"]}
+    assert published == {"gateway": [f"127.0.0.1:8080:{listen}"], **watching}
+    assert all(SERVICES[name]["profiles"] == ["monitoring"] for name in watching)
     assert not any("network_mode" in service for service in SERVICES.values())
 
 
