@@ -12,6 +12,7 @@ from gateway.declared.environment import wish_for_colors
 from gateway.declared.reading import ConfigFaults
 from gateway.declared.values import Address
 from gateway.process.config_file import ConfigFile
+from gateway.process.tracing import send_traces
 from gateway.process.vital import PartFailed
 from gateway.telemetry.logs import Format, configure_logs
 from workers.main import lanes_of, run
@@ -54,6 +55,7 @@ def main(
         _fail(f"{path}:\n{faults}")
     sys.path.append(str(Path.cwd()))  # searched last, for Python lookups alone
     configure_logs("worker", form, colors=wish_for_colors())
+    send_traces("worker")
     try:
         uvloop.run(run(file, lanes, grace, admin))
     except (ConfigFaults, ImportError, PartFailed) as error:

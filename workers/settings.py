@@ -15,6 +15,7 @@ from gateway.declared.redis_address import read_address
 from gateway.fleet.board import FleetBoard
 from gateway.process.background import Background
 from gateway.process.log_choice import choose_lines
+from gateway.process.tracing import send_traces
 from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
 from gateway.wire.connection import open_redis
@@ -48,6 +49,7 @@ def worker_settings() -> dict[str, Any]:
     async def start(ctx: dict[str, Any]) -> None:
         configure_logs("worker")
         choose_lines(catalog.logs)
+        send_traces("worker")
         link = RedisLink(server.url, REDIS_TIMEOUT, server.connect_timeout, Keys(server.prefix))
         parts.push_async_callback(link.close)
         await link.start()

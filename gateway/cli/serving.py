@@ -18,6 +18,7 @@ from gateway.cli.common import (
     serve,
 )
 from gateway.declared.environment import wish_for_colors
+from gateway.process.tracing import send_traces
 from gateway.telemetry.logs import Format, configure_logs
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
@@ -42,6 +43,8 @@ def gateway(path: Path, processes: int, form: Format | None) -> None:
     file = follow(path)
     sys.path.append(str(Path.cwd()))  # searched last, for Python lookups alone; a worker does the same
     configure_logs("gateway", form, colors=wish_for_colors())
+    if processes == 1:
+        send_traces("gateway")
     if processes == 1:
         serve(lambda: uvloop.run(run(file)))
     else:

@@ -84,9 +84,10 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
 class Ask:
     """The question to a Python lookup: its inputs, and the seconds ``left`` to answer.
 
-    ``user`` is the session's user, ``""`` if not known. ``options`` are those of the lookup's backend and of
-    the lookup itself. ``state`` is what the backend's hook ``open`` has returned. ``log("text", key=value)``
-    writes a line into the log, with the lookup, the session and the trace id.
+    ``user`` is the session's user, ``""`` if not known. ``traceparent`` is for the header of that name in
+    calls that the lookup makes by itself (W3C Trace Context). ``options`` are those of the lookup's backend
+    and of the lookup itself. ``state`` is what the backend's hook ``open`` has returned.
+    ``log("text", key=value)`` writes a line into the log, with the lookup, the session and the trace id.
     """
 
     lookup: str
@@ -96,6 +97,7 @@ class Ask:
     trace_id: str
     left: float
     user: str = ""
+    traceparent: str = ""
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     state: Any = field(default=None, repr=False)
     log: Callable[..., None] = field(default=lambda _text, **_fields: None, repr=False)

@@ -40,7 +40,7 @@ class Callbacks:
 
         The query is verified before a byte of the body is read.
         """
-        arrival, trace_id = time.monotonic(), f"{self._draw(64):016x}"
+        arrival, trace_id = time.monotonic(), f"{self._draw(128):032x}"
         deadline = arrival + self._settings.budget
         try:
             verified, path = self._verify(request)

@@ -109,11 +109,12 @@ class GuardedBackend:
         try:
             lookup = self._lookup(job)
             deadline = time.monotonic() + left
+            reporter = AttemptReporter(job.lookup, self.name, job.trace_id)
             call = Call(
-                partial(self._attempt, lookup, job, deadline),
+                partial(self._attempt, lookup, job, deadline, reporter),
                 deadline,
                 awaited=awaited,
-                observer=AttemptReporter(job.lookup, self.name, job.trace_id),
+                observer=reporter,
                 hedge=lookup.hedge if awaited else None,
             )
             finding: Finding = await self._policies(call)
@@ -131,9 +132,11 @@ class GuardedBackend:
         answer = Answer(job_id, Code.OK, "", finding.variables, found=finding.found)
         return Asked(answer, _attempts(call), finding.failed)
 
-    def _attempt(self, lookup: Lookup, job: Job, deadline: float) -> Awaitable[Finding]:
-        left = deadline - time.monotonic()
-        ask = Ask(job.lookup, job.inputs, job.app, job.session, job.trace_id, left, job.user)
+    def _attempt(
+        self, lookup: Lookup, job: Job, deadline: float, reporter: AttemptReporter
+    ) -> Awaitable[Finding]:
+        left, traceparent = deadline - time.monotonic(), reporter.begin()
+        ask = Ask(job.lookup, job.inputs, job.app, job.session, job.trace_id, left, job.user, traceparent)
         return self._backend.ask(lookup, ask)
 
     def knows(self, job: Job) -> bool:

@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,7 +15,7 @@ from gateway.declared.backend import Backend as Settings
 from gateway.declared.lookup import Lookup
 from gateway.declared.request import FilledRequest
 from gateway.declared.template import climbs, fill_path, parse_template
-from gateway.lookups.answers import Undecoded
+from gateway.lookups.answers import Response, Undecoded
 from gateway.lookups.decoding import decode
 from gateway.lookups.http import HttpBackend
 from gateway.lookups.reported import AttemptReporter
@@ -56,8 +55,7 @@ class BackendClient:
     ) -> None:
         """Take the backend, the policies around it, how its responses are read, and what is asked."""
         self._backend, self._policies, self._reading = backend, policies, reading
-        self._observer = AttemptReporter(ask.lookup, reading.lane, ask.trace_id)
-        self._deadline = deadline
+        self._ask, self._deadline = ask, deadline
 
     async def get(
         self,
@@ -102,9 +100,12 @@ class BackendClient:
         target = f"{filled_path}?{urlencode(query, quote_via=quote)}" if query else filled_path
         body = None if json is None else _encoded(json)
         filled = FilledRequest(method, target, dict(headers or {}), body, "application/json")
-        call = Call(
-            partial(self._backend.fetch, filled, self._reading), self._deadline, observer=self._observer
-        )
+        reporter = AttemptReporter(self._ask.lookup, self._reading.lane, self._ask.trace_id)
+
+        def fetch() -> Awaitable[tuple[Response, object]]:
+            return self._backend.fetch(filled, self._reading, reporter.begin())
+
+        call = Call(fetch, self._deadline, observer=reporter)
         response, value = await self._policies(call)
         return ClientResponse(response.status, response.headers, self._reading, response.body or b"", value)
 

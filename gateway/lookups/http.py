@@ -100,15 +100,18 @@ class HttpBackend:
             ACCEPTED[lookup.reply],
             partial(wants_body, lookup),
             partial(interpret, lookup, now=time.time()),
+            ask.traceparent,
         )
 
-    async def fetch(self, request: FilledRequest, reading: Lookup) -> tuple[Response, object]:
+    async def fetch(
+        self, request: FilledRequest, reading: Lookup, traceparent: str = ""
+    ) -> tuple[Response, object]:
         """Return the response of one attempt and its value, as :func:`judge` does; raise NoAnswer."""
 
         def judged(response: Response) -> tuple[Response, object]:
             return response, judge(reading, response, time.time())
 
-        return await self._ask(request, ACCEPTED["json"], lambda _: True, judged)
+        return await self._ask(request, ACCEPTED["json"], lambda _: True, judged, traceparent)
 
     async def _ask(
         self,
@@ -116,6 +119,7 @@ class HttpBackend:
         accepted: str,
         wants: Callable[[int], bool],
         read: Callable[[Response], T],
+        traceparent: str,
     ) -> T:
         """Make one attempt with credentials, and return what is read out of its response."""
         used = ""
@@ -125,7 +129,7 @@ class HttpBackend:
             async with self._session.request(
                 request.method,
                 URL(self._url + request.target, encoded=True),
-                headers=_headers(request, accepted),
+                headers=_headers(request, accepted, traceparent),
                 data=None if request.body is None else Body(request.body),
                 allow_redirects=False,
                 **self._reach.arguments,
@@ -182,10 +186,12 @@ def _fill(lookup: Lookup, ask: Ask) -> FilledRequest:
         raise LookupFailed(msg) from None
 
 
-def _headers(request: FilledRequest, accepted: str) -> CIMultiDict[str]:
+def _headers(request: FilledRequest, accepted: str, traceparent: str) -> CIMultiDict[str]:
     headers = CIMultiDict(request.headers)  # names of headers have no case (RFC 9110, 5.1)
     if accepted != ACCEPTED["json"]:  # the session asks for JSON
         headers.setdefault("Accept", accepted)
     if request.body is not None:
         headers.setdefault("Content-Type", request.content_type)
+    if traceparent:
+        headers.setdefault("traceparent", traceparent)
     return headers

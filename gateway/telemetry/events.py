@@ -270,14 +270,21 @@ def breaker_closed(*, backend: str) -> None:
     _info("breaker.closed", backend=backend)
 
 
-def token_granted(*, backend: str, seconds: float) -> None:
-    """The fleet has a new token for a backend. It lives for so long, and is renewed earlier."""
-    _info("token.granted", backend=backend, seconds=round(seconds, 1))
+def token_granted(*, backend: str, seconds: float, took: float) -> None:
+    """The fleet has a new token for a backend. It lives for so many seconds, and is renewed earlier."""
+    _info("token.granted", backend=backend, seconds=round(seconds, 1), took_ms=round(took * 1000, 2))
 
 
-def token_failed(*, backend: str, code: Code, reason: str) -> None:
+def token_failed(*, backend: str, code: Code, reason: str, took: float) -> None:
     """A token for a backend was asked for in vain. The old one is used while it is valid."""
-    _warning("token.failed", backend=backend, code=int(code), code_name=code.name, reason=reason)
+    _warning(
+        "token.failed",
+        backend=backend,
+        code=int(code),
+        code_name=code.name,
+        reason=reason,
+        took_ms=round(took * 1000, 2),
+    )
 
 
 def fleet_unreadable(*, entry: str, error: BaseException) -> None:
@@ -327,9 +334,12 @@ def lookup_finished(  # noqa: PLR0913 - as many as the line tells
 
 
 def attempt_ended(  # noqa: PLR0913 - as many as the line tells
-    *, lookup: str, backend: str, attempt: int, outcome: str, took: float, trace_id: str
+    *, lookup: str, backend: str, attempt: int, outcome: str, took: float, trace_id: str, span_id: str
 ) -> None:
-    """A call to a backend has ended. ``outcome`` is the name of its code, or CANCELLED."""
+    """A call to a backend has ended. ``outcome`` is the name of its code, or CANCELLED.
+
+    ``span_id`` is the name that the backend was given of it, in ``traceparent``.
+    """
     _debug(
         "attempt.ended",
         lookup=lookup,
@@ -338,6 +348,7 @@ def attempt_ended(  # noqa: PLR0913 - as many as the line tells
         outcome=outcome,
         took_ms=round(took * 1000, 2),
         trace_id=trace_id,
+        span_id=span_id,
     )
 
 
@@ -479,6 +490,11 @@ def redis_refused(*, kind: str, detail: str) -> None:
 def redis_restored() -> None:
     """Redis is back."""
     _info("redis.restored")
+
+
+def traces_unavailable(*, reason: str) -> None:
+    """Traces are wanted, and cannot be made."""
+    _warning("traces.unavailable", reason=reason)
 
 
 def log_dropped(*, lines: int, seconds: float) -> None:

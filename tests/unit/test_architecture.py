@@ -59,6 +59,7 @@ OWNERS = {  # who alone may import what
     "arq": ("gateway/queue/jobs.py", "workers/"),
     "redis": ("gateway/wire/", "gateway/forgetting/erase.py", "workers/"),
     "structlog": ("gateway/telemetry/",),
+    "opentelemetry": ("gateway/telemetry/traces.py",),
     "prometheus_client": ("gateway/telemetry/exposition.py",),
 }
 AIOHTTP = ("aiohttp.web", "aiohttp.abc")  # its documented modules, beside what aiohttp itself exports

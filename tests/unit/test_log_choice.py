@@ -61,7 +61,9 @@ def test_level_is_the_lowest_that_is_written() -> None:
         choose_lines(choice(f'level = "{level}"'))
         with capture_logs() as lines:
             answer("t")
-            events.attempt_ended(lookup="l", backend="b", attempt=1, outcome="OK", took=0.1, trace_id="t")
+            events.attempt_ended(
+                lookup="l", backend="b", attempt=1, outcome="OK", took=0.1, trace_id="t", span_id="s"
+            )
             events.lane_slow(lane="b")
         assert len(lines) == expected
 

@@ -266,7 +266,7 @@ def test_debug_lines_stay_out() -> None:
     """A line that nobody reads still costs a millisecond in a hundred callbacks."""
     code = """
 from gateway.telemetry import events
-events.attempt_ended(lookup="l", backend="b", attempt=1, outcome="OK", took=0.1, trace_id="t")
+events.attempt_ended(lookup="l", backend="b", attempt=1, outcome="OK", took=0.1, trace_id="t", span_id="s")
 """
     assert lines(code) == []
 

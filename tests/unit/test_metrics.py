@@ -85,7 +85,7 @@ def test_calls_to_backends_are_counted_by_outcome(tally: Tally) -> None:
     """A hedge that lost is no failure."""
     for outcome in ("OK", "TIMEOUT", "CANCELLED", "OK"):
         events.attempt_ended(
-            lookup="order", backend="crm", attempt=1, outcome=outcome, took=0.25, trace_id="t1"
+            lookup="order", backend="crm", attempt=1, outcome=outcome, took=0.25, trace_id="t1", span_id="s1"
         )
     found = scraped(tally)
     for outcome, count in (("OK", 2), ("TIMEOUT", 1), ("CANCELLED", 1)):

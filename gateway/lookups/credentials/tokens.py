@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import time
 from collections.abc import Callable
 
 from gateway.core.errors import BackendDenied, Code, NoAnswer, NoToken
@@ -108,16 +109,19 @@ class Tokens:
         if leased is None:
             self._changed.set()
             return
+        begun = time.monotonic()
         try:
             granted = await self._grant.ask(leased.refresh)
         except GrantFailed as error:
             reason, code, pause = str(error), error.code, error.pause
             await self._entry.change(lambda token, now: token.failed(me, reason, code, pause, now))
-            events.token_failed(backend=self._backend, code=code, reason=reason)
+            events.token_failed(
+                backend=self._backend, code=code, reason=reason, took=time.monotonic() - begun
+            )
             return
         text, life, refresh = granted
         if await self._entry.change(lambda token, now: token.granted(me, text, life, refresh, now)):
-            events.token_granted(backend=self._backend, seconds=life)
+            events.token_granted(backend=self._backend, seconds=life, took=time.monotonic() - begun)
 
     async def _keep(self) -> None:
         """Have a token ready at all times."""
