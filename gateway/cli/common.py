@@ -85,6 +85,7 @@ def load(path: Path, *, embedded: bool = False, code: int = CANNOT_RUN) -> Catal
     For commands that end: they say by themselves what goes wrong, and write no log.
     """
     silence()
+    click.get_current_context().call_on_close(partial(silence, silent=False))
     try:
         return compiler(embedded=embedded)(read_content(path))
     except ConfigFaults as error:

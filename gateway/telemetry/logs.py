@@ -78,9 +78,9 @@ class _Log:
 _log = _Log()
 
 
-def silence() -> None:
+def silence(*, silent: bool = True) -> None:
     """Write no event, until :func:`configure_logs`: a command's output is for whoever has called it."""
-    _log.silent = True
+    _log.silent = silent
 
 
 def write(event: Event) -> None:
