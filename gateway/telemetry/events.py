@@ -161,7 +161,7 @@ def gateway_started(*, listen: str, admin: str, pid: int, version: str, config: 
 
 def gateway_draining(*, seconds: float) -> None:
     """A gateway has been told to stop. It takes callbacks for some seconds more."""
-    _info("gateway.draining", seconds=seconds)
+    _info("gateway.draining", seconds=round(seconds, 1))
 
 
 def gateway_drained() -> None:

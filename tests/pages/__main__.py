@@ -1,0 +1,13 @@
+"""Write the pages of docs that are made from the code."""
+
+import sys
+
+from tests.desk import ROOT
+from tests.pages import events
+
+PAGES = {"docs/events.md": events.page, "docs/events.schema.json": events.file}
+
+if __name__ == "__main__":
+    for name, make in PAGES.items():
+        (ROOT / name).write_text(make(), encoding="utf-8")
+        sys.stdout.write(f"written: {name}\n")
