@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 UV := build/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check fmt bench storm soak fuzz faults pages lock clean
+.PHONY: help demo test quick check fmt bench storm soak fuzz faults docs pages lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ soak: $(INSTALLED) ## Push 100,000 jobs through dying workers, then an hour of c
 
 faults: $(INSTALLED) ## Play every fault of a backend to a worker, and write docs/faults.md
 	@exec $(BIN)/python -m tests.faults
+
+docs: $(INSTALLED) ## Build the documentation as a site, every link checked
+	@exec $(BIN)/python -m tests.pages.site
 
 pages: $(INSTALLED) ## Write the pages of docs that are made from the code
 	@exec $(BIN)/python -m tests.pages

@@ -3,7 +3,7 @@
 An event is a frozen value, and an instrument is a function of it. The log is the first instrument. A further
 instrument is a line in ``telemetry/__init__.py``: the rooms that emit events do not know it.
 
-Names and fields are the contract of README's table of events. Durations come in seconds here and leave as
+Names and fields are the contract of docs/logs.md. Durations come in seconds here and leave as
 ``…_ms``. No function takes the value of a variable: names only.
 """
 

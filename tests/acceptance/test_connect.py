@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from gateway.crm.server import Crm
 from gateway.tools.processes import Valkey
-from tests.desk import ROOT, Place
+from tests.desk import Place
+from tests.documents import MANUAL
 from tests.processes import Process, WorkerProcess
 from tests.vendor import vendor
 
@@ -51,7 +52,7 @@ async def test_all_that_works_is_said_and_nothing_is_left(own_place: Place, tmp_
 
 async def test_documented_rights_are_enough(own_place: Place, tmp_path: Path) -> None:
     """Such a user may not even ask the server for its version."""
-    (rights,) = re.findall(r"A user of its own \(ACL\) needs `([^`]+)`", (ROOT / "README.md").read_text())
+    (rights,) = re.findall(r"A user of its own \(ACL\) needs `([^`]+)`", MANUAL)
     async with Redis.from_url(own_place.redis_url) as redis:
         rules = rights.replace("PREFIX", own_place.prefix).split()
         await redis.execute_command("ACL", "SETUSER", "me", "on", ">pw", *rules)

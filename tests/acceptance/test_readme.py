@@ -24,11 +24,11 @@ from gateway.queue.begin import BEGIN
 from gateway.queue.finish import FINISH, SWEEP
 from gateway.tools.processes import Valkey
 from tests.desk import ROOT, Desk, Place
+from tests.documents import MANUAL, README
 from tests.processes import Process
 from tests.variants import varied
 from workers.main import workers
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK_START = README.partition("## Quick start")[2].partition("\n## ")[0]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 SCRIPTS = {"begin": BEGIN, "finish": FINISH, "sweep": SWEEP}
@@ -128,7 +128,7 @@ async def test_first_configuration_answers_from_the_bundled_crm(
     place: Place, crm: Crm, tmp_path: Path
 ) -> None:
     """A newcomer copies it, sets the environment as told, and sees an order. Only the ports differ."""
-    section = README.partition("## A configuration of your own")[2]
+    section = MANUAL.partition("## A configuration\n")[2]
     commands = [shlex.split(line, comments=True) for line in blocks(section, "sh")[0].splitlines()]
     environ = dict(pair.split("=", 1) for pair in commands[0][1:]) | {"CRM_URL": crm.url}
     assert commands[0][0] == "export"
@@ -167,7 +167,7 @@ async def test_lookups_of_the_readme_that_build_on_others_are_made_in_waves(
     place: Place, crm: Crm, desk: Desk
 ) -> None:
     """The second one asks for the order that the first one has found."""
-    (block,) = [one for one in blocks(README, "toml") if "internal =" in one]
+    (block,) = [one for one in blocks(MANUAL, "toml") if "internal =" in one]
     changes: dict[str, object] = {
         "gateway": {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"},
         "redis": {"url": place.redis_url, "prefix": place.prefix},
@@ -185,8 +185,8 @@ async def test_lookups_of_the_readme_that_build_on_others_are_made_in_waves(
 
 async def test_python_lookup_of_the_readme_runs_in_a_worker(place: Place, desk: Desk, tmp_path: Path) -> None:
     """Where a worker finds one's own module is what everybody gets wrong at first."""
-    code, _ = blocks(README, "python")
-    (lookup,) = [block for block in blocks(README, "toml") if "python =" in block]
+    code, _ = blocks(MANUAL, "python")
+    (lookup,) = [block for block in blocks(MANUAL, "toml") if "python =" in block]
     (tmp_path / "mycrm.py").write_text(code)
     config = tmp_path / "deskgate.toml"
     config.write_text(

@@ -21,7 +21,8 @@ from gateway.core.errors import Code
 from gateway.crm.server import Crm
 from gateway.front.app import gateway
 from gateway.tools.processes import Valkey, _binary, spawn, stop
-from tests.desk import ROOT, Desk, Place
+from tests.desk import Desk, Place
+from tests.documents import MANUAL
 from tests.tls import self_signed
 from workers.main import workers
 
@@ -44,8 +45,7 @@ async def serves(url: str, crm: Crm, desk: Desk, prefix: str = "") -> None:
 
 async def test_user_with_the_documented_rights_is_enough(shared_valkey: Valkey, crm: Crm, desk: Desk) -> None:
     """Where Redis is shared, nobody gets more than is needed; a password may have any characters."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (rights,) = re.findall(r"A user of its own \(ACL\) needs `([^`]+)`", readme)
+    (rights,) = re.findall(r"A user of its own \(ACL\) needs `([^`]+)`", MANUAL)
     prefix, password = f"t{uuid4().hex[:12]}", "p@ss/w:rd%?#"
     async with Redis.from_url(shared_valkey.url) as redis:
         rules = rights.replace("PREFIX", prefix).split()

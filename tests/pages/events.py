@@ -153,7 +153,7 @@ _HEAD = """\
 # Events
 
 Every line of the log, as JSON: its fields and their types. This page is made from the code (`make pages`). \
-The README says [what they mean](../README.md#logs). [events.schema.json](events.schema.json) has all of it \
+[Logs](logs.md) says what they mean. [events.schema.json](events.schema.json) has all of it \
 as one JSON Schema, for collectors and checks.
 
 Each line begins with `event`, `level`, `timestamp` (RFC 3339, UTC) and `process` (`gateway` or `worker`). \

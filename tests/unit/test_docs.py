@@ -29,32 +29,10 @@ from gateway.lookups.client import ClientResponse
 from gateway.lookups.reply import Finding
 from gateway.wire.keys import Keys
 from tests.desk import ROOT
+from tests.documents import ARCHITECTURE, DOCUMENTS, MANUAL, README, blocks, table
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("ops/*.md")])
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 SOURCES = [path for package in ("gateway", "workers") for path in sorted((ROOT / package).rglob("*.py"))]
 LEVELS = {"_debug": "debug", "_info": "info", "_warning": "warning", "_error": "error", "Event": "any"}
-
-
-def table(text: str, first: str) -> list[list[str]]:
-    """Return the rows of the table whose first column has this heading, code marks removed from the cells."""
-    lines = iter(text.splitlines())
-    for line in lines:
-        if line.startswith(f"| {first} |"):
-            break
-    next(lines)
-    rows = []
-    for line in lines:
-        if not line.startswith("|"):
-            break
-        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
-    return rows
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """Return the fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def fields(struct: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401 - any Struct
@@ -84,10 +62,10 @@ for place, hint, field in fields(Config):
 
 def test_every_setting_is_documented() -> None:
     """A setting that nobody finds is not there; one that is documented and not there costs an evening."""
-    assert {row[0].strip("`") for row in table(README, "setting")} == set(SETTINGS)
+    assert {row[0].strip("`") for row in table(MANUAL, "setting")} == set(SETTINGS)
 
 
-@pytest.mark.parametrize("row", table(README, "setting"), ids=lambda row: row[0].strip("`"))
+@pytest.mark.parametrize("row", table(MANUAL, "setting"), ids=lambda row: row[0].strip("`"))
 def test_documented_default_is_the_default(row: list[str]) -> None:
     """A user who leaves a setting out relies on this column."""
     default = row[1].strip("`")
@@ -113,7 +91,7 @@ def has_default(hint: Any, field: Any, default: str) -> bool:  # noqa: ANN401 - 
 def test_every_code_is_documented_with_its_number_and_status() -> None:
     """Flows branch on the number, monitors on the status."""
     statuses = {error.code: error.status for error in Refusal.__subclasses__()} | {Code.INTERNAL: 500}
-    documented = [(int(row[0]), row[1].strip("`"), int(row[2])) for row in table(README, "ErrorCode")]
+    documented = [(int(row[0]), row[1].strip("`"), int(row[2])) for row in table(MANUAL, "ErrorCode")]
     assert documented == [(int(code), code.name, statuses.get(code, 200)) for code in Code]
 
 
@@ -128,7 +106,7 @@ def test_codes_that_nothing_gives_are_marked_so() -> None:
             "story.py",
         }:  # where they are named, given or not
             given |= set(given_in(ast.parse(path.read_text(encoding="utf-8")), codes))
-    rows = table(README, "ErrorCode")
+    rows = table(MANUAL, "ErrorCode")
     assert {int(row[0]) for row in rows if "not given yet" in row[3]} == set(Code) - given
 
 
@@ -181,7 +159,7 @@ def source_texts() -> dict[Path, str]:
 
 def test_every_event_is_documented_with_its_level() -> None:
     """Alerts are built on these names."""
-    documented = {(row[0].strip("`"), row[1]) for row in table(README, "event")}
+    documented = {(row[0].strip("`"), row[1]) for row in table(MANUAL, "event")}
     assert documented == {(name, level) for _, name, level in events()}
 
 
@@ -194,7 +172,7 @@ def test_every_event_is_emitted_by_the_process_that_is_documented() -> None:
     """A reader who looks for a line must know in which output."""
     assert {name for function, name, _ in events() if not emitters(function)} == set()
     theirs = {name for function, name, _ in events() if emitters(function) == {"workers"}}
-    assert {row[0].strip("`") for row in table(README, "event") if row[2] == "worker"} == theirs
+    assert {row[0].strip("`") for row in table(MANUAL, "event") if row[2] == "worker"} == theirs
 
 
 def test_sources_are_documented_in_the_order_of_the_ladder() -> None:
@@ -202,7 +180,7 @@ def test_sources_are_documented_in_the_order_of_the_ladder() -> None:
     assert " → ".join(f"`{source}`" for source in Source) in README
 
 
-@pytest.mark.parametrize("block", blocks(README, "toml"), ids=lambda block: block.splitlines()[0])
+@pytest.mark.parametrize("block", blocks(MANUAL, "toml"), ids=lambda block: block.splitlines()[0])
 def test_documented_configuration_is_sound(block: str) -> None:
     """People copy these."""
     environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block), "http://stub")
@@ -212,11 +190,11 @@ def test_documented_configuration_is_sound(block: str) -> None:
 
 async def test_documented_python_lookup_answers_what_its_configuration_maps() -> None:
     """People copy this, too."""
-    code, more = blocks(README, "python")
+    code, more = blocks(MANUAL, "python")
     names: dict[str, Any] = {"NotFound": NotFound}
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - our own text
     exec(compile(more, "README.md", "exec"), names)  # noqa: S102
-    configurations = [compile_catalog(*read(b, {})) for b in blocks(README, "toml") if "python =" in b]
+    configurations = [compile_catalog(*read(b, {})) for b in blocks(MANUAL, "toml") if "python =" in b]
     lookup = configurations[0].lookups["churn"]
     assert lookup.python == "mycrm:churn"
     ask = Ask("churn", dict.fromkeys(lookup.inputs, "user517"), 1400000001, "s", "t", 1.0)

@@ -11,7 +11,7 @@ from gateway.declared.lookup import Lookup
 from gateway.lookups.decoding import decode
 from gateway.lookups.reply import map_reply
 from tests.desk import ROOT
-from tests.unit.test_docs import table
+from tests.documents import table
 
 REPLIES = (ROOT / "docs/replies.md").read_text(encoding="utf-8")
 NOT_OURS = 26  # functions of JMESPath's specification

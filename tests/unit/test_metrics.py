@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,6 +17,7 @@ from gateway.telemetry.events import LookupAnswered
 from gateway.telemetry.exposition import expose
 from gateway.telemetry.families import BREAKER, COUNTED, LEAST, LOOKED_UP, SUMS, Family, Gauge
 from gateway.telemetry.tally import Snapshot, Tally
+from tests.documents import MANUAL
 
 EVERY = (*COUNTED, *SUMS, *LEAST, *LOOKED_UP)
 
@@ -224,12 +224,9 @@ def test_sum_of_processes_has_all_that_each_has_counted(snapshots: list[Snapshot
     assert total.least == ({"e": min(least)} if least else {})
 
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-
-
 def test_every_metric_is_documented_with_its_labels() -> None:
     """Alerts and dashboards are built on these."""
-    rows = re.findall(r"^\| `(deskgate_\w+)` \| (`[\w ]*`)? ?\|", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(deskgate_\w+)` \| (`[\w ]*`)? ?\|", MANUAL, re.MULTILINE)
     documented = {name: tuple(labels.strip("`").split()) for name, labels in rows}
     labels = {
         family.name: tuple(
