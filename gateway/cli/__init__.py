@@ -24,5 +24,6 @@ for command in (
     serving.demo,
     serving.up,
     asking.init,
+    asking.schema,
 ):
     main.add_command(command)

@@ -206,3 +206,11 @@ def init(example: str | None, path: Path) -> None:
     except OSError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"written: {path}. Set the variables that it names, and run: deskgate check -c {path}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    from gateway.tools.examples import find_schema
+
+    click.echo(find_schema().read_text(encoding="utf-8"), nl=False)

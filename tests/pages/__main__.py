@@ -3,9 +3,13 @@
 import sys
 
 from tests.desk import ROOT
-from tests.pages import events
+from tests.pages import events, schema
 
-PAGES = {"docs/events.md": events.page, "docs/events.schema.json": events.file}
+PAGES = {
+    "docs/events.md": events.page,
+    "docs/events.schema.json": events.file,
+    "docs/deskgate.schema.json": schema.file,
+}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

@@ -294,6 +294,8 @@ def shell_lines() -> Iterator[tuple[str, list[str]]]:
         for block in blocks(document.read_text(encoding="utf-8"), "sh"):
             for line in block.splitlines():
                 words = [word for word in shlex.split(line, comments=True) if not re.match(r"[A-Z_]+=", word)]
+                if ">" in words:
+                    words = words[: words.index(">")]
                 if words:
                     yield words[0], words[1:]
 
