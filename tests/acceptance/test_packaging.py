@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,34 @@ def test_stray_files_of_a_checkout_are_not_published(tmp_path: Path) -> None:
     assert {"pyproject.toml", "README.md", "LICENSE", "gateway/cli/__init__.py", "workers/main.py"} <= names
     assert {"gateway/queue/lua/begin.lua", "ops/deskgate.toml", "ops/Dockerfile", "gateway/py.typed"} <= names
     assert "tests/acceptance/test_packaging.py" in names
+
+
+def test_image_has_all_that_its_commands_read(tmp_path: Path) -> None:
+    """`deskgate init` and `schema` find their files there, and Docker copies nothing that is left out."""
+    copy = tmp_path / "src"
+    for source, target in copied():
+        place = (
+            copy / target / (Path(source).name if target.endswith("/") and (ROOT / source).is_file() else "")
+        )
+        if (ROOT / source).is_dir():
+            shutil.copytree(ROOT / source, copy / target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / source, place)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=copy, check=True, capture_output=True)
+    (archive,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(archive).namelist())
+    assert {"gateway/samples/deskgate.toml", "gateway/samples/deskgate.schema.json"} <= names
+    assert "gateway/examples/salesforce/deskgate.toml" in names
+
+
+def copied() -> Iterator[tuple[str, str]]:
+    """Yield source and target of each file or folder that the image is built from."""
+    for line in (ROOT / "ops" / "Dockerfile").read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if words[:1] == ["COPY"] and not words[1].startswith("--from"):
+            yield from ((source, words[-1]) for source in words[1:-1])
 
 
 def test_image_gets_the_versions_that_are_tested() -> None:
