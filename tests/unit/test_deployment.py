@@ -175,7 +175,7 @@ def test_systemd_takes_the_units_and_finds_them_hardened(tmp_path: Path) -> None
     for path in UNITS:
         text = path.read_text(encoding="utf-8").replace("/opt/deskgate/bin/deskgate", "/bin/true")
         (tmp_path / path.name).write_text(
-            text.replace("User=deskgate", "User=nobody").replace("Group=deskgate\n", "")
+            text.replace("User=deskgate", "User=daemon").replace("Group=deskgate\n", "")
         )
     names = [str(tmp_path / path.name.replace("@.", "@crm.")) for path in UNITS]
     verified = subprocess.run(
