@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 UV := build/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check fmt bench storm soak fuzz faults docs pages lock clean
+.PHONY: help demo test quick check fmt bench storm soak fuzz faults docs pages release sbom lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,13 @@ pages: $(INSTALLED) ## Write the pages of docs that are made from the code
 
 fuzz: $(INSTALLED) ## Send a million random requests to a gateway
 	@exec $(BIN)/python -m tests.fuzz $(ARGS)
+
+release: $(INSTALLED) ## Build sdist and wheel, check them, and run them in clean environments of every Python at hand
+	@exec $(BIN)/python -m tests.release
+
+sbom: $(INSTALLED) ## List the packages of the image as CycloneDX: build/sbom.json
+	@exec $(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-file build/sbom.json
+	@echo "written: build/sbom.json"
 
 lock: | $(BIN)/python ## Pin the packages anew; ARGS=--upgrade takes the newest versions
 	@$(BIN)/python -m venv $(UV)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.desk import ROOT
+from tests.release.__main__ import build, supported
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -35,6 +37,14 @@ def test_stray_files_of_a_checkout_are_not_published(tmp_path: Path) -> None:
     assert {"pyproject.toml", "README.md", "LICENSE", "gateway/cli/__init__.py", "workers/main.py"} <= names
     assert {"gateway/queue/lua/begin.lua", "ops/deskgate.toml", "ops/Dockerfile", "gateway/py.typed"} <= names
     assert "tests/acceptance/test_packaging.py" in names
+
+
+def test_archives_are_what_the_index_takes(tmp_path: Path) -> None:
+    """Checked by its own tool, and by one that looks for what does not belong there."""
+    wheel, sdist = build(tmp_path / "dist")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert (wheel.name, sdist.name) == (f"deskgate-{version}-py3-none-any.whl", f"deskgate-{version}.tar.gz")
+    assert [*supported()] == ["3.11", "3.12", "3.13"]
 
 
 def test_image_has_all_that_its_commands_read(tmp_path: Path) -> None:

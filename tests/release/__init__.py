@@ -1,0 +1,1 @@
+"""``make release``: what would be published, built, checked, and run where nothing else is."""
