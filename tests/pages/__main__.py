@@ -4,11 +4,13 @@ import sys
 
 from tests.desk import ROOT
 from tests.pages import events, schema
+from tests.simulation import page as sizing
 
 PAGES = {
     "docs/events.md": events.page,
     "docs/events.schema.json": events.file,
     "docs/deskgate.schema.json": schema.file,
+    "docs/sizing.md": sizing.page,
 }
 
 if __name__ == "__main__":

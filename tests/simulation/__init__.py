@@ -1,0 +1,1 @@
+"""A simulation of deployments larger than a machine: where the next limit lies."""
