@@ -18,7 +18,6 @@ from gateway.cli.common import (
     serve,
 )
 from gateway.declared.environment import wish_for_colors
-from gateway.process.tracing import send_traces
 from gateway.telemetry.logs import Format, configure_logs
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
@@ -37,6 +36,7 @@ from gateway.telemetry.logs import Format, configure_logs
 def gateway(path: Path, processes: int, form: Format | None) -> None:
     """Run a gateway until SIGTERM."""
     from gateway.front.app import run
+    from gateway.process.tracing import send_traces
     from gateway.tools.gateways.run import run_several
 
     die_of_interrupts()

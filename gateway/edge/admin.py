@@ -52,7 +52,10 @@ def admin_handler(
             body = {"status": word, "degraded": now.missing, "version": now.version, "config": now.config}
             return _page(503 if now.draining else 200, body)
         if request.path == "/metrics":
-            page = await scrape(request.headers.get("Accept", ""))
+            try:
+                page = await scrape(request.headers.get("Accept", ""))
+            except OSError as error:  # those of other processes of this address are in files
+                return error_page(503, f"what has been counted cannot be written or read: {error.strerror}")
             return web.Response(body=page.body, headers={"Content-Type": page.content_type})
         return error_page(404, "known paths: /live /ready /metrics")
 

@@ -70,8 +70,9 @@ class Snapshot(msgspec.Struct, frozen=True):
             for name, by_label in one.spreads.items():
                 totals = spreads.setdefault(name, {})
                 for labels, spread in by_label.items():
-                    known = totals.get(labels, [0.0] * len(spread))
-                    totals[labels] = [a + b for a, b in zip(known, spread, strict=True)]
+                    known = totals.setdefault(labels, [0.0] * len(spread))
+                    if len(known) == len(spread):  # else another release has other buckets
+                        totals[labels] = [a + b for a, b in zip(known, spread, strict=True)]
         return Snapshot(counts, spreads, sums, least)
 
 

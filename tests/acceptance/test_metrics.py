@@ -171,6 +171,20 @@ async def test_worker_whose_admin_port_is_taken_says_so(place: Place, tmp_path: 
             assert "is not host:port" in wrong.lines[-1]["text"]
 
 
+async def test_worker_keeps_its_port_until_a_restart(place: Place, tmp_path: Path) -> None:
+    """A new address in the file is refused, and the old one goes on."""
+    before = {"worker.admin": f"127.0.0.1:{free_port()}"}
+    config = written(tmp_path / "deskgate.toml", place.config(before))
+    async with WorkerProcess(config, place) as worker:
+        assert await scrape(before["worker.admin"])
+        written(config, place.config({"worker.admin": f"127.0.0.1:{free_port()}"}))
+        worker.signal(signal.SIGHUP)
+        refused = await worker.event("config.refused")
+        assert "keeps its port" in str(refused["faults"])
+        told = await scrape(before["worker.admin"])
+        assert total(told, "deskgate_config_last_reload_successful") == 0
+
+
 @needs_prometheus
 async def test_prometheus_scrapes_both_and_finds_no_fault(place: Place, tmp_path: Path, desk: Desk) -> None:
     """Its own linter, and its own reading."""

@@ -4,14 +4,19 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core.errors import Code
+from gateway.edge.admin import Scraped, Status, admin_handler
+from gateway.edge.response import JsonResponse
+from gateway.process.siblings import SIBLINGS_VARIABLE, Siblings, file_for, fold
 from gateway.telemetry import events, families
 from gateway.telemetry.events import LookupAnswered
 from gateway.telemetry.exposition import expose
@@ -244,3 +249,41 @@ def test_snapshots_can_be_written_and_read() -> None:
     snapshot = tally.snapshot()
     data = msgspec.msgpack.encode(snapshot)
     assert msgspec.msgpack.decode(data, type=Snapshot) == snapshot
+
+
+async def test_files_of_siblings_that_cannot_be_written_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: a count that falls would be worse than none."""
+    monkeypatch.setenv(SIBLINGS_VARIABLE, str(tmp_path / "gone" / "1.counted"))
+    siblings = Siblings(Tally().snapshot)
+
+    async def scrape(_: str) -> Scraped:
+        await siblings.counted()
+        pytest.fail("it was counted")
+
+    async def status() -> Status:
+        pytest.fail("nobody asked")
+
+    response = await admin_handler(status, scrape)(make_mocked_request("GET", "/metrics"))
+    assert isinstance(response, JsonResponse)
+    assert (response.status, b"cannot be written or read" in response.encoded) == (503, True)
+
+
+async def test_what_ended_processes_have_counted_stays_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the file of one is found after it was folded, and if another release wrote it."""
+    monkeypatch.setenv(SIBLINGS_VARIABLE, str(file_for(tmp_path, "2")))
+    mine = Siblings(lambda: Snapshot({"a": {("x",): 1.0}}, {"b": {("y",): [1.0, 2.0]}}, {"c": 5.0}))
+    ended = msgspec.msgpack.encode(Snapshot({"a": {("x",): 2.0}}, {"b": {("y",): [1.0]}}, {"c": 7.0}))
+    file_for(tmp_path, "1").write_bytes(ended)
+    assert (await mine.counted()).counts["a"][("x",)] == 3.0
+    fold(tmp_path, "1")
+    fold(tmp_path, "1")
+    file_for(tmp_path, "1").write_bytes(ended)  # as a scrape sees it that has listed the folder before
+    found = await mine.counted()
+    assert (found.counts["a"][("x",)], found.sums["c"]) == (3.0, 5.0)
+    fold(tmp_path, "1")
+    fold(tmp_path, "never written")
+    assert (await mine.counted()).counts["a"][("x",)] == 3.0
