@@ -6,19 +6,25 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from select import PIPE_BUF
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from gateway.telemetry import events
 from gateway.telemetry.events import Event
 from gateway.telemetry.tally import tally
 from gateway.telemetry.terminal import TerminalLine
 from gateway.telemetry.writer import Piece, Writer
+
+# structlog is loaded by those that write a log: it takes commands that end a quarter of their time.
+# ruff: noqa: PLC0415
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+EventDict = MutableMapping[str, Any]
+"""An event's name and fields, as structlog's processors hand them on."""
 
 Format = Literal["json", "text"]
 Prepare = Callable[[Event], Mapping[str, Any] | None]
@@ -34,6 +40,8 @@ def configure_logs(process: str, form: Format | None = None, *, colors: bool | N
     JSON. Text has ``colors``; without a wish, on a terminal. The values of variables never reach a log call,
     so nothing is filtered here.
     """
+    import structlog
+
     file, on_terminal = _standard_output()
     writer = Writer(file, _tell_dropped)
     tally.dropped = lambda: writer.dropped_in_all
@@ -69,10 +77,17 @@ class _Log:
     """The logger of events."""
 
     def __init__(self) -> None:
-        self.logger: FilteringBoundLogger = structlog.get_logger()
+        self.logger: FilteringBoundLogger | None = None
         self.silent = False
         self.level = _LEVELS["info"]
         self.prepare: Prepare | None = None
+
+    def unconfigured(self) -> "FilteringBoundLogger":
+        """Return a logger that prints, for whoever has not configured one."""
+        import structlog
+
+        self.logger = structlog.get_logger()
+        return self.logger
 
 
 _log = _Log()
@@ -89,7 +104,7 @@ def write(event: Event) -> None:
         return
     fields = event.fields if _log.prepare is None else _log.prepare(event)
     if fields is not None:
-        getattr(_log.logger, event.level)(event.name, **fields)
+        getattr(_log.logger or _log.unconfigured(), event.level)(event.name, **fields)
 
 
 def choose(level: str, prepare: Prepare | None) -> None:
@@ -122,7 +137,7 @@ class _Line:
         self._second = 0
         self._prefix = ""
 
-    def __call__(self, _: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    def __call__(self, _: object, name: str, event: EventDict) -> EventDict:
         second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
         if second != self._second:
             self._second, self._prefix = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
@@ -135,9 +150,11 @@ class _Line:
         }
 
 
-def _pass_on(logger: WrappedLogger, name: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+def _pass_on(logger: object, name: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
     """Pass an event on to _Lines, which encodes it later."""
     if "exc_info" in event:
+        import structlog
+
         event = structlog.processors.format_exc_info(logger, name, event)
     return (event,), {}
 

@@ -1,12 +1,9 @@
 """Events as a person reads them on a terminal, without a character that the terminal would obey."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, TextIO
-
-import structlog
-from structlog.typing import EventDict, WrappedLogger
 
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -26,9 +23,11 @@ class TerminalLine:
 
     def __init__(self, *, colors: bool) -> None:
         """Take whether to use colours."""
+        import structlog  # noqa: PLC0415 - see logs.py
+
         self._render = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_write_trace)
 
-    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
+    def __call__(self, logger: object, name: str, event: MutableMapping[str, Any]) -> str:
         """Return the text of an event."""
         return str(self._render(logger, name, _harmless(event)))
 
