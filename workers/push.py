@@ -13,7 +13,7 @@ from arq import Worker
 
 from gateway.core.errors import QueueUnavailable
 from gateway.core.packing import UNREADABLE
-from gateway.process.background import Background
+from gateway.process.background import Background, end
 from gateway.process.backoff import Backoff
 from gateway.queue.finish import handed
 from gateway.queue.jobs import CLAIM_MARGIN, Taken
@@ -24,7 +24,6 @@ from workers.jobs import Lane, run
 
 SWEEP_EVERY = 2.5
 _PATIENCE = 2.0
-_INSIST_EVERY = 0.1
 
 
 class PushWorker(Worker):
@@ -85,11 +84,8 @@ class PushWorker(Worker):
         with suppress(QueueUnavailable):
             await self.lane.queue.leave()
         left = await self._slots.close(grace)
-        # Not earlier: a worker that does not listen counts as dead. And more than once: before Python 3.12,
-        # redis-py's wait_for() can swallow a cancellation (gh-86296).
-        while self.main_task is not None and not self.main_task.done():
-            self.main_task.cancel()
-            await asyncio.wait([self.main_task], timeout=_INSIST_EVERY)
+        if self.main_task is not None:  # not earlier: a worker that does not listen counts as dead
+            await end(self.main_task)
         return left
 
     @property

@@ -6,6 +6,22 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+INSIST_EVERY = 0.1
+"""Seconds after which a task that was cancelled and goes on is cancelled again."""
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it has ended; its exception is no matter any more.
+
+    Once is not enough. A task group whose task fails in the same turn swallows the cancellation, and so may
+    ``wait_for()`` before Python 3.12 (gh-86296). What the task does at its end must bear a second one.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=INSIST_EVERY)
+    if not task.cancelled():
+        task.exception()
+
 
 class Background:
     """Tasks of one owner. The event loop itself holds only a weak reference to a task."""

@@ -12,6 +12,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from gateway.core.errors import QueueUnavailable
+from gateway.process.background import end
 from gateway.process.backoff import Backoff
 from gateway.process.vital import guard
 from gateway.telemetry import events
@@ -127,8 +128,7 @@ class RedisLink:
     async def close(self) -> None:
         """Close the connections."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
         await close_redis(self.redis)
 
     def _send(self, command: Sequence[bytes | str | float], take: Callable[[Any], None]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from redis.asyncio.connection import Connection
 
+from gateway.process.background import end
 from gateway.process.backoff import Backoff
 from gateway.process.vital import guard
 from gateway.wire.connection import OUTAGE, Inbox, connect, dedicated_connection, hang_up
@@ -46,8 +47,7 @@ class Subscription:
     async def close(self) -> None:
         """Unsubscribe."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     async def _listen(self) -> None:
         backoff = Backoff()

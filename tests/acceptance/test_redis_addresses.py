@@ -95,12 +95,20 @@ async def test_tls_is_spoken_and_the_certificate_checked(
 
 
 @contextmanager
-def server(directory: Path, *directives: str, mode: str = "") -> Iterator[tuple[int, Popen[bytes]]]:
-    """Run a Valkey on a port of the loopback address; give the port and the process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+def server(
+    directory: Path, *directives: str, mode: str = "", port: int = 0, dump: bytes = b""
+) -> Iterator[tuple[int, Popen[bytes]]]:
+    """Run a Valkey on a port of the loopback address; give the port and the process.
+
+    ``port`` 0 is any port. ``dump`` is what it loads.
+    """
+    if not port:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
     directory.mkdir()
+    if dump:
+        (directory / "dump.rdb").write_bytes(dump)
     config = directory / "valkey.conf"
     config.write_text("\n".join((f"port {port}", "bind 127.0.0.1", f"dir {directory}", *directives)))
     process = spawn([_binary(), str(config), *filter(None, [mode])], output=DEVNULL)
