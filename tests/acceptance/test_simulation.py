@@ -9,9 +9,9 @@ import pytest
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
 from gateway.front.app import gateway
-from tests.desk import Desk, Heard, Place
+from tests.desk import ROOT, Desk, Heard, Place
 from tests.simulation.model import Deployment, Load, Outcome, Run
-from tests.simulation.page import COSTS
+from tests.simulation.page import COSTS, page
 from workers.main import workers
 
 pytestmark = pytest.mark.timeout(60)
@@ -53,3 +53,8 @@ async def test_share_of_live_answers_and_their_time_are_as_simulated(
     told = simulated(rate)
     assert len(live) / len(heard) == pytest.approx(told.answered_live, abs=share)
     assert median(live) == pytest.approx(told.percentile(0.5), rel=0.3, abs=0.03)
+
+
+def test_page_of_the_simulation_is_its_outcome() -> None:
+    """`make pages` makes it anew."""
+    assert (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8") == page()

@@ -17,6 +17,7 @@ from tests.bench import (
     hand_off,
     idle,
     installing,
+    isolation,
     machine,
     metrics,
     policies,
@@ -45,6 +46,7 @@ PARTS: Mapping[str, Part] = {
     "scaling": (lambda pace, _: scaling.steps(pace), lambda pace, _, step: scaling.measure(pace, step)),
     "policies": (lambda pace, _: policies.steps(pace), lambda pace, _, step: policies.measure(pace, step)),
     "fleet": (lambda pace, _: fleet.steps(pace), lambda pace, _, step: fleet.measure(pace, step)),
+    "isolation": (lambda pace, _: isolation.steps(pace), lambda pace, _, step: isolation.measure(pace, step)),
     "idle": (lambda pace, _: idle.steps(pace), lambda pace, _, step: idle.measure(pace, step)),
 }
 

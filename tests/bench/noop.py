@@ -19,3 +19,9 @@ async def nap(_: Ask) -> dict[str, str]:
     async with _beds:
         await asyncio.sleep(NAP)
     return {"answer": "42"}
+
+
+async def five_seconds(_: Ask) -> dict[str, str]:
+    """Answer after 5 s."""
+    await asyncio.sleep(5.0)
+    return {"answer": "late"}

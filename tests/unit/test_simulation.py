@@ -46,9 +46,9 @@ def test_each_callback_is_accounted_for() -> None:
 
 def test_redis_is_full_where_its_costs_say() -> None:
     """And several servers carry as many times more."""
-    load = Load(40_000, 0.6, 0.05)
-    full = Run(Deployment(24, 120, 20), load, CHEAP, 4.0).play()
-    shared = Run(Deployment(24, 120, 20, redis=4), load, CHEAP, 1.0).play()
+    load = Load(40_000, 0.6, 0.02)
+    full = Run(Deployment(24, 60, 20), load, CHEAP, 3.0).play()
+    shared = Run(Deployment(24, 60, 20, redis=4), load, CHEAP, 0.5).play()
     assert full.redis > 1.0
     assert full.answered_live < 1.0
     assert shared.answered_live == 1.0
