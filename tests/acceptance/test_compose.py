@@ -233,6 +233,12 @@ def test_image_runs_its_programs_without_root() -> None:
     assert int(user[0]) > 0
 
 
+def test_base_of_the_image_is_named_by_its_digest() -> None:
+    """A tag may be another image tomorrow."""
+    assert [argument[0] for argument in dockerfile("FROM")] == ["${BASE}", "${BASE}"]
+    assert re.fullmatch(r"BASE=python:3\.\d+-slim@sha256:[0-9a-f]{64}", dockerfile("ARG")[0][0])
+
+
 def dockerfile(instruction: str) -> list[list[str]]:
     """Return the arguments of each such instruction of the Dockerfile."""
     text = (ROOT / "ops/Dockerfile").read_text().replace("\\\n", "")
