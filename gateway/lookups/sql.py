@@ -183,8 +183,12 @@ class SqlBackend:
             limit = f"SET LOCAL statement_timeout = {self._limit_ms}"
             await connection.exec_driver_sql(f"SET TRANSACTION READ ONLY; {limit}")
         elif self._scheme == "mysql":
-            limits = f"max_execution_time = {self._limit_ms}, sql_select_limit = {MOST_ROWS + 1}"
-            await connection.exec_driver_sql(f"SET SESSION transaction_read_only = 1, {limits}")
+            # MariaDB has other names for two of the three, and counts in seconds.
+            reads, limit = "transaction_read_only", f"max_execution_time = {self._limit_ms}"
+            if connection.dialect.is_mariadb:
+                reads, limit = "tx_read_only", f"max_statement_time = {self._limit_ms / 1000}"
+            rows = f"sql_select_limit = {MOST_ROWS + 1}"
+            await connection.exec_driver_sql(f"SET SESSION {reads} = 1, {limit}, {rows}")
         else:  # SQLite has no limit of its own, and runs in a thread that hears nothing of a cancellation
             raw = await connection.get_raw_connection()
             await raw.driver_connection.set_progress_handler(given_up.is_set, _STEPS)
