@@ -101,21 +101,26 @@ async def loads(port: int) -> None:
 async def far(port: int, seconds: float) -> AsyncIterator[int]:
     """Give a port from which bytes take so long to another port, and back."""
     loop = asyncio.get_running_loop()
-    writers: list[asyncio.StreamWriter] = []
+    talks: set[asyncio.Task[None]] = set()
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 16):
-            loop.call_later(seconds, _write, writer, data)
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                loop.call_later(seconds, _write, writer, data)
+        await asyncio.sleep(seconds)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there = await asyncio.open_connection("127.0.0.1", port)
-        writers.extend((writer, there))
-        await asyncio.gather(pass_on(reader, there), pass_on(there_reader, writer), return_exceptions=True)
+        both = pass_on(reader, there), pass_on(there_reader, writer)
+        talks.update(tasks := [asyncio.create_task(way) for way in both])
+        await asyncio.gather(*tasks)
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as listening:
         yield int(listening.sockets[0].getsockname()[1])
-        for writer in writers:
-            writer.close()
+        await asyncio.gather(*talks)  # its callers have hung up by now
 
 
 def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
