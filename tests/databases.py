@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGINT, SIGQUIT
@@ -34,14 +35,30 @@ def _unprivileged() -> pwd.struct_passwd | None:
     return None
 
 
+def becoming(user: pwd.struct_passwd | None) -> Callable[[], None]:
+    """Return what a child does before it runs: be another user, if we are root, and end with its parent."""
+    die = die_with_parent()
+
+    def become() -> None:
+        if user is not None:
+            os.setgroups([])
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+        if die is not None:
+            die()
+
+    return become
+
+
 class PostgreSql:
     """A server of its own, empty, on the loopback address. It dies with this process."""
 
     def __init__(self, programs: Path) -> None:
         """Make its files."""
-        self._programs, self._die = programs, die_with_parent()
+        self._programs = programs
         self._folder = Path(mkdtemp(prefix="deskgate-pg-"))
         self._as = _unprivileged() if os.geteuid() == 0 else None
+        self._become = becoming(self._as)
         password = self._folder / "password"
         password.write_text(PASSWORD)
         if self._as is not None:
@@ -105,12 +122,3 @@ class PostgreSql:
             if not left:
                 raise RuntimeError(done.stderr.decode(errors="replace"))
             Event().wait(0.02)  # nothing tells when the server is ready
-
-    def _become(self) -> None:
-        """Be another user, if we are root, and end with our parent."""
-        if self._as is not None:
-            os.setgroups([])
-            os.setgid(self._as.pw_gid)
-            os.setuid(self._as.pw_uid)
-        if self._die is not None:
-            self._die()

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 from threading import Event
 from typing import Self
 
-from gateway.process.parent import die_with_parent
+from tests.databases import becoming
 
 SERVER, INSTALL, CLIENT = (
     shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
@@ -26,11 +26,12 @@ class MariaDb:
 
     def __init__(self) -> None:
         """Make its files."""
-        self._folder, self._die = Path(mkdtemp(prefix="deskgate-my-")), die_with_parent()
+        self._folder = Path(mkdtemp(prefix="deskgate-my-"))
         self._as: pwd.struct_passwd | None = None
         if os.geteuid() == 0:
             with suppress(KeyError):
                 self._as = pwd.getpwnam("mysql")
+        self._become = becoming(self._as)
         if self._as is not None:
             os.chown(self._folder, self._as.pw_uid, self._as.pw_gid)
         with socket.socket() as probe:
@@ -95,12 +96,3 @@ class MariaDb:
         if done.returncode:
             raise RuntimeError(done.stderr)
         return done.stdout
-
-    def _become(self) -> None:
-        """Be another user, if we are root, and end with our parent."""
-        if self._as is not None:
-            os.setgroups([])
-            os.setgid(self._as.pw_gid)
-            os.setuid(self._as.pw_uid)
-        if self._die is not None:
-            self._die()
