@@ -129,15 +129,19 @@ def _section(
     placed: str,
 ) -> Section:
     rows, targets = [], []
-    for what in (MEMORY, LIVE):
-        watched = ("gateway",) if what == MEMORY else ("gateway", "worker")
+    rows_of = (
+        (MEMORY, MEMORY, ("gateway",)),
+        (LIVE, LIVE, ("gateway", "worker")),
+        ("hand-off: the worker of live ones", LIVE, ("worker",)),
+    )
+    for title, what, watched in rows_of:
         cpu = {
             name: {number: heat.cpu(*watched) for number, heat in heats[what, name].items()}
             for name in (WITH, WITHOUT)
         }
         ratio = Ratio.of(cpu[WITH], cpu[WITHOUT])
-        rows.append([what, *(brief(middle(cpu[name].values())) for name in (WITH, WITHOUT)), str(ratio)])
-        targets.append(Target(f"{what}: CPU with metrics : without", ratio.middle, 1.03))
+        rows.append([title, *(brief(middle(cpu[name].values())) for name in (WITH, WITHOUT)), str(ratio)])
+        targets.append(Target(f"{title}: CPU with metrics : without", ratio.middle, 1.03))
     slowest = max(beside.ms, default=float("nan"))
     return Section(
         "Metrics",
