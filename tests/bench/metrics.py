@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from urllib.request import urlopen
 
+from gateway.telemetry.events import Event
+from gateway.telemetry.tally import Tally
 from gateway.tools.processes import deskgate
 from tests.bench.callbacks import CONNECTIONS, LIVE, MEMORY, Server
-from tests.bench.configuration import configuration
+from tests.bench.configuration import APP, configuration
 from tests.bench.contestants import worker_command
 from tests.bench.figures import Ratio, Target, Turn, brief, middle, percentile, spread
 from tests.bench.meter import Heat, run_heat
@@ -116,6 +118,36 @@ def _scrape(stage: Stage, generator: Caller) -> tuple[list[float], Turn, int]:
     )
 
 
+_ANSWERED = {
+    "app": APP,
+    "code": 0,
+    "took_ms": 3.4,
+    "lookups": {"noop": {"source": "live", "code": 0}},
+}
+_KINDS = {
+    "callback": [Event("callback.answered", "info", _ANSWERED)],
+    "job": [
+        Event("attempt.ended", "debug", {"backend": "crm", "outcome": "OK", "took_ms": 2.5}),
+        Event("lookup.finished", "info", {"lane": "crm", "queue_ms": 0.5}),
+    ],
+}
+_TIMES = 20_000
+
+
+def _tallied() -> dict[str, list[float]]:
+    """Return the µs that the tally itself takes of a callback and of a job, several times."""
+    found: dict[str, list[float]] = defaultdict(list)
+    tally = Tally()
+    for _ in range(20):
+        for kind, events in _KINDS.items():
+            begun = time.process_time()
+            for _ in range(_TIMES):
+                for event in events:
+                    tally(event)
+            found[kind].append((time.process_time() - begun) / _TIMES * 1e6)
+    return found
+
+
 def _get(admin: int) -> bytes:
     with urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=5) as response:
         return bytes(response.read())
@@ -142,12 +174,23 @@ def _section(
         ratio = Ratio.of(cpu[WITH], cpu[WITHOUT])
         rows.append([title, *(brief(middle(cpu[name].values())) for name in (WITH, WITHOUT)), str(ratio)])
         targets.append(Target(f"{title}: CPU with metrics : without", ratio.middle, 1.03))
+    own = _tallied()
+    for title, what, watched, parts in (
+        (MEMORY, MEMORY, ("gateway",), ("callback",)),
+        (LIVE, LIVE, ("gateway", "worker"), ("callback", "job")),
+        ("hand-off", LIVE, ("worker",), ("job",)),
+    ):
+        whole = middle(heat.cpu(*watched) for heat in heats[what, WITHOUT].values())
+        share = sum(middle(own[part]) for part in parts) / whole
+        targets.append(Target(f"{title}: the tally's own time : all without it", share, 0.03))
+    tallied = [[kind, spread(times)] for kind, times in own.items()]
     slowest = max(beside.ms, default=float("nan"))
     return Section(
         "Metrics",
         f"{_ABOUT}\n\n{placed}",
         [
             Table(("CPU a callback, µs", WITH, WITHOUT, "ratio"), rows),
+            Table(("the tally's own time of a", "µs (quartiles)"), tallied),
             Table(
                 ("a scrape", "samples", "ms (quartiles)", "p99, ms", "slowest callback beside, ms"),
                 [["", str(size), spread(scrapes), brief(percentile(scrapes, 0.99)), brief(slowest)]],
