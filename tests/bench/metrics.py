@@ -19,6 +19,8 @@ from tests.bench.section import Section, Table
 from tests.bench.stage import Caller, Stage, free_port, wait_for_port
 
 LANES, LOOKUPS, SCRAPES = 10, 50, 40
+TIMES = 4
+"""So many times the rounds of other parts: three per cent are less than one turn differs from the next."""
 _ABOUT = f"""\
 Pairs of gateway and worker, one as users run them, one that counts nothing. Callbacks as above, in turns; \
 CPU of gateway and, for live ones, worker for each callback. The scrape is of a gateway with \
@@ -42,7 +44,7 @@ fallback = {{ many{number} = "-" }}
 
 def steps(pace: Pace) -> int:
     """Return how many turns there will be."""
-    return pace.callback_rounds * 4 + 1
+    return pace.callback_rounds * TIMES * 4 + 1
 
 
 def measure(pace: Pace, step: Step) -> Section:
@@ -53,7 +55,7 @@ def measure(pace: Pace, step: Step) -> Section:
         for pid in (generator.pid, stage.valkey.pid):
             stage.placement.keep_together(pid)
         pairs = {name: _pair(stage, name) for name in (WITH, WITHOUT)}
-        for number in range(pace.callback_rounds):
+        for number in range(pace.callback_rounds * TIMES):
             for what in (MEMORY, LIVE):
                 for name in (WITH, WITHOUT) if number % 2 else (WITHOUT, WITH):
                     server, worker = pairs[name]
