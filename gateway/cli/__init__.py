@@ -2,7 +2,7 @@
 
 import click
 
-from gateway.cli import asking, serving, watching
+from gateway.cli import asking, exploring, serving, watching
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,6 +16,7 @@ for command in (
     serving.worker,
     asking.check,
     asking.call,
+    exploring.try_,
     asking.forget,
     asking.health,
     watching.status,

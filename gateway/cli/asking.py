@@ -13,6 +13,7 @@ from gateway.cli.common import (
     data_option,
     fail,
     load,
+    pairs_of,
     progress,
     redis_url,
 )
@@ -123,13 +124,7 @@ def call(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Send one callback to URL as Desk does; exit 0 on code 0, 3 on another code, 1 without a reply."""
     from gateway.tools.call import CallFailed, OutgoingCallback, print_reply, send
 
-    pairs = [text.partition("=") for text in variables]
-    for name, equals, _ in pairs:
-        if not name or not equals:
-            msg = f"--set takes NAME=VALUE, not {name!r}"
-            raise click.UsageError(msg)
-    values = {name: value for name, _, value in pairs}
-    callback = OutgoingCallback(url, app, token, session, user, values)
+    callback = OutgoingCallback(url, app, token, session, user, pairs_of(variables))
     try:
         reply = uvloop.run(send(callback))
     except CallFailed as error:

@@ -118,6 +118,16 @@ def fail(path: Path, faults: Sequence[Fault], code: int) -> NoReturn:
     sys.exit(code)
 
 
+def pairs_of(texts: Sequence[str]) -> dict[str, str]:
+    """Return what ``--set NAME=VALUE`` says, each time that it is given."""
+    pairs = [text.partition("=") for text in texts]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            msg = f"--set takes NAME=VALUE, not {name!r}"
+            raise click.UsageError(msg)
+    return {name: value for name, _, value in pairs}
+
+
 def progress() -> Callable[[float], None]:
     """Return a function that shows the progress of a long run, on a terminal alone."""
     begun = time.monotonic()

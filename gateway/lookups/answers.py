@@ -84,10 +84,21 @@ def interpret(lookup: Lookup, response: Response, now: float) -> Finding:
     ``now`` is Unix time in seconds: a ``Retry-After`` may be a date.
     """
     reply = decoded(lookup, response)
-    for rule in lookup.rules:
-        if response.status in rule.statuses and holds(rule, reply):
-            return declared(lookup, rule, response, reply, now)
+    rule = find_rule(lookup, response, reply)
+    if rule is not None:
+        return declared(lookup, rule, response, reply, now)
     return _built_in(lookup, response, reply, now)
+
+
+def find_rule(lookup: Lookup, response: Response | None, reply: object) -> Rule | None:
+    """Return the first declared rule that matches; None if the built-in ones decide.
+
+    ``response`` is None for a ``reply`` that came without HTTP: then no rule's status is looked at.
+    """
+    for rule in lookup.rules:
+        if (response is None or response.status in rule.statuses) and holds(rule, reply):
+            return rule
+    return None
 
 
 def pause_of(headers: Mapping[str, str], now: float) -> float | None:

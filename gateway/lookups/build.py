@@ -6,7 +6,7 @@ A further kind of backend is a file beside this one, and a line in :func:`open_b
 from gateway.declared.backend import Backend as Settings
 from gateway.declared.catalog import Catalog
 from gateway.declared.reading import ConfigFaults, Fault
-from gateway.lookups.ask import Backend, GuardedBackend
+from gateway.lookups.ask import GuardedBackend
 from gateway.lookups.client import Clients
 from gateway.lookups.http import HttpBackend
 from gateway.lookups.python import PythonBackend
@@ -27,14 +27,18 @@ def open_backend(catalog: Catalog, lane: str, board: Board, *, bulkhead: bool) -
     settings = catalog.backend(lane)
     lookups = {name: lookup for name, lookup in catalog.lookups.items() if lookup.lane == lane}
     policies = stack(settings, board, lane, bulkhead=Bulkhead(settings.concurrency) if bulkhead else None)
-    backend: Backend
+    return GuardedBackend(lane, settings, lookups, open_bare(catalog, lane, board), policies)
+
+
+def open_bare(catalog: Catalog, lane: str, board: Board) -> HttpBackend | PythonBackend | SqlBackend:
+    """Return the backend of a lane without policies, as :func:`open_backend` does."""
+    settings = catalog.backend(lane)
     if settings.speaks == "python":
-        backend = PythonBackend(lookups, settings, lane, _clients(catalog, board))
-    elif settings.speaks == "sql":
-        backend = SqlBackend(settings, lane)
-    else:
-        backend = _open_http(settings, lane, board)
-    return GuardedBackend(lane, settings, lookups, backend, policies)
+        lookups = {name: lookup for name, lookup in catalog.lookups.items() if lookup.lane == lane}
+        return PythonBackend(lookups, settings, lane, _clients(catalog, board))
+    if settings.speaks == "sql":
+        return SqlBackend(settings, lane)
+    return _open_http(settings, lane, board)
 
 
 def _clients(catalog: Catalog, board: Board) -> Clients:

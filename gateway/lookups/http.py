@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -57,7 +57,8 @@ class HttpBackend:
         self._reach = Reach(declared)
         self._credentials = open_credentials(declared, name, board or Board(), self._reach)
         self._work = Background()
-        self._url = declared.url.rstrip("/")
+        self.url = declared.url.rstrip("/")
+        """The address to which the path of each request is added."""
         self._max_reply = declared.max_reply
         lasting = {"keepalive_timeout": declared.keep_alive} if declared.keep_alive else {"force_close": True}
         connector = SilentConnector(
@@ -96,7 +97,7 @@ class HttpBackend:
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one attempt; raise NoAnswer. That there is no such thing may be an answer."""
         return await self._ask(
-            _fill(lookup, ask),
+            fill(lookup, ask.inputs),
             ACCEPTED[lookup.reply],
             partial(wants_body, lookup),
             partial(interpret, lookup, now=time.time()),
@@ -122,14 +123,37 @@ class HttpBackend:
         traceparent: str,
     ) -> T:
         """Make one attempt with credentials, and return what is read out of its response."""
-        used = ""
-        if self._credentials is not None:
-            request, used = await self._credentials.add(request)
+        request, used = await self.add_credentials(request)
+        response = await self.send(request, _headers(request, accepted, traceparent), wants)
+        try:
+            return read(response)
+        except BackendDenied as error:
+            if self._credentials is None or not await self._credentials.renew(used):
+                raise
+            raise BackendDenied(str(error), renewable=True) from None
+
+    async def add_credentials(self, request: FilledRequest) -> tuple[FilledRequest, str]:
+        """Return the request as it may be sent, and which credentials it has, if they can be renewed."""
+        return (request, "") if self._credentials is None else await self._credentials.add(request)
+
+    def headers_of(self, request: FilledRequest, lookup: Lookup) -> CIMultiDict[str]:
+        """Return the headers with which a request goes out, those of every request among them."""
+        headers = CIMultiDict(self._session.headers)
+        headers.update(_headers(request, ACCEPTED[lookup.reply], ""))
+        return headers
+
+    async def send(
+        self,
+        request: FilledRequest,
+        headers: CIMultiDict[str],
+        wants: Callable[[int], bool] = lambda _: True,
+    ) -> Response:
+        """Return the response to a request; raise NoAnswer. ``wants`` says by its status who reads a body."""
         try:
             async with self._session.request(
                 request.method,
-                URL(self._url + request.target, encoded=True),
-                headers=_headers(request, accepted, traceparent),
+                URL(self.url + request.target, encoded=True),
+                headers=headers,
                 data=None if request.body is None else Body(request.body),
                 allow_redirects=False,
                 **self._reach.arguments,
@@ -139,12 +163,7 @@ class HttpBackend:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise failure_of(error) from error
-        try:
-            return read(Response(response.status, response.headers, body))
-        except BackendDenied as error:
-            if self._credentials is None or not await self._credentials.renew(used):
-                raise
-            raise BackendDenied(str(error), renewable=True) from None
+        return Response(response.status, response.headers, body)
 
     async def _read_wanted(self, response: aiohttp.ClientResponse) -> bytes | None:
         """Return the body of a response.
@@ -175,12 +194,13 @@ def _own_headers(auth: Auth) -> CIMultiDict[str]:
     return headers
 
 
-def _fill(lookup: Lookup, ask: Ask) -> FilledRequest:
+def fill(lookup: Lookup, inputs: Mapping[str, str]) -> FilledRequest:
+    """Return the request of a lookup, without credentials; raise LookupFailed for an input that is absent."""
     if lookup.request is None:
         msg = f"{lookup.name} is not an HTTP lookup"
         raise LookupFailed(msg)
     try:
-        return lookup.request.fill(ask.inputs)
+        return lookup.request.fill(inputs)
     except KeyError as error:
         msg = f"the job has no input {error}; gateway and worker run different configurations"
         raise LookupFailed(msg) from None

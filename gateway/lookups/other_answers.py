@@ -9,8 +9,8 @@ from gateway.lookups.answers import (
     declared,
     decoded,
     failure,
+    find_rule,
     found,
-    holds,
     judge_status,
     pause_of,
 )
@@ -19,17 +19,15 @@ from gateway.lookups.reply import Finding
 
 def interpret_value(lookup: Lookup, reply: object) -> Finding:
     """Return what a value means that came without HTTP: from a Python lookup. Raise NoAnswer."""
-    for rule in lookup.rules:
-        if holds(rule, reply):
-            return declared(lookup, rule, None, reply, 0.0)
-    return found(lookup, reply)
+    rule = find_rule(lookup, None, reply)
+    return found(lookup, reply) if rule is None else declared(lookup, rule, None, reply, 0.0)
 
 
 def interpret_rows(lookup: Lookup, rows: object) -> Finding:
     """Return what the rows of a database mean: a list, a row, or None for no row. Raise NoAnswer."""
-    for rule in lookup.rules:
-        if holds(rule, rows):
-            return declared(lookup, rule, None, rows, 0.0)
+    rule = find_rule(lookup, None, rows)
+    if rule is not None:
+        return declared(lookup, rule, None, rows, 0.0)
     return found(lookup, rows) if rows else interpret_missing(lookup, "the database has no such row")
 
 
@@ -47,11 +45,11 @@ def judge(reading: Lookup, response: Response, now: float) -> object:
     """
     reply = decoded(reading, response)
     pause = pause_of(response.headers, now)
-    for rule in reading.rules:
-        if response.status in rule.statuses and holds(rule, reply):
-            if rule.means == "ok":
-                return reply
-            raise _error(rule.means, f"{rule.name}: {rule.means} ({response.status})", pause)
+    rule = find_rule(reading, response, reply)
+    if rule is not None:
+        if rule.means == "ok":
+            return reply
+        raise _error(rule.means, f"{rule.name}: {rule.means} ({response.status})", pause)
     means, reason = judge_status(reading, response.status, reply, asks_for_pause=pause is not None)
     if means in {"unauthorized", "throttled", "unavailable"}:
         raise _error(means, f"the backend answered {response.status}{reason}", pause)

@@ -89,6 +89,14 @@ class PythonBackend:
 
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one call; raise NoAnswer. Other exceptions of it become LookupFailed."""
+        try:
+            reply = await self.call(lookup, ask)
+        except NotFound as error:
+            return interpret_missing(lookup, str(error) or "the lookup found nothing")
+        return interpret_value(lookup, reply)
+
+    async def call(self, lookup: Lookup, ask: Ask) -> Mapping[str, object]:
+        """Return what a lookup's function returns; raise NoAnswer, NotFound among them."""
         deadline = time.monotonic() + ask.left
         asked = replace(
             ask,
@@ -98,9 +106,7 @@ class PythonBackend:
             client=None if self._clients is None else partial(self._clients.client, ask, deadline=deadline),
         )
         try:
-            reply = _mapping(lookup, await self._threads.run(self._functions[lookup.name], asked))
-        except NotFound as error:
-            return interpret_missing(lookup, str(error) or "the lookup found nothing")
+            return _mapping(lookup, await self._threads.run(self._functions[lookup.name], asked))
         except (NoAnswer, TimeoutError):
             raise
         except BaseException as error:
@@ -110,7 +116,6 @@ class PythonBackend:
             _report(error, lookup=lookup.name, function=str(lookup.python), trace_id=ask.trace_id)
             msg = f"{lookup.python} raised {type(error).__name__}"
             raise LookupFailed(msg) from None
-        return interpret_value(lookup, reply)
 
 
 class Threads:

@@ -6,6 +6,7 @@ ends there, too. Nothing of a session is relied on: PgBouncer may give each tran
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -85,19 +86,23 @@ class SqlBackend:
 
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one attempt; raise NoAnswer. That there is no such row may be an answer."""
+        return interpret_rows(lookup, await self.select(lookup, ask.inputs))
+
+    async def select(self, lookup: Lookup, inputs: Mapping[str, str]) -> object:
+        """Return the rows of a lookup: a list, or the first one with None for none; raise NoAnswer."""
         if lookup.statement is None:
             msg = f"{lookup.name} is not an SQL lookup"
             raise LookupFailed(msg)
-        values = {name: ask.inputs.get(name) or None for name in lookup.statement.parameters}
+        values = {name: inputs.get(name) or None for name in lookup.statement.parameters}
         most = 1 if lookup.rows == "first" else MOST_ROWS
         # One more than fits says that there are more. A statement may give more than a process can hold.
         rows = await self._run(self._limited(lookup.statement.text, most + 1), values)
         if lookup.rows == "first":
-            return interpret_rows(lookup, rows[0] if rows else None)
+            return rows[0] if rows else None
         if len(rows) > MOST_ROWS:
             msg = f"there are over {MOST_ROWS} rows"
             raise BadBackendReply(msg)
-        return interpret_rows(lookup, rows)
+        return rows
 
     async def explain(self, lookup: Lookup) -> None:
         """Have the database look at a lookup's statement without running it; raise NoAnswer."""

@@ -78,6 +78,7 @@ PURE = (
     "gateway.front.plan",
     "gateway.lookups.answers",
     "gateway.lookups.decoding",
+    "gateway.lookups.judged",
     "gateway.lookups.reply",
 )
 PURE_PACKAGES = {"gateway", "jmespath", "msgspec", "re2", "xmltodict"}

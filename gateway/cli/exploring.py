@@ -1,0 +1,77 @@
+"""The commands that show why a lookup gives what it gives."""
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import uvloop
+
+from gateway.cli.common import config_option, end_with, load, pairs_of
+from gateway.declared.reading import ConfigFaults
+
+# ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
+
+NOT_FINE = 3
+"""The exit code of a lookup whose code is not 0, as that of ``call``."""
+
+
+@click.command("try")
+@click.argument("lookup")
+@config_option
+@click.option(
+    "--set",
+    "variables",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A variable of the session; may be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Show the question, and send nothing.")
+@click.option(
+    "--reply",
+    "file",
+    type=click.File("rb"),
+    help="Take the backend's reply from this file, - for standard input, and ask nobody.",
+)
+@click.option(
+    "--status", type=click.IntRange(200, 599), default=200, show_default=True, help="The status of --reply."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def try_(  # noqa: PLR0913, PLR0917 - one parameter an option
+    lookup: str,
+    path: Path,
+    variables: tuple[str, ...],
+    dry_run: bool,  # noqa: FBT001 - click passes it by name
+    file: BinaryIO | None,
+    status: int,
+    as_json: bool,  # noqa: FBT001 - click passes it by name
+) -> None:
+    """Ask one LOOKUP once, and show each step: the question, the reply, the rule, what each expression gave.
+
+    It needs no gateway, no worker and no Redis. Secrets are not shown. Exit 0 on code 0, 3 on another code.
+    """
+    import msgspec
+
+    from gateway.core.variables import as_json as encode
+    from gateway.declared.reading import unknown
+    from gateway.tools.presentation import open_console
+    from gateway.tools.trial.run import Given, try_lookup
+    from gateway.tools.trial.show import as_dict, show
+
+    if dry_run and file is not None:
+        msg = "--dry-run sends nothing, and --reply asks nobody: use one of them"
+        raise click.UsageError(msg)
+    catalog = load(path, embedded=True)
+    if lookup not in catalog.lookups:
+        raise click.UsageError(unknown(lookup, "a lookup of this configuration", catalog.lookups))
+    given = None if file is None else Given(file.read(), status)
+    sys.path.append(str(Path.cwd()))  # as gateways and workers look for Python lookups
+    try:
+        trial = uvloop.run(try_lookup(catalog, lookup, pairs_of(variables), given=given, dry_run=dry_run))
+    except (ConfigFaults, ImportError) as error:
+        end_with(str(error))
+    if as_json:
+        click.echo(msgspec.json.format(encode(as_dict(trial)).encode()).decode())
+    else:
+        show(trial, open_console())
+    sys.exit(NOT_FINE if trial.code else 0)

@@ -1,0 +1,1 @@
+"""``deskgate try``: one lookup asked once, and every step from its inputs to its variables shown."""

@@ -1,0 +1,282 @@
+"""One attempt of a lookup, without gateway, worker and Redis: its request, its reply, what is made of it."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from multidict import CIMultiDict
+
+from gateway.core.errors import Code, DeskgateError, LookupFailed, NoAnswer, NotFound
+from gateway.core.messages import Ask, Callback
+from gateway.core.variables import as_json
+from gateway.declared.app import App, Markers
+from gateway.declared.catalog import Catalog
+from gateway.declared.lookup import Lookup
+from gateway.declared.mask import HIDDEN, Mask, mask_of
+from gateway.declared.request import FilledRequest
+from gateway.declared.tokens import LoginAuth, OAuth2Auth
+from gateway.declared.when import holds
+from gateway.front.plan import Planned, plan
+from gateway.lookups.answers import Response, Undecoded
+from gateway.lookups.build import open_bare
+from gateway.lookups.decoding import ACCEPTED
+from gateway.lookups.http import HttpBackend, fill
+from gateway.lookups.judged import Judged, judge_missing, judge_response, judge_rows, judge_value
+from gateway.lookups.python import PythonBackend
+from gateway.lookups.sql import SqlBackend
+from gateway.resilience.board import Board
+
+_NOBODY = App(0, (), "off", "error", Markers())
+_CONTENT_TYPES = {"json": "application/json", "xml": "application/xml", "text": "text/plain"}
+
+
+class Given(NamedTuple):
+    """A reply that is given, and not asked for: its body, and the status that it shall have."""
+
+    body: bytes
+    status: int = 200
+
+
+class Question(NamedTuple):
+    """What is asked, without secrets: ``line`` is the request line, the statement or the function."""
+
+    line: str
+    headers: Mapping[str, str] = {}
+    body: str = ""
+    parameters: Mapping[str, str] = {}
+
+
+class Reply(NamedTuple):
+    """What came back. ``status`` is None without HTTP. The secrets in ``body`` are hidden."""
+
+    body: str
+    size: int
+    status: int | None = None
+    headers: Mapping[str, str] = {}
+
+
+class Trial(NamedTuple):
+    """A trial, step by step. What was not reached is None. ``took`` is in seconds.
+
+    ``code`` and ``reason`` are those of a worker. ``notes`` are for the author of the configuration.
+    """
+
+    lookup: str
+    inputs: Mapping[str, str]
+    question: Question | None
+    reply: Reply | None
+    judged: Judged | None
+    code: Code
+    reason: str
+    took: float
+    notes: tuple[str, ...]
+
+
+class NoSuchLookup(DeskgateError):
+    """The configuration has no lookup of this name."""
+
+
+async def try_lookup(
+    catalog: Catalog,
+    name: str,
+    variables: Mapping[str, str],
+    *,
+    given: Given | None = None,
+    dry_run: bool = False,
+) -> Trial:
+    """Return what becomes of a lookup for a session with these ``variables``.
+
+    A ``given`` reply takes the place of the backend's. In a ``dry_run`` nothing is sent, nor any token asked
+    for. Raise NoSuchLookup, and what :func:`open_bare` raises.
+    """
+    if name not in catalog.lookups:
+        raise NoSuchLookup(name)
+    lookup, mask = catalog.lookups[name], mask_of(catalog.settings)
+    callback = Callback(app=0, session="try", user="", path="/", variables=variables)
+    planned = plan(lookup, _NOBODY, callback, "", lambda _: None)
+    notes = _notes(lookup, variables)
+    inputs = mask.named(planned.job.inputs)
+    if planned.refused is not None and given is None:
+        code, blamed = planned.refused.code, planned.refused.input
+        why = "is absent or empty: give it with --set" if code == Code.MISSING_INPUT else "is none that fits"
+        return Trial(name, inputs, None, None, None, code, f"{blamed} {why}", 0.0, notes)
+    return await _Attempt(catalog, lookup, planned, mask, notes).run(given, dry_run=dry_run)
+
+
+class _Attempt:
+    """One attempt, and what has been seen of it so far."""
+
+    def __init__(
+        self, catalog: Catalog, lookup: Lookup, planned: Planned, mask: Mask, notes: tuple[str, ...]
+    ) -> None:
+        self._catalog, self._lookup, self._mask = catalog, lookup, mask
+        self._inputs, self._notes = planned.job.inputs, notes
+        self._settings = catalog.backend(lookup.lane)
+        self._question: Question | None = None
+        self._reply: Reply | None = None
+        self._took = 0.0
+
+    async def run(self, given: Given | None, *, dry_run: bool) -> Trial:
+        """Make it."""
+        if given is not None:
+            return self._judged(self._judge_given(given))
+        backend = open_bare(self._catalog, self._lookup.lane, Board())
+        try:
+            judged = await self._ask(backend, dry_run=dry_run)
+        except NoAnswer as error:
+            return self._trial(None, error.code, self._mask.text(str(error)))
+        except TimeoutError:
+            limit = f"{self._settings.attempt_timeout * 1000:.0f} ms"
+            return self._trial(None, Code.TIMEOUT, f"no reply within {limit}, the attempt_timeout")
+        finally:
+            await backend.close()
+        return self._trial(None, Code.OK, "") if judged is None else self._judged(judged)
+
+    async def _ask(
+        self, backend: HttpBackend | PythonBackend | SqlBackend, *, dry_run: bool
+    ) -> Judged | None:
+        begun = time.monotonic()
+        try:
+            match backend:
+                case HttpBackend():
+                    return await self._ask_http(backend, dry_run=dry_run)
+                case SqlBackend():
+                    return await self._ask_sql(backend, dry_run=dry_run)
+                case _:
+                    return await self._call(backend, dry_run=dry_run)
+        finally:
+            self._took = self._took or time.monotonic() - begun
+
+    async def _ask_http(self, backend: HttpBackend, *, dry_run: bool) -> Judged | None:
+        lookup = self._lookup
+        plain = request = fill(lookup, self._inputs)
+        asks_for_token = isinstance(self._settings.auth, OAuth2Auth | LoginAuth)
+        async with asyncio.timeout(self._settings.attempt_timeout):
+            if not (dry_run and asks_for_token):
+                request, _ = await backend.add_credentials(plain)
+            self._question = self._show(backend, plain, request)
+            if dry_run:
+                if asks_for_token:
+                    self._notes += ("a token would be asked for first; a dry run asks for none",)
+                return None
+            begun = time.monotonic()
+            response = await backend.send(request, backend.headers_of(request, lookup))
+            self._took = time.monotonic() - begun
+        return self._judge(response)
+
+    def _judge(self, response: Response) -> Judged:
+        judged = judge_response(self._lookup, response, time.time())
+        body = response.body or b""
+        headers = self._mask.named(CIMultiDict(response.headers))
+        self._reply = Reply(self._text(judged.value, body), len(body), response.status, headers)
+        return judged
+
+    async def _ask_sql(self, backend: SqlBackend, *, dry_run: bool) -> Judged | None:
+        statement = self._lookup.statement
+        if statement is None:  # the kind of a backend is that of its lookups
+            raise LookupFailed(self._lookup.name)
+        values = {name: self._inputs.get(name, "") for name in statement.parameters}
+        line = self._mask.text(statement.text.replace("\\:", ":"))
+        self._question = Question(line, parameters=self._mask.named(values))
+        if dry_run:
+            return None
+        async with asyncio.timeout(self._settings.attempt_timeout):
+            rows = await backend.select(self._lookup, self._inputs)
+        self._take(rows)
+        return judge_rows(self._lookup, rows)
+
+    async def _call(self, backend: PythonBackend, *, dry_run: bool) -> Judged | None:
+        lookup = self._lookup
+        self._question = Question(f"{lookup.python}(ask)", parameters=self._mask.named(self._inputs))
+        if dry_run:
+            return None
+        ask = Ask(lookup.name, self._inputs, 0, "try", "", self._settings.attempt_timeout)
+        await backend.start()
+        async with asyncio.timeout(self._settings.attempt_timeout):
+            try:
+                value = await backend.call(lookup, ask)
+            except NotFound as error:
+                return judge_missing(lookup, str(error) or "the lookup found nothing")
+        self._take(value)
+        return judge_value(lookup, value)
+
+    def _judge_given(self, given: Given) -> Judged:
+        lookup = self._lookup
+        content_type = _CONTENT_TYPES.get(lookup.reply, ACCEPTED["form"].partition(",")[0])
+        response = Response(given.status, CIMultiDict({"Content-Type": content_type}), given.body)
+        if self._settings.speaks == "http":
+            return self._judge(response)
+        value = judge_response(lookup, response, 0.0).value
+        if isinstance(value, Undecoded):
+            raise value.error or LookupFailed("the reply cannot be read")
+        self._take(value)
+        return judge_rows(lookup, value) if self._settings.speaks == "sql" else judge_value(lookup, value)
+
+    def _take(self, value: object) -> None:
+        text = self._text(value, b"")
+        self._reply = Reply(text, len(text.encode()))
+
+    def _text(self, value: object, body: bytes) -> str:
+        """Return a reply as it is shown: JSON of what was read, or its text if it could not be read."""
+        if isinstance(value, Undecoded):
+            return self._mask.text(body.decode(errors="replace"))
+        if isinstance(value, str):
+            return self._mask.text(value)
+        try:
+            return as_json(self._mask.value(value))
+        except (TypeError, ValueError) as error:
+            return f"a value that JSON cannot say: {error}"
+
+    def _show(self, backend: HttpBackend, plain: FilledRequest, request: FilledRequest) -> Question:
+        """Return the request as it goes out. What credentials have added is hidden."""
+        headers = self._mask.named(backend.headers_of(request, self._lookup))
+        for name in set(request.headers) - set(plain.headers):
+            headers[name] = HIDDEN
+        target, body = request.target, (request.body or b"").decode(errors="replace")
+        if target != plain.target:
+            added = target.removeprefix(plain.target).lstrip("?&")
+            names = [pair.partition("=")[0] for pair in added.split("&")]
+            shown = "&".join(f"{name}={HIDDEN}" for name in names)
+            target = f"{plain.target}{'&' if '?' in plain.target else '?'}{shown}"
+        if request.body != plain.body:
+            self._notes += ("the credentials in the body are not shown",)
+            body = (plain.body or b"").decode(errors="replace")
+        url = self._mask.text(f"{backend.url}{target}")
+        return Question(f"{request.method} {url}", headers, self._mask.text(body))
+
+    def _judged(self, judged: Judged) -> Trial:
+        return self._trial(judged, judged.code, self._mask.text(judged.reason))
+
+    def _trial(self, judged: Judged | None, code: Code, reason: str) -> Trial:
+        inputs = self._mask.named(self._inputs)
+        return Trial(
+            self._lookup.name,
+            inputs,
+            self._question,
+            self._reply,
+            None if judged is None else self._hide(judged),
+            code,
+            reason,
+            self._took,
+            self._notes,
+        )
+
+    def _hide(self, judged: Judged) -> Judged:
+        given = {
+            name: one._replace(
+                value=None if one.value is None else self._mask.named({name: one.value})[name],
+                why=self._mask.text(one.why),
+            )
+            for name, one in judged.expressions.items()
+        }
+        variables = None if judged.variables is None else self._mask.named(judged.variables)
+        return judged._replace(value=None, expressions=given, variables=variables)
+
+
+def _notes(lookup: Lookup, variables: Mapping[str, str]) -> tuple[str, ...]:
+    notes = [f"--set {name}: the lookup does not read it" for name in variables if name not in lookup.reads]
+    if lookup.when and not holds(lookup.when, variables):
+        conditions = ", ".join(f"{name} = {wanted!r}" for name, wanted in lookup.when.items())
+        notes.append(f"its `when` does not hold ({conditions}): in a route it would be left out")
+    return tuple(notes)
