@@ -56,13 +56,14 @@ class PostgreSql:
     def __init__(self, programs: Path) -> None:
         """Make its files."""
         self._programs = programs
-        self._folder = Path(mkdtemp(prefix="deskgate-pg-"))
+        self.folder = Path(mkdtemp(prefix="deskgate-pg-"))
         self._as = _unprivileged() if os.geteuid() == 0 else None
-        self._become = becoming(self._as)
-        password = self._folder / "password"
+        self.become = becoming(self._as)
+        """What a child of this server's user does before it runs."""
+        password = self.folder / "password"
         password.write_text(PASSWORD)
         if self._as is not None:
-            for path in (self._folder, password):
+            for path in (self.folder, password):
                 os.chown(path, self._as.pw_uid, self._as.pw_gid)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -85,10 +86,10 @@ class PostgreSql:
                 *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
                 *("-c", "fsync=off", "-c", "max_connections=20", "-c", "shared_buffers=8MB"),
             ],
-            cwd=self._folder,
+            cwd=self.folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=self._become,  # noqa: PLW1509 - as for every child here
+            preexec_fn=self.become,  # noqa: PLW1509 - as for every child here
         )
         self._run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-t", "10", tries=500)
 
@@ -106,16 +107,16 @@ class PostgreSql:
         """Stop it, and remove its files."""
         if self._process.poll() is None:
             self.stop(at_once=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str, tries: int = 1) -> None:
         for left in reversed(range(tries)):
             done = subprocess.run(
                 [str(self._programs / program), *arguments],
-                cwd=self._folder,
+                cwd=self.folder,
                 capture_output=True,
                 check=False,
-                preexec_fn=self._become,
+                preexec_fn=self.become,
             )
             if done.returncode == 0:
                 return

@@ -25,6 +25,7 @@ MOST_ROWS = 1000
 
 _RECYCLE = 1800.0
 _ENDING = 2.0
+_INSIST = 1.0
 _STEPS = 1000
 """Steps of SQLite's machine after which it looks whether anybody still waits: some microseconds."""
 
@@ -159,7 +160,10 @@ class SqlBackend:
         if given_up is not None and self._scheme == "sqlite":
             given_up.set()  # its thread ends the statement, and the connection stays
         else:
+            # A driver has the server end the statement first. If nothing comes of that, the connection is
+            # silent: it is closed, so that its place in the pool is free.
             task.cancel()
+            asyncio.get_running_loop().call_later(_INSIST, task.cancel)
 
     def _ended(self, task: _Running) -> None:
         self._running.pop(task, None)
