@@ -12,6 +12,7 @@ from gateway.declared.catalog import Catalog
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.declared.values import Address
 from gateway.fleet.board import FleetBoard
+from gateway.history.recorder import recorder
 from gateway.lookups.build import open_backend
 from gateway.process.background import Background
 from gateway.process.config_file import ConfigFile
@@ -87,6 +88,7 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
         await board.start(_PATIENCE)
         for lane in lanes:
             await lane.backend.start()
+        await stack.enter_async_context(recorder.recording(catalog, link, Keys(redis.prefix)))
         running = [push_worker(lane) for lane in lanes]
         stack.push_async_callback(_drain, running, grace)
         for worker in running:

@@ -13,6 +13,7 @@ from gateway.declared.catalog import Catalog, load
 from gateway.declared.environment import CONFIG_VARIABLE, LANE_VARIABLE, environment
 from gateway.declared.redis_address import read_address
 from gateway.fleet.board import FleetBoard
+from gateway.history.recorder import recorder
 from gateway.process.background import Background
 from gateway.process.log_choice import choose_lines
 from gateway.process.tracing import send_traces
@@ -59,6 +60,7 @@ def worker_settings() -> dict[str, Any]:
         lane = open_lane(catalog, name, link, board)
         parts.push_async_callback(lane.backend.close)
         await lane.backend.start()
+        await parts.enter_async_context(recorder.recording(catalog, link, Keys(server.prefix)))
         presence = Background()
         parts.push_async_callback(presence.close)
         presence.start(_announce_presence(lane))

@@ -17,6 +17,7 @@ for command in (
     asking.check,
     asking.call,
     exploring.try_,
+    exploring.explain,
     asking.forget,
     asking.health,
     watching.status,

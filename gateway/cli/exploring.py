@@ -7,8 +7,10 @@ from typing import BinaryIO
 import click
 import uvloop
 
-from gateway.cli.common import config_option, end_with, load, pairs_of
-from gateway.declared.reading import ConfigFaults
+from gateway.cli.common import config_option, data_option, end_with, load, pairs_of, redis_url
+from gateway.core.units import brief_duration
+from gateway.declared.catalog import Catalog
+from gateway.declared.reading import ConfigFaults, encode_json
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
 
@@ -75,3 +77,43 @@ def try_(  # noqa: PLR0913, PLR0917 - one parameter an option
     else:
         show(trial, open_console())
     sys.exit(NOT_FINE if trial.code else 0)
+
+
+@click.command()
+@config_option
+@click.option("--session", required=True, help="SystemSessionID.")
+@click.option("--app", type=int, help="In this SdkAppid alone.")
+@click.option("--last", type=click.IntRange(1), default=5, show_default=True, help="Callbacks, the latest.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
+@data_option
+def explain(path: Path, session: str, app: int | None, last: int, as_json: bool, data: Path) -> None:  # noqa: FBT001, PLR0913, PLR0917 - one parameter an option
+    """Tell why each variable of a session had its value; exit 1 if nothing is kept of the session."""
+    from gateway.core.errors import QueueUnavailable
+    from gateway.tools.explaining.run import read_story
+    from gateway.tools.explaining.show import as_dict, show
+    from gateway.tools.presentation import open_console
+
+    catalog = load(path, embedded=True)
+    apps = list(catalog.apps) if app is None else [app]
+    try:
+        story = uvloop.run(read_story(catalog, redis_url(catalog, data), apps, session))
+    except QueueUnavailable as error:
+        msg = f"Redis cannot be reached: {error}"
+        raise click.ClickException(msg) from None
+    if not story:
+        raise click.ClickException(_nothing(catalog, session))
+    if as_json:
+        for told in story[-last:]:
+            click.echo(encode_json(as_dict(told)).decode())
+    else:
+        show(story[-last:], open_console())
+
+
+def _nothing(catalog: Catalog, session: str) -> str:
+    kept = catalog.settings.history
+    if kept.level == "off":
+        return 'history.level is "off": nothing is kept of any session'
+    return (
+        f"nothing is kept of the session {session!r}: it has had no callback for {brief_duration(kept.kept)} "
+        "(history.kept), or was forgotten, or its app is another one"
+    )

@@ -31,6 +31,7 @@ class AppTable(Table, frozen=True, kw_only=True):
     prefetch_on: tuple[str, ...] = ()
     forget_on: tuple[str, ...] = ()
     redis_lost: Literal["records", "direct"] = "records"
+    mask: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -40,7 +41,8 @@ class App:
     On a session's events the ``prefetch`` lookups are made ahead, or on those in ``prefetch_on`` alone. Those
     in ``forget_on`` erase its records. ``indexed`` is the number of seconds for which the index of a session
     is kept, so that an event can erase its records; 0 if no event does. ``redis_lost`` says what answers
-    while Redis is lost: the records alone, or the backends too.
+    while Redis is lost: the records alone, or the backends too. Values with a name in ``mask`` are hidden in
+    the history.
     """
 
     id: int
@@ -53,6 +55,7 @@ class App:
     forget_on: frozenset[str] = frozenset()
     indexed: float = 0.0
     redis_lost: Literal["records", "direct"] = "records"
+    mask: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         """Return the number alone: the tokens are secret."""
@@ -80,10 +83,10 @@ def check_app(
         if any(map(has_edge, app.token)):
             yield Fault(f"{path}.token", HAS_EDGE)
         yield from _check_prefetch(f"{path}.prefetch", app, inputs, event_variables)
-        for setting, names in (("prefetch_on", app.prefetch_on), ("forget_on", app.forget_on)):
-            for i, event in enumerate(names):
-                if not event:
-                    yield Fault(f"{path}.{setting}[{i}]", "an event's name must not be empty")
+        for setting in ("prefetch_on", "forget_on", "mask"):
+            for i, one in enumerate(getattr(app, setting)):
+                if not one:
+                    yield Fault(f"{path}.{setting}[{i}]", "a name must not be empty")
         if app.prefetch_on and not app.prefetch:
             about = (f"{path}.prefetch",)
             yield Fault(f"{path}.prefetch_on", "nothing is prefetched: name lookups in prefetch", about)
@@ -118,4 +121,5 @@ def compile_app(name: str, table: AppTable, lookups: Mapping[str, Lookup]) -> Ap
         forget_on=frozenset(plain(table.forget_on)),
         indexed=kept if table.forget_on else 0.0,
         redis_lost=table.redis_lost,
+        mask=frozenset(plain(table.mask)),
     )

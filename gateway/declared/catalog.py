@@ -17,6 +17,7 @@ from gateway.declared.app import App, AppTable, check_app, compile_app
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend, check_backend
 from gateway.declared.environment import Environment, digest_of
 from gateway.declared.gateway import Gateway, Worker, check_gateway
+from gateway.declared.history import HistoryTable, check_history
 from gateway.declared.logs import LogChoice, LogTable, check_logs, compile_logs
 from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup
 from gateway.declared.reading import ConfigFaults, Fault, present, read_struct
@@ -32,6 +33,7 @@ class Config(Table, frozen=True, kw_only=True):
     worker: Worker = Worker()
     redis: RedisServer = RedisServer()
     logs: LogTable = LogTable()
+    history: HistoryTable = HistoryTable()
     apps: dict[str, AppTable] = {}
     routes: tuple[RouteTable, ...] = ()
     backends: dict[str, Backend] = {}
@@ -162,6 +164,7 @@ def _contradictions(
     yield from check_gateway(settings.gateway)
     yield from check_redis(settings.redis)
     yield from check_logs(settings.logs)
+    yield from check_history(settings.history)
     for name, app in settings.apps.items():
         yield from check_app(name, app, inputs, event_variables)
     for name, backend in present(settings.backends).items():

@@ -15,6 +15,7 @@ from gateway.core.messages import Job
 from gateway.core.packing import UNREADABLE
 from gateway.core.records import session_name, session_of, user_name
 from gateway.forgetting.forget import FORGET, VOID_KEPT, forget_arguments
+from gateway.history.entries import decode as decode_entry
 from gateway.queue.jobs import Envelope, arq_keys
 from gateway.records.memory import decode_record
 from gateway.wire.connection import OUTAGE, close_redis, open_redis
@@ -67,7 +68,7 @@ class _Erasing:
         self._names = {self._named(app) for app in apps}
         self._part = self._named(0).partition(":")[2]
         self._forget = redis.register_script(FORGET.text)
-        self._passes = 2 if whom.user is None else 4
+        self._passes = 3 if whom.user is None else 5
         self._looked_at = 0
         self._keys_there = 1
 
@@ -76,6 +77,7 @@ class _Erasing:
         self._keys_there = max(1, int(await self._redis.dbsize()))
         if self._whom.user is not None:
             await self._find(self._whom.user)
+        await self._find_in_history()
         await self._void_jobs()
         removed = await self._erase_records()
         names = sorted(self._names)
@@ -95,6 +97,25 @@ class _Erasing:
                 record = decode_record(data)
                 if record is not None and record.user == user:
                     self._names.add(self._name(key))
+
+    async def _find_in_history(self) -> None:
+        """Find the sessions that have a history: that of a backend that is down may be all there is."""
+        first = self._keys.history("")
+        part = _escaped(self._part) if self._whom.user is None else "*"
+        async for page in self._pages(f"{_escaped(first)}*:{part}"):
+            for key in page:
+                name = key.decode(errors="replace").removeprefix(first)
+                if not self._meant(name) and self._whom.user is not None and await self._is_users(key):
+                    self._names.add(name)
+
+    async def _is_users(self, key: bytes) -> bool:
+        """True if an entry of a session's history is about the user, in the app that is meant."""
+        data: list[bytes] = await self._redis.execute_command("LRANGE", key, 0, -1)  # type: ignore[no-untyped-call]
+        entries = map(decode_entry, data)
+        return any(
+            entry is not None and entry.user == self._whom.user and self._whom.app in {None, entry.app}
+            for entry in entries
+        )
 
     async def _void_jobs(self) -> None:
         """Keep the sessions' jobs that are under way from writing records; let none be joined any more."""

@@ -17,7 +17,7 @@ from gateway.wire.link import MSGPACK, RedisLink, Script
 from gateway.wire.subscription import Subscription
 
 VOID_KEPT = 300.0
-"""Seconds for which the jobs under way for a forgotten session cannot write a record."""
+"""Seconds for which nothing is written that began before a session was forgotten: no record, no history."""
 
 MESSAGES_KEPT = 600.0
 """Seconds for which a message is kept for a gateway that does not listen when it is sent."""
@@ -37,6 +37,9 @@ class ForgetArguments(NamedTuple):
     flight: str
     waiters: str
     void_kept: int
+    history: str
+    histories: str
+    void: str
 
 
 def forget_arguments(keys: Keys, names: Sequence[str]) -> tuple[list[str], list[str | int]]:
@@ -49,6 +52,9 @@ def forget_arguments(keys: Keys, names: Sequence[str]) -> tuple[list[str], list[
         flight=keys.flight(""),
         waiters=keys.waiters(""),
         void_kept=int(VOID_KEPT * 1000),
+        history=keys.history(""),
+        histories=keys.histories(),
+        void=keys.void(""),
     )
     return [keys.session(name) for name in names], [*arguments, *names]
 

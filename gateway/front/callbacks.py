@@ -111,18 +111,35 @@ def _write_line(answered: Answered, budget: float, took: float, trace_id: str, n
         lookups=_lookups(answered),
         trace_id=trace_id,
         new_connection=new,
+        path=callback.path,
+        info=answered.reply.info,
+        inputs=callback.variables,
+        variables=answered.reply.variables,
     )
 
 
 def _lookups(answered: Answered) -> dict[str, LookupAnswered]:
     """Return each lookup's part of the line; one whose ``when`` did not hold is ``skipped``."""
     lines = {
-        one.lookup: LookupAnswered(one.source.value, one.age, one.took, one.code, one.input)
+        one.lookup: LookupAnswered(
+            one.source.value,
+            one.age,
+            one.took,
+            one.code,
+            one.input,
+            0,
+            one.variables,
+            one.known,
+            one.of_user,
+        )
         for one in answered.outcomes
     }
     if len(lines) < len(answered.route.lookups):
         skipped = LookupAnswered("skipped", None, 0.0, Code.OK)
         lines = {lookup.name: lines.get(lookup.name, skipped) for lookup in answered.route.lookups}
+    for lookup in answered.route.lookups:
+        if lookup.fallback:
+            lines[lookup.name] = lines[lookup.name]._replace(fallback=True)
     if len(answered.route.waves) > 1:
         for number, wave in enumerate(answered.route.waves, 1):
             for lookup in wave:

@@ -40,7 +40,8 @@ _NO_MARKERS = Markers()
 class Outcome(msgspec.Struct, frozen=True):
     """One lookup's part of a reply. ``age`` is the answer's, in seconds, None without an answer or record.
 
-    ``input`` is the name of the variable that is to blame, if the code is about one.
+    ``input`` is the name of the variable that is to blame, if the code is about one. ``known`` and
+    ``of_user`` are the ages of the records that were looked at in place of an answer, of use or not.
     """
 
     lookup: str
@@ -50,6 +51,8 @@ class Outcome(msgspec.Struct, frozen=True):
     age: float | None = None
     took: float = 0.0
     input: str = ""
+    known: float | None = None
+    of_user: float | None = None
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -112,13 +115,15 @@ def descend(  # noqa: PLR0913 - as many as there are things to decide by
     The session's own record comes first. The record of the user's other sessions comes next, if the lookup
     shares it. Both may be up to ``stale_if_error`` old. The declared fallback comes last.
     """
+    age = None if known is None else known.age(now)
     if known is not None and _is_usable(lookup, known, now, lookup.stale_if_error):
-        return Outcome(lookup.name, Source.STALE, code, known.variables, known.age(now), took)
+        return Outcome(lookup.name, Source.STALE, code, known.variables, age, took, "", age)
     shared = of_user if lookup.share == "user" else None
+    of_users = None if shared is None else shared.age(now)
     if shared is not None and _is_usable(lookup, shared, now, lookup.stale_if_error):
-        return Outcome(lookup.name, Source.USER, code, shared.variables, shared.age(now), took)
+        return Outcome(lookup.name, Source.USER, code, shared.variables, of_users, took, "", age, of_users)
     source = Source.FALLBACK if lookup.fallback else Source.NONE
-    return Outcome(lookup.name, source, code, lookup.fallback, None, took)
+    return Outcome(lookup.name, source, code, lookup.fallback, None, took, "", age, of_users)
 
 
 def refuse(lookup: Lookup, code: Code, blamed: str) -> Outcome:

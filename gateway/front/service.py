@@ -14,6 +14,7 @@ from gateway.front.dialects.dialect import Dialect
 from gateway.front.flow import Flow
 from gateway.front.readiness import Readiness
 from gateway.front.session_events import SessionEvents
+from gateway.history.recorder import recorder
 from gateway.queue.hand_off import HandOff
 from gateway.queue.refresh import Refreshes
 from gateway.records.memory import RecordMemory
@@ -75,6 +76,8 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         askers |= await stack.enter_async_context(
             direct_askers(catalog, fleet, link, keys, memory, forgetter, board)
         )
+
+        await stack.enter_async_context(recorder.recording(catalog, link, keys))
 
         flow = Flow(catalog, memory.get, askers)
         session_events = SessionEvents(catalog, memory.get, fleet, forgetter)

@@ -58,11 +58,15 @@ _ABSENT: tuple[object, ...] = (None, "", [], {})
 
 
 class Response(NamedTuple):
-    """A response as it came. ``headers`` has names without case; ``body`` is None if it was not read."""
+    """A response as it came. ``headers`` has names without case; ``body`` is None if it was not read.
+
+    ``unread`` is what had come by then of a body that takes no part in the meaning: for people alone.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes | None
+    unread: bytes = b""
 
 
 class Undecoded(NamedTuple):

@@ -193,6 +193,11 @@ class GuardedBackend:
             left=left - took,
             session=job.session,
             trace_id=job.trace_id,
+            app=job.app,
+            user=job.user,
+            inputs=job.inputs,
+            variables=asked.answer.variables,
+            found=asked.answer.found,
         )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -43,6 +44,7 @@ from gateway.resilience.board import Board
 from gateway.telemetry import events
 
 T = TypeVar("T")
+_PEEKED = 2048
 
 
 class HttpBackend:
@@ -56,7 +58,7 @@ class HttpBackend:
         """
         self._reach = Reach(declared)
         self._credentials = open_credentials(declared, name, board or Board(), self._reach)
-        self._work = Background()
+        self._work, self._name = Background(), name
         self.url = declared.url.rstrip("/")
         """The address to which the path of each request is added."""
         self._max_reply = declared.max_reply
@@ -125,12 +127,27 @@ class HttpBackend:
         """Make one attempt with credentials, and return what is read out of its response."""
         request, used = await self.add_credentials(request)
         response = await self.send(request, _headers(request, accepted, traceparent), wants)
+        if traceparent:
+            self._tell_reply(response, traceparent)
         try:
             return read(response)
         except BackendDenied as error:
             if self._credentials is None or not await self._credentials.renew(used):
                 raise
             raise BackendDenied(str(error), renewable=True) from None
+
+    def _tell_reply(self, response: Response, traceparent: str) -> None:
+        _, trace_id, span_id, _ = traceparent.split("-")
+        body = response.body or response.unread
+        events.attempt_replied(
+            backend=self._name,
+            status=response.status,
+            content_type=response.headers.get("Content-Type", ""),
+            size=len(body),
+            trace_id=trace_id,
+            span_id=span_id,
+            body=body,
+        )
 
     async def add_credentials(self, request: FilledRequest) -> tuple[FilledRequest, str]:
         """Return the request as it may be sent, and which credentials it has, if they can be renewed."""
@@ -158,12 +175,14 @@ class HttpBackend:
                 allow_redirects=False,
                 **self._reach.arguments,
             ) as response:
-                body = await self._read_wanted(response) if wants(response.status) else None
+                wanted = wants(response.status)
+                body = await self._read_wanted(response) if wanted else None
+                unread = b"" if wanted else _peek(response)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise failure_of(error) from error
-        return Response(response.status, response.headers, body)
+        return Response(response.status, response.headers, body, unread)
 
     async def _read_wanted(self, response: aiohttp.ClientResponse) -> bytes | None:
         """Return the body of a response.
@@ -192,6 +211,13 @@ def _own_headers(auth: Auth) -> CIMultiDict[str]:
     headers = CIMultiDict({"Accept": "application/json", "User-Agent": "deskgate"})
     headers.update(auth_headers(auth))  # credentials may come in any header, Accept included
     return headers
+
+
+def _peek(response: aiohttp.ClientResponse) -> bytes:
+    """Return what is there of a body that nobody waits for."""
+    with suppress(aiohttp.ClientError, RuntimeError):  # it broke off, or somebody reads it
+        return response.content.read_nowait(_PEEKED)
+    return b""
 
 
 def fill(lookup: Lookup, inputs: Mapping[str, str]) -> FilledRequest:

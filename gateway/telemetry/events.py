@@ -4,7 +4,7 @@ An event is a frozen value, and an instrument is a function of it. The log is th
 instrument is a line in ``telemetry/__init__.py``: the rooms that emit events do not know it.
 
 Names and fields are the contract of docs/logs.md. Durations come in seconds here and leave as
-``…_ms``. No function takes the value of a variable: names only.
+``…_ms``. No field has the value of a variable: see :class:`Event`.
 """
 
 import traceback
@@ -22,11 +22,15 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """An event: its name, its level, and its fields.
 
     The event of a bug has the exception as ``exc_info``. No instrument changes the ``fields``.
+
+    ``values`` may be a visitor's, or a customer's. They are for the history alone, which an operator turns
+    on, and never for the log.
     """
 
     name: str
     level: Level
     fields: dict[str, Any]
+    values: Mapping[str, Any] | None = None
 
 
 Instrument = Callable[[Event], None]
@@ -40,6 +44,9 @@ class LookupAnswered(NamedTuple):
 
     ``input`` is the name of the variable that the code is about, ``""`` for most codes. ``wave`` is the wave
     in which it was made, 0 if the route has one alone.
+
+    ``variables`` are those that it gave. ``known`` and ``of_user`` are the ages of the records that were
+    looked at in place of an answer; ``fallback``: it declares one.
     """
 
     source: str
@@ -48,10 +55,15 @@ class LookupAnswered(NamedTuple):
     code: Code
     input: str = ""
     wave: int = 0
+    variables: Mapping[str, str] = {}
+    known: float | None = None
+    of_user: float | None = None
+    fallback: bool = False
 
 
 _NEW: dict[str, str] = {"connection": "new"}
 _KEPT: dict[str, str] = {}
+_NONE: dict[str, str] = {}
 
 
 def callback_answered(  # noqa: PLR0913 - as many as the line tells
@@ -66,8 +78,12 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
     lookups: Mapping[str, LookupAnswered],
     trace_id: str,
     new_connection: bool,
+    path: str = "",
+    info: str = "",
+    inputs: Mapping[str, str] = _NONE,
+    variables: Mapping[str, str] = _NONE,
 ) -> None:
-    """A callback has been answered: its canonical line."""
+    """A callback has been answered: its canonical line. ``inputs`` are its own variables."""
     by_lookup = {}
     for name, one in lookups.items():
         by_lookup[name] = line = {
@@ -81,20 +97,28 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
             line["input"] = one.input
         if one.wave:
             line["wave"] = one.wave
-    _info(
-        "callback.answered",
-        app=app,
-        session=session,
-        user=user,
-        route=route,
-        code=int(code),
-        code_name=code.name,
-        took_ms=round(took * 1000, 2),
-        budget_ms=round(budget * 1000),
-        lookups=by_lookup,
-        trace_id=trace_id,
-        **_NEW if new_connection else _KEPT,
-    )
+    fields = {
+        "app": app,
+        "session": session,
+        "user": user,
+        "route": route,
+        "code": int(code),
+        "code_name": code.name,
+        "took_ms": round(took * 1000, 2),
+        "budget_ms": round(budget * 1000),
+        "lookups": by_lookup,
+        "trace_id": trace_id,
+        **(_NEW if new_connection else _KEPT),
+    }
+    values = {
+        "app": app,
+        "path": path,
+        "info": info,
+        "lookups": lookups,
+        "inputs": inputs,
+        "variables": variables,
+    }
+    _emit(Event("callback.answered", "info", fields, values))
 
 
 def callback_refused(
@@ -310,27 +334,48 @@ def lookup_finished(  # noqa: PLR0913 - as many as the line tells
     session: str,
     trace_id: str,
     unmapped: Sequence[str] = (),
+    app: int = 0,
+    user: str = "",
+    inputs: Mapping[str, str] = _NONE,
+    variables: Mapping[str, str] = _NONE,
+    found: bool = True,
 ) -> None:
     """A backend has been asked for a lookup: its canonical line. ``left`` are the seconds left at the end.
 
     ``unmapped`` names the variables whose expressions failed on the reply.
     """
-    _info(
-        "lookup.finished",
-        lookup=lookup,
-        backend=backend,
-        lane=backend,
-        outcome=code.name,
-        code=int(code),
-        reason=reason,
-        attempts=attempts,
-        queue_ms=round(queued * 1000, 2),
-        backend_ms=round(took * 1000, 2),
-        left_ms=round(left * 1000, 2),
-        session=session,
-        trace_id=trace_id,
+    fields = {
+        "lookup": lookup,
+        "backend": backend,
+        "lane": backend,
+        "outcome": code.name,
+        "code": int(code),
+        "reason": reason,
+        "attempts": attempts,
+        "queue_ms": round(queued * 1000, 2),
+        "backend_ms": round(took * 1000, 2),
+        "left_ms": round(left * 1000, 2),
+        "session": session,
+        "trace_id": trace_id,
         **({"unmapped": list(unmapped)} if unmapped else {}),
-    )
+    }
+    values = {"app": app, "user": user, "inputs": inputs, "variables": variables, "found": found}
+    _emit(Event("lookup.finished", "info", fields, values))
+
+
+def attempt_replied(  # noqa: PLR0913 - as many as the line tells
+    *, backend: str, status: int, content_type: str, size: int, trace_id: str, span_id: str, body: bytes
+) -> None:
+    """A response has come to a call that a lookup made, with so many bytes."""
+    fields = {
+        "backend": backend,
+        "status": status,
+        "content_type": content_type,
+        "size": size,
+        "trace_id": trace_id,
+        "span_id": span_id,
+    }
+    _emit(Event("attempt.replied", "debug", fields, {"body": body}))
 
 
 def attempt_ended(  # noqa: PLR0913 - as many as the line tells
@@ -470,6 +515,11 @@ def backend_recovered(*, backend: str, seconds: float) -> None:
 def key_set_aside(*, key: str, type: str) -> None:  # noqa: A002 - Redis' own word
     """A key of ours was of another type, and has been renamed: somebody else has written there."""
     _warning("key.set_aside", key=key, type=type)
+
+
+def history_dropped(*, entries: int) -> None:
+    """Entries of the history could not be written, and are lost."""
+    _warning("history.dropped", entries=entries)
 
 
 def forget_unreadable(*, error: Exception) -> None:

@@ -17,6 +17,7 @@ from gateway.declared.reading import ConfigFaults
 from gateway.declared.redis_address import read_address
 from gateway.fleet.board import SWAP, SwapArguments, SwapKeys
 from gateway.forgetting.forget import FORGET, forget_arguments
+from gateway.history.recorder import KEEP, KeepArguments
 from gateway.lookups.build import open_backend
 from gateway.lookups.credentials import try_grant
 from gateway.lookups.credentials.grants import GrantFailed
@@ -119,7 +120,10 @@ async def _try_queue(link: RedisLink, keys: Keys) -> Finding:
         (taken,) = await worker.sweep(1, 0)
         answer = Answer(taken.job_id, Code.OK, "", {})
         await worker.finish(taken, answer, time.monotonic(), 60.0, wants=False)
-        await link.run(FORGET, *forget_arguments(keys, [session_name(0, session)]))
+        name = session_name(0, session)
+        once = KeepArguments(keys.histories(), keys.history(""), keys.void(""), 1000, 1, 1)
+        await link.run(KEEP, [keys.history(name)], [*once, name, 0, b"{}"])
+        await link.run(FORGET, *forget_arguments(keys, [name]))
         await link.run(
             SWAP, SwapKeys(keys.board(_LANE)), SwapArguments(keys.fleet(), _LANE, 0.0, b"\x90", 1000)
         )
@@ -127,6 +131,7 @@ async def _try_queue(link: RedisLink, keys: Keys) -> Finding:
         return Finding("jobs", works=False, said=f"refused: {_reason(link, error)}")
     finally:
         left = [keys.record(record), keys.flight(record), keys.lane(_LANE), keys.free(_LANE)]
+        left.append(keys.void(session_name(0, session)))
         with suppress(QueueUnavailable):
             await link.execute("DEL", *left, keys.pace(_LANE), keys.forgotten(), keys.board(_LANE))
     return Finding(

@@ -24,6 +24,18 @@ class Keys:
         """
         return f"{self.prefix}:session:{session}"
 
+    def history(self, session: str) -> str:
+        """Return the list of a session's entries in the history, newest first."""
+        return f"{self.prefix}:history:{session}"
+
+    def histories(self, _: str = "") -> str:
+        """Return the sorted set of the sessions that have entries, each with the ms of its last one."""
+        return f"{self.prefix}:histories"
+
+    def void(self, session: str) -> str:
+        """Return the string key with the ms at which a session was forgotten: what began before is void."""
+        return f"{self.prefix}:void:{session}"
+
     def lane(self, lane: str) -> str:
         """Return the sorted set of a lane's jobs: arq's queue name."""
         return f"{self.prefix}:lane:{lane}"

@@ -9,7 +9,7 @@ from functools import partial
 from importlib import resources
 from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from gateway.core.errors import QueueUnavailable
 from gateway.process.background import end
@@ -178,7 +178,7 @@ class RedisLink:
         wire.send(("EVAL", PROBE.text, len(keys), *keys, *arguments), asked.set_result)
         wire.flush()
         answer = await asked
-        if isinstance(answer, ResponseError):
+        if isinstance(answer, ResponseError) and not isinstance(answer, ReadOnlyError):
             self.refusals.note(answer)
         elif isinstance(answer, Exception):
             raise answer

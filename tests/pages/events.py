@@ -27,6 +27,7 @@ _FULL: dict[Any, Any] = {
     bool: True,
     Code: Code.TIMEOUT,
     object: "text",
+    bytes: b"text",
     BaseException: ValueError("text"),
     Exception: ValueError("text"),
 }

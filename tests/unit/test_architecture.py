@@ -28,7 +28,7 @@ LAYERS = (  # outermost first: a room imports from itself and from the layers fu
     ("gateway.front.askers", "gateway.front.readiness"),
     ("gateway.front.plan", "gateway.front.ladder", "gateway.front.dialects"),
     ("gateway.forgetting",),
-    ("gateway.queue", "gateway.lookups", "gateway.fleet"),
+    ("gateway.queue", "gateway.lookups", "gateway.fleet", "gateway.history"),
     ("gateway.resilience",),
     ("gateway.wire", "gateway.records", "gateway.edge"),
     ("gateway.process",),
@@ -51,9 +51,17 @@ FLOW = (
 )
 HANDED_IN = ("gateway.lookups", "gateway.resilience")  # rooms that get their state, and know no Redis
 NAME_KEYS = (  # who names a key: everybody else is handed what it needs
-    *("gateway/wire/", "gateway/queue/", "gateway/fleet/", "gateway/forgetting/", "gateway/front/alone/"),
+    *(
+        "gateway/wire/",
+        "gateway/queue/",
+        "gateway/fleet/",
+        "gateway/history/",
+        "gateway/forgetting/",
+        "gateway/front/alone/",
+    ),
     *("gateway/front/service.py", "workers/", "gateway/cli/"),  # these three make them, for one prefix
     *("gateway/tools/connections.py", "gateway/tools/health.py", "gateway/tools/status.py"),  # these look
+    "gateway/tools/explaining/run.py",
 )
 OWNERS = {  # who alone may import what
     "arq": ("gateway/queue/jobs.py", "workers/"),
@@ -76,6 +84,8 @@ PURE = (
     "gateway.declared",
     "gateway.front.ladder",
     "gateway.front.plan",
+    "gateway.history.entries",
+    "gateway.history.values",
     "gateway.lookups.answers",
     "gateway.lookups.decoding",
     "gateway.lookups.judged",

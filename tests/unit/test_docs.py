@@ -138,6 +138,11 @@ def events() -> Iterator[tuple[str, str, str]]:
     for function in ast.parse((ROOT / "gateway/telemetry/events.py").read_text(encoding="utf-8")).body:
         for node in ast.walk(function):
             match node:
+                case ast.Call(
+                    func=ast.Name(id="Event"), args=[ast.Constant(str(name)), ast.Constant(str(level)), *_]
+                ):
+                    assert isinstance(function, ast.FunctionDef)
+                    yield function.name, name, level
                 case ast.Call(func=ast.Name(id=level), args=[ast.Constant(value=str(name)), *_]) if (
                     level in LEVELS
                 ):

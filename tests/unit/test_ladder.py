@@ -125,7 +125,9 @@ def test_the_users_last_answer_comes_between_the_sessions_own_and_the_fallback()
     shared = replace(lookup(status="unknown"), share="user")
     of_user = known(42.0, status="packed")
     outcome = descend(shared, Code.TIMEOUT, known(100.0), NOW, of_user=of_user)
-    assert outcome == Outcome("order", Source.USER, Code.TIMEOUT, of_user.variables, 42.0)
+    assert outcome == Outcome(
+        "order", Source.USER, Code.TIMEOUT, of_user.variables, 42.0, known=100.0, of_user=42.0
+    )
     outcome = descend(shared, Code.TIMEOUT, known(99.0), NOW, of_user=of_user)
     assert (outcome.source, outcome.age) == (Source.STALE, 99.0)
     outcome = descend(shared, Code.TIMEOUT, None, NOW, of_user=known(100.0))

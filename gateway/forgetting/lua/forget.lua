@@ -8,16 +8,19 @@
 --   forgotten   key of the sorted set of these messages, for gateways that do not listen just now
 --   messages_kept   ms for which a message is kept there
 --   record, flight, waiters   the keys of this kind begin with it
---   void_kept   ms for which a job that is under way cannot write its record any more
+--   void_kept   ms for which a job that is under way cannot write its record any more, nor anybody its history
+--   history     key of a session's entries in the history begins with it
+--   histories   key of the sorted set of the sessions that have some
+--   void        key of the ms at which a session was forgotten begins with it
 -- ARGV, for each session
 --   name        as gateways know it
 -- Reply: the number of records erased
 --
 -- Gateways are published the msgpack array [now, [name, ...]], by this server's clock.
-local channel, forgotten, messages_kept, record, flight, waiters, void_kept = unpack(ARGV, 1, 7)
+local channel, forgotten, messages_kept, record, flight, waiters, void_kept, history, histories, void = unpack(ARGV, 1, 10)
 local sessions = #KEYS
 local function session_keys(i) return unpack(KEYS, 1 * i, 1 * i) end
-local function session_arguments(i) return unpack(ARGV, 1 * i + 7, 1 * i + 7) end
+local function session_arguments(i) return unpack(ARGV, 1 * i + 10, 1 * i + 10) end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
@@ -37,6 +40,9 @@ for i = 1, sessions do
     end
   end
   redis.call('DEL', index)
+  redis.call('UNLINK', history .. name)
+  redis.call('ZREM', histories, name)
+  redis.call('SET', void .. name, string.format('%.17g', now), 'PX', void_kept)
   names[i] = text(name)
 end
 

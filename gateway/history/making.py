@@ -1,0 +1,128 @@
+"""Entries of the history, made of events. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gateway.declared.mask import Mask
+from gateway.history.entries import AttemptPart, CallbackEntry, LookupEntry, LookupPart
+from gateway.history.values import keep_body, keep_values
+from gateway.telemetry.events import Event
+
+
+class Noted(NamedTuple):
+    """An event that waits, when it came (monotonic and Unix time), and the attempts that belong to it."""
+
+    event: Event
+    now: float
+    at: float
+    attempts: tuple["Attempt", ...]
+
+
+class Attempt:
+    """An attempt that is under way, or has ended: the events about it."""
+
+    __slots__ = ("ended", "replied", "retried")
+
+    def __init__(self) -> None:
+        self.ended: Mapping[str, Any] | None = None
+        self.replied: Event | None = None
+        self.retried = ""
+
+
+def make_entry(noted: Noted, mask: Mask, *, keeps_values: bool) -> CallbackEntry | LookupEntry:
+    """Return the entry of an answered callback, or of a lookup that was asked for."""
+    make = _callback if noted.event.name == "callback.answered" else _lookup
+    return make(noted, mask, keeps_values=keeps_values)
+
+
+def lasted(event: Event) -> float:
+    """Return the seconds from the beginning of what an event tells of to the event."""
+    fields = event.fields
+    ms: float = fields["took_ms"] if "took_ms" in fields else fields["queue_ms"] + fields["backend_ms"]
+    return ms / 1000
+
+
+def _callback(noted: Noted, mask: Mask, *, keeps_values: bool) -> CallbackEntry:
+    fields, values = noted.event.fields, noted.event.values or {}
+    parts = {
+        name: LookupPart(
+            one.source,
+            int(one.code),
+            took_ms=round(one.took * 1000, 2),
+            age_ms=_ms(one.age),
+            input=one.input,
+            wave=one.wave,
+            sets=tuple(one.variables),
+            known_ms=_ms(one.known),
+            user_ms=_ms(one.of_user),
+            fallback=one.fallback,
+        )
+        for name, one in values["lookups"].items()
+    }
+    return CallbackEntry(
+        at=round(noted.at, 3),
+        trace_id=fields["trace_id"],
+        app=fields["app"],
+        session=fields["session"],
+        user=fields["user"],
+        path=values["path"],
+        route=fields["route"],
+        code=fields["code"],
+        info=values["info"],
+        took_ms=fields["took_ms"],
+        budget_ms=fields["budget_ms"],
+        lookups=parts,
+        inputs=keep_values(values["inputs"], mask) if keeps_values else None,
+        variables=keep_values(values["variables"], mask) if keeps_values else None,
+    )
+
+
+def _lookup(noted: Noted, mask: Mask, *, keeps_values: bool) -> LookupEntry:
+    fields, values = noted.event.fields, noted.event.values or {}
+    inputs = values["inputs"]
+    attempts = tuple(
+        _attempt(one, mask, inputs, keeps_values=keeps_values) for one in noted.attempts if one.ended
+    )
+    return LookupEntry(
+        at=round(noted.at, 3),
+        trace_id=fields["trace_id"],
+        app=values["app"],
+        session=fields["session"],
+        user=values["user"],
+        lookup=fields["lookup"],
+        backend=fields["backend"],
+        code=fields["code"],
+        attempts=attempts,
+        queue_ms=fields["queue_ms"],
+        backend_ms=fields["backend_ms"],
+        reason=mask.text(fields["reason"]),
+        found=values["found"],
+        unmapped=tuple(fields.get("unmapped", ())),
+        inputs=keep_values(inputs, mask) if keeps_values else None,
+        variables=keep_values(values["variables"], mask) if keeps_values else None,
+    )
+
+
+def _attempt(attempt: Attempt, mask: Mask, inputs: Mapping[str, str], *, keeps_values: bool) -> AttemptPart:
+    ended, replied = attempt.ended or {}, attempt.replied
+    part = AttemptPart(ended["attempt"], ended["outcome"], ended["took_ms"], mask.text(attempt.retried))
+    if replied is None:
+        return part
+    status, size, body = replied.fields["status"], replied.fields["size"], (replied.values or {}).get("body")
+    content_type = replied.fields["content_type"]
+    kept = keep_body(body, content_type, mask, inputs) if keeps_values and body is not None else None
+    return AttemptPart(
+        part.number,
+        part.outcome,
+        part.took_ms,
+        part.reason,
+        status=status,
+        size=size,
+        content_type=content_type,
+        body=None if kept is None else kept.text,
+        cut=kept is not None and kept.cut,
+    )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000)

@@ -1,0 +1,233 @@
+"""The recorder: an instrument that makes entries of events, and writes them to Redis behind the callbacks.
+
+A callback pays for an item in a list. Entries are made of these items, and written, some times a second. What
+cannot be written in time is dropped and counted: the history never holds up what it tells of.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
+
+from gateway.core.errors import QueueUnavailable
+from gateway.core.records import session_name
+from gateway.declared.catalog import Catalog
+from gateway.declared.history import HistoryTable
+from gateway.declared.mask import Mask, mask_of
+from gateway.history.entries import encode
+from gateway.history.making import Attempt, Noted, lasted, make_entry
+from gateway.process.background import end
+from gateway.process.lasting import Lasting
+from gateway.telemetry import events
+from gateway.telemetry.events import Event, instruments
+from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink, Script
+
+ENTRIES_PER_CALLBACK = 5
+"""Entries of a session for each callback that is kept: its own, and those of lookups that were asked for."""
+
+MOST_WAITING = 5000
+"""Events that wait to be written; the oldest are dropped first."""
+
+OLDEST = 60.0
+"""Seconds that an event waits to be written, at most: after that a session may have been forgotten."""
+
+WRITTEN_EVERY = 0.2
+"""Seconds between two writes."""
+
+_AT_ONCE = 100
+_MOST_ATTEMPTS = 10_000
+_LAST_WRITE = 1.0
+KEEP = Script("gateway.history", "keep")
+
+
+class KeepArguments(NamedTuple):
+    """ARGV of keep.lua, once; for each entry follow name, began, entry."""
+
+    histories: str
+    history_of: str
+    void_of: str
+    kept: int
+    most: int
+    sessions: int
+
+
+KEEP_ROW = ("name", "began", "entry")
+
+
+class _Place(NamedTuple):
+    """Where entries go, and how they are made: of one configuration."""
+
+    link: RedisLink
+    keys: Keys
+    settings: HistoryTable
+    masks: Mapping[int, Mask]
+    mask: Mask
+
+
+class Recorder:
+    """Gets each event of the process. It records nothing while there is no place for it."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._places: list[_Place] = []
+        self._waiting: deque[Noted] = deque()
+        self._attempts: dict[str, Attempt] = {}
+        self._of_lookup: dict[tuple[str, str], list[Attempt]] = {}
+        self._wake = asyncio.Event()
+        self._dropped = 0
+        self._full = Lasting()
+        self._of: dict[str, Callable[[Event], None]] = {
+            "callback.answered": self._note,
+            "lookup.finished": self._note_lookup,
+            "attempt.replied": self._note_reply,
+            "attempt.ended": self._note_attempt,
+            "lookup.retried": self._note_retry,
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Note an event."""
+        note = self._of.get(event.name)
+        if note is not None:
+            note(event)
+
+    @asynccontextmanager
+    async def recording(self, catalog: Catalog, link: RedisLink, keys: Keys) -> AsyncIterator[None]:
+        """Record by a configuration for the length of the block; the one that began last counts.
+
+        What waits at the end is written, unless that takes a second.
+        """
+        settings, mask = catalog.settings.history, mask_of(catalog.settings)
+        if settings.level == "off":
+            yield
+            return
+        masks = {app.id: mask.also(app.mask) for app in catalog.apps.values() if app.mask}
+        place = _Place(link, keys, settings, masks, mask)
+        self._places.append(place)
+        if len(self._places) == 1:
+            instruments.append(self)
+        self._wake = asyncio.Event()
+        if self._waiting:
+            self._wake.set()
+        writing = asyncio.create_task(self._keep_writing(place))
+        try:
+            yield
+        finally:
+            await end(writing)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WRITE):
+                    if place is self._places[-1]:
+                        await self._write(place)
+            self._places.remove(place)
+            if not self._places:
+                instruments.remove(self)
+                self._waiting.clear()
+                self._attempts.clear()
+                self._of_lookup.clear()
+
+    def _note(self, event: Event, attempts: tuple[Attempt, ...] = ()) -> None:
+        self._waiting.append(Noted(event, time.monotonic(), time.time(), attempts))
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting.popleft()
+            self._dropped += 1
+        self._wake.set()
+
+    def _note_lookup(self, event: Event) -> None:
+        fields = event.fields
+        attempts = self._of_lookup.pop((fields["trace_id"], fields["lookup"]), ())
+        self._note(event, tuple(attempts))
+
+    def _note_reply(self, event: Event) -> None:
+        if len(self._attempts) >= _MOST_ATTEMPTS:  # those of lookups that never ended
+            self._attempts.clear()
+        attempt = self._attempts[event.fields["span_id"]] = Attempt()
+        attempt.replied = event
+
+    def _note_attempt(self, event: Event) -> None:
+        fields = event.fields
+        attempt = self._attempts.pop(fields["span_id"], None) or Attempt()
+        attempt.ended = fields
+        if len(self._of_lookup) >= _MOST_ATTEMPTS:
+            self._of_lookup.clear()
+        self._of_lookup.setdefault((fields["trace_id"], fields["lookup"]), []).append(attempt)
+
+    def _note_retry(self, event: Event) -> None:
+        fields = event.fields
+        for attempt in self._of_lookup.get((fields["trace_id"], fields["lookup"]), ()):
+            if attempt.ended is not None and attempt.ended["attempt"] == fields["attempt"]:
+                attempt.retried = fields["reason"]
+
+    async def _keep_writing(self, place: _Place) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(WRITTEN_EVERY)
+            if place is self._places[-1]:
+                await self._write(place)
+
+    async def _write(self, place: _Place) -> None:
+        """Write what waits; drop what is too old or cannot be written."""
+        while self._waiting:
+            if place.link.lost:
+                self._drop_old()
+                self._tell_dropped()
+                self._wake.set()  # tried again a little later
+                return
+            some = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+            now = time.monotonic()
+            made = [one for one in (_row_of(noted, place, now) for noted in some) if one is not None]
+            self._dropped += len(some) - len(made)
+            if made:  # a command may be under way for as long as the link waits for it
+                made = [(name, began + place.link.timeout, text) for name, began, text in made]
+                try:
+                    await self._send(place, made)
+                except QueueUnavailable:  # they may have been written: once more would be twice
+                    self._dropped += len(made)
+            self._tell_dropped()
+
+    async def _send(self, place: _Place, made: list[tuple[str, float, bytes]]) -> None:
+        settings, keys = place.settings, place.keys
+        once = KeepArguments(
+            histories=keys.histories(),
+            history_of=keys.history(""),
+            void_of=keys.void(""),
+            kept=int(settings.kept * 1000),
+            most=settings.per_session * ENTRIES_PER_CALLBACK,
+            sessions=settings.sessions,
+        )
+        rows = [value for name, began, entry in made for value in (name, int(began * 1000), entry)]
+        await place.link.run(KEEP, [keys.history(name) for name, _, _ in made], [*once, *rows])
+
+    def _drop_old(self) -> None:
+        least = time.monotonic() - OLDEST
+        while self._waiting and self._waiting[0].now < least:
+            self._waiting.popleft()
+            self._dropped += 1
+
+    def _tell_dropped(self) -> None:
+        if self._dropped and self._full.due("", time.monotonic()) is not None:
+            events.history_dropped(entries=self._dropped)
+            self._dropped = 0
+
+
+def _row_of(noted: Noted, place: _Place, now: float) -> tuple[str, float, bytes] | None:
+    """Return the session of an entry, the seconds since what it tells of began, and its text.
+
+    None for an event that is too old, or that cannot be written.
+    """
+    waited = now - noted.now
+    if waited > OLDEST or noted.event.values is None:
+        return None
+    mask = place.masks.get(noted.event.values["app"], place.mask)
+    entry = make_entry(noted, mask, keeps_values=place.settings.level == "values")
+    try:
+        text = encode(entry)
+    except UnicodeEncodeError:  # half a surrogate pair in a name
+        return None
+    return session_name(entry.app, entry.session), waited + lasted(noted.event), text
+
+
+recorder = Recorder()
+"""The recorder of this process."""

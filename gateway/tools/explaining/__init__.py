@@ -1,0 +1,1 @@
+"""``deskgate explain``: why each variable of a session had its value."""
