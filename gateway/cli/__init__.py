@@ -18,6 +18,7 @@ for command in (
     asking.call,
     exploring.try_,
     exploring.explain,
+    exploring.replay,
     asking.forget,
     asking.health,
     watching.status,

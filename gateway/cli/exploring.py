@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import uvloop
@@ -11,6 +11,9 @@ from gateway.cli.common import config_option, data_option, end_with, load, pairs
 from gateway.core.units import brief_duration
 from gateway.declared.catalog import Catalog
 from gateway.declared.reading import ConfigFaults, encode_json
+
+if TYPE_CHECKING:
+    from gateway.tools.replaying.run import Replayed
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
 
@@ -107,6 +110,84 @@ def explain(path: Path, session: str, app: int | None, last: int, as_json: bool,
             click.echo(encode_json(as_dict(told)).decode())
     else:
         show(story[-last:], open_console())
+
+
+@click.command()
+@config_option
+@click.option("--session", help="The callbacks of this SystemSessionID.")
+@click.option("--since", metavar="TIME", help="All callbacks of the last so long, such as 1h.")
+@click.option(
+    "--recorded/--live",
+    "by_record",
+    default=True,
+    show_default=True,
+    help="Judge and map the backends' recorded replies anew, or ask the backends again.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@data_option
+def replay(  # noqa: PLR0913, PLR0917 - one parameter an option
+    path: Path,
+    session: str | None,
+    since: str | None,
+    by_record: bool,  # noqa: FBT001 - click passes it by name
+    as_json: bool,  # noqa: FBT001 - click passes it by name
+    data: Path,
+) -> None:
+    """Put recorded callbacks to this configuration; exit 3 if a variable or a code differs.
+
+    It needs history.level = "values". Nothing is recorded of it. Exit 1 if no callback could be replayed.
+    """
+    from gateway.core.errors import QueueUnavailable
+    from gateway.core.units import parse_duration
+    from gateway.tools.presentation import open_console
+    from gateway.tools.replaying.show import as_dict, show
+
+    if (session is None) == (since is None):
+        msg = "name either a --session, or a time with --since"
+        raise click.UsageError(msg)
+    try:
+        seconds = None if since is None else parse_duration(since)
+    except ValueError as error:
+        msg = f"--since: {error}"
+        raise click.UsageError(msg) from None
+    catalog = load(path, embedded=True)
+    sys.path.append(str(Path.cwd()))  # as gateways and workers look for Python lookups
+    try:
+        url = redis_url(catalog, data)
+        replayed = uvloop.run(_replay(catalog, url, session, seconds, by_record=by_record))
+    except QueueUnavailable as error:
+        msg = f"Redis cannot be reached: {error}"
+        raise click.ClickException(msg) from None
+    except (ConfigFaults, ImportError) as error:
+        end_with(str(error))
+    if as_json:
+        click.echo(encode_json(as_dict(replayed)).decode())
+    else:
+        show(replayed, open_console())
+    if not replayed.callbacks:
+        msg = "no callback could be replayed"
+        raise click.ClickException(msg)
+    sys.exit(NOT_FINE if replayed.differences else 0)
+
+
+async def _replay(
+    catalog: Catalog, url: str, session: str | None, seconds: float | None, *, by_record: bool
+) -> "Replayed":
+    from gateway.tools.explaining.run import read_stories, read_story
+    from gateway.tools.replaying.run import Live, recorded
+    from gateway.tools.replaying.run import replay as put
+
+    if session is not None:
+        story = await read_story(catalog, url, list(catalog.apps), session)
+    else:
+        story = await read_stories(catalog, url, seconds or 0.0)
+    if by_record:
+        return await put(catalog, story, recorded)
+    live = Live(catalog)
+    try:
+        return await put(catalog, story, live)
+    finally:
+        await live.close()
 
 
 def _nothing(catalog: Catalog, session: str) -> str:

@@ -12,7 +12,7 @@ class Breaker(Table, frozen=True, kw_only=True):
     failure_ratio: float = 0.8
     minimum_throughput: int = 20
     sampling_duration: Duration = Duration(10)
-    break_duration: Duration = Duration(5)
+    break_duration: Duration = Duration(2)
     slow_call: Duration | None = None
     dry_run: bool = False
 

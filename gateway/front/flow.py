@@ -10,7 +10,6 @@
 Lookups that read what others set are planned, remembered and asked for in a later wave, of the same budget.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -25,6 +24,7 @@ from gateway.front import ladder
 from gateway.front.askers import Asker
 from gateway.front.ladder import Outcome, Source
 from gateway.front.plan import Planned, Recall, plan
+from gateway.process.clock import MONOTONIC, Clock
 from gateway.process.lasting import Lasting
 from gateway.telemetry import events
 
@@ -47,11 +47,14 @@ class Answered(msgspec.Struct, frozen=True):
 class Flow:
     """Everything between a verified callback and its reply."""
 
-    def __init__(self, catalog: Catalog, recall: Recall, askers: Mapping[int, Asker]) -> None:
-        """Take the configuration, the records of this process, and the asker of each app."""
+    def __init__(
+        self, catalog: Catalog, recall: Recall, askers: Mapping[int, Asker], clock: Clock = MONOTONIC
+    ) -> None:
+        """Take the configuration, the records of this process, the asker of each app, and the clock."""
         self.catalog = catalog
         self._recall = recall
         self._askers = askers
+        self._now = clock.now
         self._overloads = Lasting(OVERLOADED_EVERY)
         self.asking = 0
         """Number of callbacks that wait for answers."""
@@ -68,13 +71,13 @@ class Flow:
             if unknown := [one for one in planned if one.lookup.name not in outcomes]:
                 outcomes |= await self._ask(unknown, deadline, later=len(route.waves) - number)
             if number < len(route.waves):
-                knowing = _know(knowing, due, outcomes)
+                knowing = know(knowing, due, outcomes)
         in_order = [outcomes[lookup.name] for lookup in route.lookups if lookup.name in outcomes]
         return Answered(callback, route, in_order, ladder.merge(app, in_order, route.internal))
 
     def _remember(self, planned: Sequence[Planned]) -> dict[str, Outcome]:
         """Return the outcomes, by lookup, of the lookups that need not or must not be asked for."""
-        now = time.monotonic()
+        now = self._now()
         overloaded = self.asking >= self.catalog.settings.gateway.max_inflight
         outcomes: dict[str, Outcome] = {}
         for one in planned:
@@ -106,14 +109,14 @@ class Flow:
             heard = await self._askers[planned[0].app.id].ask(planned, deadline)
         finally:
             self.asking -= 1
-        now = time.monotonic()
+        now = self._now()
         return {
             one.lookup.name: ladder.resolve(one.lookup, result, now)
             for one, result in zip(planned, heard, strict=True)
         }
 
 
-def _know(callback: Callback, asked: Sequence[Lookup], outcomes: Mapping[str, Outcome]) -> Callback:
+def know(callback: Callback, asked: Sequence[Lookup], outcomes: Mapping[str, Outcome]) -> Callback:
     """Return the callback with the variables that lookups have set, for the lookups that need them.
 
     What a lookup has set comes before the callback's own variable of that name, also if the lookup gave

@@ -10,10 +10,9 @@ from gateway.telemetry.events import Event
 
 
 class Noted(NamedTuple):
-    """An event that waits, when it came (monotonic and Unix time), and the attempts that belong to it."""
+    """An event, when it came (Unix time), and the attempts that belong to it."""
 
     event: Event
-    now: float
     at: float
     attempts: tuple["Attempt", ...]
 

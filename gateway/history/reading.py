@@ -18,7 +18,7 @@ async def read_named(link: RedisLink, keys: Keys, names: Collection[str]) -> lis
     """Return what is kept of sessions, each named as in records, oldest first; raise QueueUnavailable."""
     asked = [link.execute("LRANGE", keys.history(name), 0, -1) for name in names]
     lists: list[list[bytes]] = [await one for one in asked]
-    found = [entry for data in lists for entry in map(decode, data) if entry is not None]
+    found = [entry for data in lists for entry in map(decode, reversed(data)) if entry is not None]
     return sorted(found, key=lambda entry: entry.at)
 
 

@@ -44,7 +44,7 @@ KEEP = Script("gateway.history", "keep")
 
 
 class KeepArguments(NamedTuple):
-    """ARGV of keep.lua, once; for each entry follow name, began, entry."""
+    """ARGV of keep.lua, once; for each entry follow began, entry."""
 
     histories: str
     history_of: str
@@ -54,7 +54,7 @@ class KeepArguments(NamedTuple):
     sessions: int
 
 
-KEEP_ROW = ("name", "began", "entry")
+KEEP_ROW = ("began", "entry")
 
 
 class _Place(NamedTuple):
@@ -67,13 +67,25 @@ class _Place(NamedTuple):
     mask: Mask
 
 
+class _Row(NamedTuple):
+    """An entry that waits: its session, when it was made and when what it tells of began, and its text.
+
+    Times are on the monotonic clock.
+    """
+
+    name: str
+    at: float
+    began: float
+    text: bytes
+
+
 class Recorder:
     """Gets each event of the process. It records nothing while there is no place for it."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._places: list[_Place] = []
-        self._waiting: deque[Noted] = deque()
+        self._waiting: deque[_Row] = deque()
         self._attempts: dict[str, Attempt] = {}
         self._of_lookup: dict[tuple[str, str], list[Attempt]] = {}
         self._wake = asyncio.Event()
@@ -128,7 +140,12 @@ class Recorder:
                 self._of_lookup.clear()
 
     def _note(self, event: Event, attempts: tuple[Attempt, ...] = ()) -> None:
-        self._waiting.append(Noted(event, time.monotonic(), time.time(), attempts))
+        # Made at once: an entry is smaller than its event, whose values should not outlive the callback.
+        row = _row_of(Noted(event, time.time(), attempts), self._places[-1])
+        if row is None:
+            self._dropped += 1
+            return
+        self._waiting.append(row)
         if len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
             self._dropped += 1
@@ -175,19 +192,20 @@ class Recorder:
                 self._tell_dropped()
                 self._wake.set()  # tried again a little later
                 return
+            least = time.monotonic() - OLDEST
             some = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
-            now = time.monotonic()
-            made = [one for one in (_row_of(noted, place, now) for noted in some) if one is not None]
+            made = [row for row in some if row.at > least]
             self._dropped += len(some) - len(made)
-            if made:  # a command may be under way for as long as the link waits for it
-                made = [(name, began + place.link.timeout, text) for name, began, text in made]
+            if made:
                 try:
                     await self._send(place, made)
                 except QueueUnavailable:  # they may have been written: once more would be twice
                     self._dropped += len(made)
             self._tell_dropped()
 
-    async def _send(self, place: _Place, made: list[tuple[str, float, bytes]]) -> None:
+    async def _send(self, place: _Place, made: list[_Row]) -> None:
+        # A command may be under way for as long as the link waits for it.
+        now = time.monotonic() + place.link.timeout
         settings, keys = place.settings, place.keys
         once = KeepArguments(
             histories=keys.histories(),
@@ -197,12 +215,12 @@ class Recorder:
             most=settings.per_session * ENTRIES_PER_CALLBACK,
             sessions=settings.sessions,
         )
-        rows = [value for name, began, entry in made for value in (name, int(began * 1000), entry)]
-        await place.link.run(KEEP, [keys.history(name) for name, _, _ in made], [*once, *rows])
+        rows = [value for row in made for value in (int((now - row.began) * 1000), row.text)]
+        await place.link.run(KEEP, [keys.history(row.name) for row in made], [*once, *rows])
 
     def _drop_old(self) -> None:
         least = time.monotonic() - OLDEST
-        while self._waiting and self._waiting[0].now < least:
+        while self._waiting and self._waiting[0].at < least:
             self._waiting.popleft()
             self._dropped += 1
 
@@ -212,21 +230,18 @@ class Recorder:
             self._dropped = 0
 
 
-def _row_of(noted: Noted, place: _Place, now: float) -> tuple[str, float, bytes] | None:
-    """Return the session of an entry, the seconds since what it tells of began, and its text.
-
-    None for an event that is too old, or that cannot be written.
-    """
-    waited = now - noted.now
-    if waited > OLDEST or noted.event.values is None:
+def _row_of(noted: Noted, place: _Place) -> _Row | None:
+    """Return an event's entry; None if it cannot be written."""
+    event, now = noted.event, time.monotonic()
+    if event.values is None:
         return None
-    mask = place.masks.get(noted.event.values["app"], place.mask)
+    mask = place.masks.get(event.values["app"], place.mask)
     entry = make_entry(noted, mask, keeps_values=place.settings.level == "values")
     try:
         text = encode(entry)
     except UnicodeEncodeError:  # half a surrogate pair in a name
         return None
-    return session_name(entry.app, entry.session), waited + lasted(noted.event), text
+    return _Row(session_name(entry.app, entry.session), now, now - lasted(event), text)
 
 
 recorder = Recorder()

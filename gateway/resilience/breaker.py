@@ -28,10 +28,10 @@ from gateway.resilience.policy import Call
 from gateway.resilience.window import Window
 from gateway.telemetry import events
 
-LONGEST_BREAK = 10.0
+LONGEST_BREAK = 4.0
 """Seconds, the longest break: each failed probe doubles it.
 
-A longer one would outlast the outage by much, and spare the backend one call each ten seconds.
+A longer one would outlast the outage by more, and spare the backend one call in four seconds.
 """
 
 FEWEST = 10

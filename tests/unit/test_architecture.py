@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (  # outermost first: a room imports from itself and from the layers further in
     ("workers",),
     ("gateway",),  # whatever of it is not named below: the command line
-    ("gateway.tools", "gateway.crm"),
+    ("gateway.tools", "gateway.crm", "gateway.testing"),
     ("gateway.front",),  # whatever of it is not named below: the roots
     ("gateway.front.callbacks", "gateway.front.alone"),
     ("gateway.front.flow", "gateway.front.session_events"),
@@ -101,7 +101,7 @@ IMPURE = (  # of the standard library; pathlib is not here because a path is a v
 ENVIRONMENT = "gateway/declared/environment.py"  # alone reads the environment
 DESK_SIDE = (
     "gateway/front/dialects/desk.py",
-    *("gateway/tools/call.py", "gateway/tools/demo/run.py"),  # these two play Desk
+    *("gateway/tools/call.py", "gateway/tools/demo/run.py", "gateway/testing/desk.py"),  # these play Desk
 )
 CHOOSE_THE_DIALECT = ("gateway/front/dialects/__init__.py", "gateway/tools/")
 DESK_NAMES = (

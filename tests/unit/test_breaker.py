@@ -139,7 +139,7 @@ def test_after_the_break_one_call_tries_the_backend_and_a_success_closes() -> No
     one = alone()
     with capture_logs() as lines:
         one.ask(DOWN, times=10)
-        one.clock.move(4.9)
+        one.clock.move(1.9)
         assert one.open
         one.clock.move(0.2)
         probe = one.begin()
@@ -149,14 +149,14 @@ def test_after_the_break_one_call_tries_the_backend_and_a_success_closes() -> No
     assert not one.open
     events = [line["event"] for line in lines]
     assert events == ["breaker.opened", "breaker.half_opened", "breaker.closed"]
-    assert (lines[0]["seconds"], lines[0]["dry_run"]) == (5.0, False)
+    assert (lines[0]["seconds"], lines[0]["dry_run"]) == (2.0, False)
 
 
 def test_break_doubles_while_probes_fail() -> None:
-    """A backend that stays down is asked each ten seconds."""
+    """A backend that stays down is asked each four seconds."""
     one = alone()
     one.ask(DOWN, times=10)
-    length = 5.0
+    length = 2.0
     for _ in range(7):
         one.clock.move(length - 0.1)
         assert one.open

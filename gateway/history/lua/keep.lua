@@ -9,32 +9,39 @@
 --   most        entries of a session
 --   sessions    most sessions; those without an entry for the longest time go first
 -- ARGV, for each entry
---   name        of its session
 --   began       ms since its callback or its lookup began
 --   entry       its text
 -- Reply: the number of entries kept
 local histories, history_of, void_of, kept, most, sessions = unpack(ARGV, 1, 6)
 local entries = #KEYS
 local function entry_keys(i) return unpack(KEYS, 1 * i, 1 * i) end
-local function entry_arguments(i) return unpack(ARGV, 3 * i + 4, 3 * i + 6) end
+local function entry_arguments(i) return unpack(ARGV, 2 * i + 5, 2 * i + 6) end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local written = 0
+local score = string.format('%.17g', now)
+local lists, names, voids, written, noted = {}, {}, {}, 0, {}
+most = tonumber(most)
 
 for i = 1, entries do
   local history = entry_keys(i)
-  local name, began, entry = entry_arguments(i)
-  local forgotten = tonumber(redis.call('GET', void_of .. name) or '-inf')
-  if now - began > forgotten then
-    redis.call('LPUSH', history, entry)
-    redis.call('LTRIM', history, 0, most - 1)
-    redis.call('PEXPIRE', history, kept)
-    redis.call('ZADD', histories, string.format('%.17g', now), name)
+  lists[i] = history
+  names[i] = history:sub(#history_of + 1)
+  voids[i] = void_of .. names[i]
+end
+local forgotten = entries > 0 and redis.call('MGET', unpack(voids)) or {}
+
+for i = 1, entries do
+  local began, entry = entry_arguments(i)
+  if not forgotten[i] or now - began > tonumber(forgotten[i]) then
+    if redis.call('LPUSH', lists[i], entry) > most then redis.call('LTRIM', lists[i], 0, most - 1) end
+    redis.call('PEXPIRE', lists[i], kept)
     written = written + 1
+    noted[2 * written - 1], noted[2 * written] = score, names[i]
   end
 end
 
+if written > 0 then redis.call('ZADD', histories, unpack(noted)) end
 redis.call('PEXPIRE', histories, kept)
 redis.call('ZREMRANGEBYSCORE', histories, '-inf', string.format('%.17g', now - kept))
 local over = redis.call('ZCARD', histories) - sessions

@@ -1,9 +1,11 @@
 """The story of a session, read from Redis."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from gateway.declared.catalog import Catalog
-from gateway.history.reading import read_session
+from gateway.history.reading import read_named, read_session, sessions_since
 from gateway.tools.explaining.story import Told, tell
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -14,10 +16,24 @@ PATIENCE = 2.0
 
 async def read_story(catalog: Catalog, url: str, apps: Sequence[int], session: str) -> list[Told]:
     """Return the callbacks of a session that are kept, oldest first; raise QueueUnavailable."""
-    keys = Keys(catalog.settings.redis.prefix)
+    async with _reading(catalog, url) as (link, keys):
+        return tell(await read_session(link, keys, apps, session), catalog.lookups)
+
+
+async def read_stories(catalog: Catalog, url: str, seconds: float) -> list[Told]:
+    """Return the kept callbacks of all sessions that had one in the last seconds; raise QueueUnavailable."""
+    async with _reading(catalog, url) as (link, keys):
+        now, story = time.time(), list[Told]()
+        for name in await sessions_since(link, keys, seconds):
+            story += tell(await read_named(link, keys, [name]), catalog.lookups)
+    return [told for told in story if told.callback.at > now - seconds]
+
+
+@asynccontextmanager
+async def _reading(catalog: Catalog, url: str) -> AsyncIterator[tuple[RedisLink, Keys]]:
     link = RedisLink(url, PATIENCE, PATIENCE)
     await link.start()
     try:
-        return tell(await read_session(link, keys, apps, session), catalog.lookups)
+        yield link, Keys(catalog.settings.redis.prefix)
     finally:
         await link.close()

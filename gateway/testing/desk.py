@@ -1,0 +1,196 @@
+"""Desk, played by a test: one call, one reply with where it came from."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.core.errors import Code, DeskgateError, LookupFailed, NoAnswer, NotFound
+from gateway.core.messages import Ask, Callback
+from gateway.core.records import Known
+from gateway.declared.catalog import Catalog, compile_catalog, read
+from gateway.declared.lookup import Lookup
+from gateway.declared.reading import ConfigFaults
+from gateway.front.askers import unanswered
+from gateway.front.flow import Flow
+from gateway.front.ladder import Heard, Source
+from gateway.front.plan import Planned
+from gateway.lookups.answers import interpret
+from gateway.lookups.http import fill
+from gateway.lookups.other_answers import interpret_missing, interpret_rows, interpret_value
+from gateway.lookups.python import PythonBackend
+from gateway.lookups.reply import Finding
+from gateway.records.memory import RecordMemory
+from gateway.testing.backend import Request, ScriptedBackend, request_of
+from gateway.testing.clock import Clock
+
+_MOST_RECORDS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class LookupReply:
+    """A lookup's part of a reply: its source, its code, the age of its answer in seconds."""
+
+    source: str
+    code: Code
+    age: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeskReply:
+    """A reply: its code, its line for people, its variables, its route, and what each lookup gave."""
+
+    code: Code
+    info: str
+    variables: Mapping[str, str]
+    route: str
+    lookups: Mapping[str, LookupReply]
+
+
+class NotScripted(DeskgateError):
+    """A backend was asked that the test has not given."""
+
+
+class Desk:
+    """Calls one app of a configuration. Its records, and its clock, last as long as it does.
+
+    ``config`` is the file, or its text. ``environ`` has variables of the environment for it; one that is not
+    there is an address of its own name, such as ``http://crm-url.test``. Each backend is given by its name.
+    """
+
+    def __init__(
+        self,
+        config: str | Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        app: int | None = None,
+        **backends: ScriptedBackend,
+    ) -> None:
+        """Read the configuration; raise ConfigFaults, and OSError for a file that is not there."""
+        text = config if isinstance(config, str) and "\n" in config else Path(config).read_text("utf-8")
+        catalog = compile_catalog(*read(text, _Invented(environ or {})))
+        if unknown := sorted(set(backends) - set(catalog.settings.backends)):
+            msg = f"the configuration has no backend {', '.join(unknown)}"
+            raise NotScripted(msg)
+        self.clock = clock or Clock()
+        self.app = app if app is not None else next(iter(catalog.apps), 0)
+        self._reasons: dict[str, str] = {}
+        memory = RecordMemory(_MOST_RECORDS)
+        asker = _ScriptedAsker(catalog, backends, memory, self.clock, self._reasons)
+        self._flow = Flow(catalog, memory.get, dict.fromkeys(catalog.apps, asker), self.clock)
+        self._budget = catalog.settings.gateway.budget
+
+    def call(self, session: str = "s1", user: str = "u1", path: str = "/", **variables: str) -> DeskReply:
+        """Send one callback of a session and return the reply; raise NoRoute."""
+        return asyncio.run(self.answer(session, user, path, **variables))
+
+    async def answer(
+        self, session: str = "s1", user: str = "u1", path: str = "/", **variables: str
+    ) -> DeskReply:
+        """Do the same in a coroutine."""
+        system = {"SystemSessionID": session, "SystemClientUserID": user}
+        callback = Callback(self.app, session, user, path, {**system, **variables})
+        self._reasons.clear()
+        answered = await self._flow.answer(callback, self.clock.now() + self._budget, "")
+        lookups = {
+            one.lookup: LookupReply(one.source.value, one.code, one.age, self._reasons.get(one.lookup, ""))
+            for one in answered.outcomes
+        }
+        reply = answered.reply
+        return DeskReply(reply.code, reply.info, dict(reply.variables), answered.route.name, lookups)
+
+
+class _ScriptedAsker:
+    """An asker whose backends are scripted; it keeps answers as a worker does."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        backends: Mapping[str, ScriptedBackend],
+        memory: RecordMemory,
+        clock: Clock,
+        reasons: dict[str, str],
+    ) -> None:
+        self._catalog, self._backends, self._memory = catalog, backends, memory
+        self._clock, self._reasons = clock, reasons
+        self._refreshing: list[asyncio.Task[Heard]] = []
+
+    async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:  # noqa: ARG002 - no time passes
+        """Return the result of each lookup."""
+        return [await self._hear(one) for one in planned]
+
+    def refresh(self, planned: Planned) -> None:
+        """Renew a record at once: the next callback has the new one."""
+        self._refreshing.append(asyncio.ensure_future(self._hear(planned)))
+
+    async def _hear(self, planned: Planned) -> Heard:
+        lookup, job = planned.lookup, planned.job
+        try:
+            finding = await self._find(lookup, planned)
+        except NoAnswer as error:
+            self._reasons[lookup.name] = str(error)
+            return unanswered(planned, error.code)
+        live = Known(finding.variables, self._clock.now(), finding.found)
+        for name in filter(None, (job.record, job.user_record)):
+            self._memory.put(name, live, user=job.user)
+        return Heard(Code.OK, Source.LIVE, live, planned.known, planned.of_user)
+
+    async def _find(self, lookup: Lookup, planned: Planned) -> Finding:
+        inputs = planned.job.inputs
+        if lookup.python is not None and lookup.lane not in self._backends:
+            return await self._call(lookup, planned)
+        backend = self._backends.get(lookup.lane)
+        if backend is None:
+            one = f"{lookup.lane}=ScriptedBackend(…)"
+            msg = f"{lookup.name} asks the backend {lookup.lane}: give Desk one, by {one}"
+            raise NotScripted(msg)
+        if lookup.request is not None:
+            filled = fill(lookup, inputs)
+            request = request_of(
+                *(lookup.name, inputs, filled.method, filled.target),
+                headers=filled.headers,
+                body=filled.body or b"",
+            )
+            return interpret(lookup, backend.answer(request).response(lookup), time.time())
+        reply = backend.answer(Request(lookup.name, inputs))
+        if lookup.statement is not None:
+            return interpret_rows(lookup, reply.found(lookup))
+        reply.raise_fault()
+        return interpret_value(lookup, reply.json)
+
+    async def _call(self, lookup: Lookup, planned: Planned) -> Finding:
+        """Return what a Python lookup's own function gives."""
+        backend = PythonBackend({lookup.name: lookup}, self._catalog.backend(lookup.lane), lookup.lane)
+        await backend.start()
+        job, left = planned.job, self._catalog.settings.gateway.budget
+        ask = Ask(lookup.name, job.inputs, job.app, job.session, "", left, job.user)
+        try:
+            return interpret_value(lookup, await backend.call(lookup, ask))
+        except NotFound as error:
+            return interpret_missing(lookup, str(error) or "the lookup found nothing")
+        finally:
+            await backend.close()
+
+
+class _Invented(Mapping[str, str]):
+    """An environment in which every variable is there."""
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+
+    def __getitem__(self, name: str) -> str:
+        if name in self._given:
+            return self._given[name]
+        return f"http://{name.lower().replace('_', '-').replace('/', '-').replace(':', '-')}.test"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+
+__all__ = ["ConfigFaults", "Desk", "DeskReply", "LookupFailed", "LookupReply", "NotScripted"]

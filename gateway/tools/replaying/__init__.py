@@ -1,0 +1,1 @@
+"""``deskgate replay``: recorded callbacks, put to another configuration."""
