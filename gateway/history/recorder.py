@@ -29,10 +29,16 @@ ENTRIES_PER_CALLBACK = 5
 """Entries of a session for each callback that is kept: its own, and those of lookups that were asked for."""
 
 MOST_WAITING = 5000
-"""Events that wait to be written; the oldest are dropped first."""
+"""Entries that wait to be written; the oldest are dropped first."""
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Bytes of entries that wait to be written."""
+
+LARGEST_ENTRY = 32 * 1024
+"""Bytes of an entry; a larger one is kept without its values."""
 
 OLDEST = 60.0
-"""Seconds that an event waits to be written, at most: after that a session may have been forgotten."""
+"""Seconds that an entry waits to be written, at most: after that a session may have been forgotten."""
 
 WRITTEN_EVERY = 0.2
 """Seconds between two writes."""
@@ -89,7 +95,7 @@ class Recorder:
         self._attempts: dict[str, Attempt] = {}
         self._of_lookup: dict[tuple[str, str], list[Attempt]] = {}
         self._wake = asyncio.Event()
-        self._dropped = 0
+        self._bytes = self._dropped = 0
         self._full = Lasting()
         self._of: dict[str, Callable[[Event], None]] = {
             "callback.answered": self._note,
@@ -136,6 +142,7 @@ class Recorder:
             if not self._places:
                 instruments.remove(self)
                 self._waiting.clear()
+                self._bytes = 0
                 self._attempts.clear()
                 self._of_lookup.clear()
 
@@ -146,8 +153,9 @@ class Recorder:
             self._dropped += 1
             return
         self._waiting.append(row)
-        if len(self._waiting) > MOST_WAITING:
-            self._waiting.popleft()
+        self._bytes += len(row.text)
+        while len(self._waiting) > MOST_WAITING or self._bytes > MOST_BYTES:
+            self._next()
             self._dropped += 1
         self._wake.set()
 
@@ -193,7 +201,7 @@ class Recorder:
                 self._wake.set()  # tried again a little later
                 return
             least = time.monotonic() - OLDEST
-            some = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+            some = [self._next() for _ in range(min(_AT_ONCE, len(self._waiting)))]
             made = [row for row in some if row.at > least]
             self._dropped += len(some) - len(made)
             if made:
@@ -221,8 +229,14 @@ class Recorder:
     def _drop_old(self) -> None:
         least = time.monotonic() - OLDEST
         while self._waiting and self._waiting[0].at < least:
-            self._waiting.popleft()
+            self._next()
             self._dropped += 1
+
+    def _next(self) -> _Row:
+        """Take the oldest entry out."""
+        row = self._waiting.popleft()
+        self._bytes -= len(row.text)
+        return row
 
     def _tell_dropped(self) -> None:
         if self._dropped and self._full.due("", time.monotonic()) is not None:
@@ -239,6 +253,8 @@ def _row_of(noted: Noted, place: _Place) -> _Row | None:
     entry = make_entry(noted, mask, keeps_values=place.settings.level == "values")
     try:
         text = encode(entry)
+        if len(text) > LARGEST_ENTRY:
+            text = encode(make_entry(noted, mask, keeps_values=False))
     except UnicodeEncodeError:  # half a surrogate pair in a name
         return None
     return _Row(session_name(entry.app, entry.session), now, now - lasted(event), text)

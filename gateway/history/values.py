@@ -16,6 +16,9 @@ LONGEST_VALUE = 1000
 LONGEST_BODY = 8192
 """Characters of a backend's reply that are kept."""
 
+LARGEST_READ = 65_536
+"""Bytes of a reply that is looked through for what is to be hidden; of a larger one nothing is kept."""
+
 _SHORTEST_HIDDEN = 3
 _read_json = msgspec.json.Decoder(float_hook=keep_number).decode
 
@@ -38,6 +41,8 @@ def keep_body(body: bytes, content_type: str, mask: Mask, inputs: Mapping[str, s
     In JSON, what stands under a hidden name is hidden. In another format names cannot be told, so there the
     hidden ``inputs`` of the lookup are hidden wherever they stand.
     """
+    if len(body) > LARGEST_READ:
+        return Kept("", cut=True)
     try:
         text = as_json(mask.value(_read_json(body)))
     except (*UNREADABLE, RecursionError):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
@@ -15,7 +16,7 @@ from gateway.declared.mask import HIDDEN
 from gateway.forgetting.erase import Whom, erase
 from gateway.front.app import gateway
 from gateway.history.entries import CallbackEntry, Entry, LookupEntry, decode
-from gateway.history.recorder import recorder
+from gateway.history.recorder import MOST_BYTES, recorder
 from gateway.tools.explaining.run import read_story
 from gateway.tools.explaining.story import Part
 from gateway.tools.processes import Valkey
@@ -283,3 +284,32 @@ async def test_a_user_of_another_app_is_not_forgotten(place: Place, desk: Desk) 
     whom = Whom((APP,), 1400000002, user="user517")
     await erase(place.redis_url, Keys(place.prefix), whom, lambda _: None)
     assert len(await kept(place)) == 2
+
+
+async def test_an_entry_that_is_too_large_is_kept_without_values(place: Place, desk: Desk) -> None:
+    """A visitor may type a lot, in many variables."""
+    catalog = place.catalog({"history.level": "values"})
+    async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
+        many = {f"v{number}": "x" * 900 for number in range(60)}
+        await desk.at(running.callbacks).call(node="order", orderId="7", **many)
+        entries = await written(place, 2)
+    callback = next(one for one in entries if isinstance(one, CallbackEntry))
+    assert callback.inputs is None
+    assert callback.lookups["order"].source == "live"
+
+
+async def test_what_waits_is_bounded(valkey: Valkey, place: Place, desk: Desk) -> None:
+    """Without Redis, callbacks go on, and their history is dropped and counted."""
+    place = Place(valkey.url, place.prefix, place.crm_url)
+    async with gateway(place.catalog({"history.level": "values"})) as running:
+        at = desk.at(running.callbacks)
+        valkey.stop()
+        await when(lambda: running.service.link.lost)
+        with capture_logs() as lines:
+            much = {f"b{number}": "y" * 900 for number in range(25)}
+            for number in range(500):
+                await at.call(f"s{number}", node="order", **much)
+            assert MOST_BYTES * 0.9 < recorder._bytes <= MOST_BYTES
+            assert recorder._bytes == sum(len(row.text) for row in recorder._waiting)
+            await when(lambda: any(line["event"] == "history.dropped" for line in lines))
+    assert recorder._bytes == 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.core.variables import as_json
 from gateway.declared.mask import HIDDEN, Mask
-from gateway.history.values import LONGEST_BODY, LONGEST_VALUE, keep_body, keep_values
+from gateway.history.values import LARGEST_READ, LONGEST_BODY, LONGEST_VALUE, keep_body, keep_values
 from tests.property.test_mapping import json_values
 
 
@@ -37,6 +37,7 @@ def test_long_values_and_replies_are_cut() -> None:
     assert len(keep_values({"a": "x" * 5000}, Mask())["a"]) == LONGEST_VALUE
     kept = keep_body(b'"' + b"x" * 20_000 + b'"', "application/json", Mask(), {})
     assert (len(kept.text), kept.cut) == (LONGEST_BODY, True)
+    assert keep_body(b"1" * (LARGEST_READ + 1), "", Mask(), {}) == ("", True)
 
 
 @given(st.binary(max_size=200))
