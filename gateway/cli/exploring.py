@@ -14,6 +14,7 @@ from gateway.declared.reading import ConfigFaults, encode_json
 
 if TYPE_CHECKING:
     from gateway.tools.replaying.run import Replayed
+    from gateway.tools.trial.run import Given
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
 
@@ -41,7 +42,9 @@ NOT_FINE = 3
 @click.option(
     "--status", type=click.IntRange(200, 599), default=200, show_default=True, help="The status of --reply."
 )
+@click.option("--session", help="Take inputs and reply of this session's latest question, from the history.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@data_option
 def try_(  # noqa: PLR0913, PLR0917 - one parameter an option
     lookup: str,
     path: Path,
@@ -49,7 +52,9 @@ def try_(  # noqa: PLR0913, PLR0917 - one parameter an option
     dry_run: bool,  # noqa: FBT001 - click passes it by name
     file: BinaryIO | None,
     status: int,
+    session: str | None,
     as_json: bool,  # noqa: FBT001 - click passes it by name
+    data: Path,
 ) -> None:
     """Ask one LOOKUP once, and show each step: the question, the reply, the rule, what each expression gave.
 
@@ -63,16 +68,20 @@ def try_(  # noqa: PLR0913, PLR0917 - one parameter an option
     from gateway.tools.trial.run import Given, try_lookup
     from gateway.tools.trial.show import as_dict, show
 
-    if dry_run and file is not None:
-        msg = "--dry-run sends nothing, and --reply asks nobody: use one of them"
+    if sum((dry_run, file is not None, session is not None)) > 1:
+        msg = "--dry-run sends nothing, --reply and --session ask nobody: use one of them"
         raise click.UsageError(msg)
     catalog = load(path, embedded=True)
     if lookup not in catalog.lookups:
         raise click.UsageError(unknown(lookup, "a lookup of this configuration", catalog.lookups))
     given = None if file is None else Given(file.read(), status)
+    pairs = pairs_of(variables)
+    if session is not None:
+        inputs, given = _recorded(catalog, redis_url(catalog, data), session, lookup)
+        pairs = {**inputs, **pairs}
     sys.path.append(str(Path.cwd()))  # as gateways and workers look for Python lookups
     try:
-        trial = uvloop.run(try_lookup(catalog, lookup, pairs_of(variables), given=given, dry_run=dry_run))
+        trial = uvloop.run(try_lookup(catalog, lookup, pairs, given=given, dry_run=dry_run))
     except (ConfigFaults, ImportError) as error:
         end_with(str(error))
     if as_json:
@@ -80,6 +89,28 @@ def try_(  # noqa: PLR0913, PLR0917 - one parameter an option
     else:
         show(trial, open_console())
     sys.exit(NOT_FINE if trial.code else 0)
+
+
+def _recorded(catalog: Catalog, url: str, session: str, lookup: str) -> "tuple[dict[str, str], Given]":
+    """Return the inputs and the reply of the latest question of a session, or end with one line."""
+    from gateway.core.errors import QueueUnavailable
+    from gateway.tools.explaining.run import read_questions
+    from gateway.tools.trial.run import Given
+
+    try:
+        found = uvloop.run(read_questions(catalog, url, session, lookup))
+    except QueueUnavailable as error:
+        msg = f"Redis cannot be reached: {error}"
+        raise click.ClickException(msg) from None
+    for entry in reversed(found):
+        for attempt in reversed(entry.attempts):
+            if attempt.body is not None and not attempt.cut:
+                return dict(entry.inputs or {}), Given(attempt.body.encode(), attempt.status or 200)
+    msg = (
+        f"the history has no reply to {lookup} in the session {session!r}: it needs history.level = "
+        '"values", a backend over HTTP, and a reply of at most 8 KiB'
+    )
+    raise click.ClickException(msg)
 
 
 @click.command()

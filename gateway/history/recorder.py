@@ -118,14 +118,10 @@ class Recorder:
         What waits at the end is written, unless that takes a second.
         """
         settings, mask = catalog.settings.history, mask_of(catalog.settings)
-        if settings.level == "off":
-            yield
-            return
         masks = {app.id: mask.also(app.mask) for app in catalog.apps.values() if app.mask}
         place = _Place(link, keys, settings, masks, mask)
         self._places.append(place)
-        if len(self._places) == 1:
-            instruments.append(self)
+        self._turn()
         self._wake = asyncio.Event()
         if self._waiting:
             self._wake.set()
@@ -139,12 +135,20 @@ class Recorder:
                     if place is self._places[-1]:
                         await self._write(place)
             self._places.remove(place)
-            if not self._places:
-                instruments.remove(self)
-                self._waiting.clear()
-                self._bytes = 0
-                self._attempts.clear()
-                self._of_lookup.clear()
+            self._turn()
+
+    def _turn(self) -> None:
+        """Listen to events if the last place wants a history; else forget what waits."""
+        if self._places and self._places[-1].settings.level != "off":
+            if self not in instruments:
+                instruments.append(self)
+            return
+        if self in instruments:
+            instruments.remove(self)
+        self._waiting.clear()
+        self._bytes = 0
+        self._attempts.clear()
+        self._of_lookup.clear()
 
     def _note(self, event: Event, attempts: tuple[Attempt, ...] = ()) -> None:
         # Made at once: an entry is smaller than its event, whose values should not outlive the callback.

@@ -57,6 +57,9 @@ BACKEND_SECONDS = Family(
 )
 LATE = Family("deskgate_late_answers_total", "Answers that came after their callback's reply", ("lookup",))
 DROPPED = Family("deskgate_log_lines_dropped_total", "Lines of the log that could not be written")
+HISTORY_DROPPED = Family(
+    "deskgate_history_entries_dropped_total", "Entries of the history that could not be written"
+)
 RELOADED = Family(
     "deskgate_config_last_reload_successful", "1 if the last content of the configuration file is in use"
 )
@@ -66,7 +69,10 @@ RELOADED_AT = Family(
 )
 CONNECTIONS = Family("deskgate_connections", "Open connections of the callback port")
 REDIS_UP = Family("deskgate_redis_up", "1 if Redis can be reached")
-COUNTED = (CALLBACKS, CALLBACK_SECONDS, REFUSED, ANSWERS, LANE_WAIT, ATTEMPTS, BACKEND_SECONDS, LATE, DROPPED)
+COUNTED = (
+    *(CALLBACKS, CALLBACK_SECONDS, REFUSED, ANSWERS, LANE_WAIT, ATTEMPTS, BACKEND_SECONDS, LATE),
+    *(DROPPED, HISTORY_DROPPED),
+)
 """What is counted, in the order in which it is shown."""
 
 INFO = Family("deskgate_info", "Always 1: what the process runs", ("version", "config"))

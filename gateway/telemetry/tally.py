@@ -23,6 +23,7 @@ from gateway.telemetry.families import (
     CONNECTIONS,
     COUNTED,
     DROPPED,
+    HISTORY_DROPPED,
     LANE_WAIT,
     LATE,
     REDIS_UP,
@@ -104,6 +105,7 @@ class Tally:
         self._counts: dict[str, Counts] = {
             family.name: defaultdict(int) for family in COUNTED if not family.buckets
         }
+        self._counts[HISTORY_DROPPED.name][()] += 0
         self._callbacks = self._counts[CALLBACKS.name]
         self._answers = self._counts[ANSWERS.name]
         self._attempts = self._counts[ATTEMPTS.name]
@@ -117,6 +119,7 @@ class Tally:
             "attempt.ended": self._attempt_ended,
             "lookup.finished": self._lookup_finished,
             "answer.late": self._answer_late,
+            "history.dropped": self._history_dropped,
             "config.reloaded": self._config_reloaded,
             "config.refused": self._config_refused,
             "config.failed": self._config_refused,
@@ -182,6 +185,9 @@ class Tally:
 
     def _answer_late(self, fields: dict[str, Any]) -> None:
         self._counts[LATE.name][(fields["lookup"],)] += 1
+
+    def _history_dropped(self, fields: dict[str, Any]) -> None:
+        self._counts[HISTORY_DROPPED.name][()] += fields["entries"]
 
     def _config_reloaded(self, _: dict[str, Any]) -> None:
         self.reloaded, self.reloaded_at = True, time.time()

@@ -1,6 +1,7 @@
 """Desk, played by a test: one call, one reply with where it came from."""
 
 import asyncio
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,13 @@ from gateway.records.memory import RecordMemory
 from gateway.testing.backend import Request, ScriptedBackend, request_of
 from gateway.testing.clock import Clock
 
+_NOT_IN_NAMES = re.compile("[^a-z0-9]+")
+_INVENTED = {
+    "redis": "redis://{}.test",
+    "dsn": "postgresql://{}.test/test",
+    "database": "postgresql://{}.test/test",
+    "url": "http://{}.test",
+}
 _MOST_RECORDS = 100_000
 
 
@@ -57,7 +65,8 @@ class Desk:
     """Calls one app of a configuration. Its records, and its clock, last as long as it does.
 
     ``config`` is the file, or its text. ``environ`` has variables of the environment for it; one that is not
-    there is an address of its own name, such as ``http://crm-url.test``. Each backend is given by its name.
+    there is invented: an address for a name such as ``CRM_URL``, else the name itself. Each backend is given
+    by its name.
     """
 
     def __init__(
@@ -184,7 +193,11 @@ class _Invented(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         if name in self._given:
             return self._given[name]
-        return f"http://{name.lower().replace('_', '-').replace('/', '-').replace(':', '-')}.test"
+        word = _NOT_IN_NAMES.sub("-", name.lower()).strip("-")
+        for part, address in _INVENTED.items():
+            if part in word:
+                return address.format(word)
+        return word
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._given)

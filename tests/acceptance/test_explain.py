@@ -42,14 +42,14 @@ def configured(place: Place, level: str = "values") -> str:
     return place.config(changes)
 
 
-async def explain(place: Place, config: str, tmp_path: Path, *arguments: str) -> tuple[int, list[str]]:
+async def explain(
+    place: Place, config: str, tmp_path: Path, *arguments: str, command: tuple[str, ...] = ("explain",)
+) -> tuple[int, list[str]]:
     """Run the command; return its exit code and its lines."""
     file = tmp_path / "deskgate.toml"
     file.write_text(config)
-    command = ("-m", "gateway", "explain", "--config", str(file), *arguments)
     child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
+        *(sys.executable, "-m", "gateway", *command, "--config", str(file), *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=child_environment(place.environ),
@@ -131,3 +131,23 @@ async def test_without_redis_the_command_says_so(place: Place, tmp_path: Path) -
     code, printed = await explain(nowhere, configured(place), tmp_path, "--session", "s1")
     assert code == 1
     assert "Redis cannot be reached" in printed[-1]
+
+
+async def test_a_lookup_is_tried_on_what_the_session_was_told(
+    place: Place, crm: Crm, desk: Desk, tmp_path: Path
+) -> None:
+    """By another mapping; nobody is asked."""
+    config = configured(place)
+    await live(place, crm, desk, config)
+    calls = crm.stats.calls
+    changed = config.replace('status = "status"', 'status = "staus"')
+    assert changed != config
+    code, printed = await explain(place, changed, tmp_path, "--session", "s1", command=("try", "customer"))
+    assert (code, crm.stats.calls) == (0, calls)
+    assert "customer_tier   tier         'bronze'" in "\n".join(printed)
+    code, printed = await explain(place, changed, tmp_path, "--session", "s1", command=("try", "order"))
+    assert code == 3
+    assert "status 503" not in printed
+    code, printed = await explain(place, changed, tmp_path, "--session", "no", command=("try", "order"))
+    assert code == 1
+    assert "the history has no reply to order in the session 'no'" in printed[-1]

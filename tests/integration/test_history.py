@@ -17,6 +17,7 @@ from gateway.forgetting.erase import Whom, erase
 from gateway.front.app import gateway
 from gateway.history.entries import CallbackEntry, Entry, LookupEntry, decode
 from gateway.history.recorder import MOST_BYTES, recorder
+from gateway.telemetry.events import instruments
 from gateway.tools.explaining.run import read_story
 from gateway.tools.explaining.story import Part
 from gateway.tools.processes import Valkey
@@ -125,7 +126,7 @@ async def test_off_writes_nothing(place: Place, desk: Desk) -> None:
     catalog = place.catalog({"history.level": "off"})
     async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
         await desk.at(running.callbacks).call(node="order", orderId="7")
-        assert recorder._places == []
+        assert recorder not in instruments
     assert [key for key in await keys_about(place, "") if key.startswith("histor")] == []
 
 
@@ -313,3 +314,18 @@ async def test_what_waits_is_bounded(valkey: Valkey, place: Place, desk: Desk) -
             assert recorder._bytes == sum(len(row.text) for row in recorder._waiting)
             await when(lambda: any(line["event"] == "history.dropped" for line in lines))
     assert recorder._bytes == 0
+
+
+async def test_a_reload_turns_the_history_off_and_on(place: Place, desk: Desk) -> None:
+    """At once, also while the service of before has callbacks in hand."""
+    on, off = place.catalog(), place.catalog({"history.level": "off"})
+    async with gateway(on) as running:
+        at = desk.at(running.callbacks)
+        await at.call(node="order")
+        await written(place, 1)
+        await running.reload(off)
+        await at.call("s2", node="order")
+        await running.reload(on)
+        await at.call("s3", node="order")
+        await written(place, 1, "s3")
+    assert await kept(place, "s2") == []

@@ -13,6 +13,9 @@ WITH_ERRORS = (  # the modules that define errors of their own
     "gateway.tools.call",
     "gateway.tools.processes",
     "gateway.tools.children",
+    "gateway.tools.trial.run",
+    "gateway.tools.replaying.run",
+    "gateway.testing.desk",
     "workers.settings",
 )
 ROW = re.compile(r"([│├└─ ]*)(\w+)(?: +(\d{6}))?(?: +(transient)\b)?")

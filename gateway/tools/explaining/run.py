@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.declared.catalog import Catalog
+from gateway.history.entries import LookupEntry
 from gateway.history.reading import read_named, read_session, sessions_since
 from gateway.tools.explaining.story import Told, tell
 from gateway.wire.keys import Keys
@@ -18,6 +19,13 @@ async def read_story(catalog: Catalog, url: str, apps: Sequence[int], session: s
     """Return the callbacks of a session that are kept, oldest first; raise QueueUnavailable."""
     async with _reading(catalog, url) as (link, keys):
         return tell(await read_session(link, keys, apps, session), catalog.lookups)
+
+
+async def read_questions(catalog: Catalog, url: str, session: str, lookup: str) -> list[LookupEntry]:
+    """Return the questions of a lookup in a session, oldest first; raise QueueUnavailable."""
+    async with _reading(catalog, url) as (link, keys):
+        found = await read_session(link, keys, list(catalog.apps), session)
+    return [one for one in found if isinstance(one, LookupEntry) and one.lookup == lookup]
 
 
 async def read_stories(catalog: Catalog, url: str, seconds: float) -> list[Told]:
