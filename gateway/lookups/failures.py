@@ -26,8 +26,11 @@ _UNTRUSTED = {
 _UNKNOWN_AUTHORITY = "the backend's certificate is signed by an authority that this machine does not know"
 
 
-def failure_of(error: Exception) -> NoAnswer:
-    """Return the failure that an exception of aiohttp's client means."""
+def failure_of(error: Exception, *, proxied: bool = False) -> NoAnswer:
+    """Return the failure that an exception of aiohttp's client means.
+
+    ``proxied``: the request went to a proxy, so it is the proxy's name that was looked up.
+    """
     if isinstance(error, aiohttp.ClientSSLError):
         return _failure_of_tls(error)
     if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
@@ -41,7 +44,7 @@ def failure_of(error: Exception) -> NoAnswer:
         return NotJson("the reply is not what its Content-Encoding says")
     nameless = isinstance(error, aiohttp.ClientConnectorDNSError)
     return BackendUnavailable(
-        "no connection: the backend's name has no address"
+        f"no connection: the {'proxy' if proxied else 'backend'}'s name has no address"
         if nameless
         else f"no connection, or it broke: {type(error).__name__}"
     )

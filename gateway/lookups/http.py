@@ -181,7 +181,7 @@ class HttpBackend:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
-            raise failure_of(error) from error
+            raise failure_of(error, proxied="proxy" in self._reach.arguments) from error
         return Response(response.status, response.headers, body, unread)
 
     async def _read_wanted(self, response: aiohttp.ClientResponse) -> bytes | None:

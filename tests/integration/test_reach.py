@@ -205,6 +205,8 @@ async def test_proxy_that_refuses_or_is_gone_is_named(tmp_path: Path) -> None:
             assert "s3cret" not in str(error)
         async with backend(raw.url, GET, 'proxy = "http://127.0.0.1:1"') as ask:
             assert str(await failure(ask(id="u1"))) == "no connection to the proxy"
+        async with backend(raw.url, GET, 'proxy = "http://no-such-proxy.invalid:1"') as ask:
+            assert str(await failure(ask(id="u1"))) == "no connection: the proxy's name has no address"
 
 
 async def test_proxies_of_the_environment_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
