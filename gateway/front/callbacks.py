@@ -4,11 +4,12 @@ import asyncio
 import os
 import random
 import time
+from typing import Any
 
 from aiohttp import web
 
 from gateway.core.errors import Code, Refusal, WrongMethod
-from gateway.core.messages import SessionEvent
+from gateway.core.messages import Callback, SessionEvent
 from gateway.edge.body import read_body
 from gateway.edge.connections import connection_of, remote_of
 from gateway.edge.response import JsonResponse
@@ -42,6 +43,7 @@ class Callbacks:
         """
         arrival, trace_id = time.monotonic(), f"{self._draw(128):032x}"
         deadline = arrival + self._settings.budget
+        message: Callback | SessionEvent | None = None
         try:
             verified, path = self._verify(request)
             connection = connection_of(request)
@@ -55,7 +57,7 @@ class Callbacks:
             encoded = self._dialect.encode(answered.reply)
             await asyncio.sleep(0)  # answer all callbacks of a turn, then send all: see DeferredCalls
         except Exception as error:  # noqa: BLE001 - logged
-            return self._refuse(error, request, trace_id)
+            return self._refuse(error, request, trace_id, message)
         new = connection.requests == 1
         self._log(answered, self._settings.budget, time.monotonic() - arrival, trace_id, new)
         return JsonResponse(encoded)
@@ -77,8 +79,14 @@ class Callbacks:
             path, query = request.path, request.rel_url.raw_query_string
         return self._dialect.verify(query, self._flow.catalog.apps, time.time()), path
 
-    def _refuse(self, error: Exception, request: web.BaseRequest, trace_id: str) -> JsonResponse:
-        """Log a refusal or a bug of ours, and return its response."""
+    def _refuse(
+        self,
+        error: Exception,
+        request: web.BaseRequest,
+        trace_id: str,
+        message: Callback | SessionEvent | None,
+    ) -> JsonResponse:
+        """Log a refusal or a bug of ours, and return its response. The message may have been read before."""
         if not isinstance(error, Refusal):
             events.callback_failed(code=Code.INTERNAL, trace_id=trace_id, error=error)
             return JsonResponse(self._dialect.refuse(Code.INTERNAL, "internal error"), 500)
@@ -87,13 +95,27 @@ class Callbacks:
             if request.method not in _LOOKERS:
                 self._tell_refusal(error, request, trace_id)
             return JsonResponse(page, error.status, header="Allow: POST\r\n")
-        self._tell_refusal(error, request, trace_id)
+        self._tell_refusal(error, request, trace_id, message)
         return JsonResponse(page, error.status)
 
-    def _tell_refusal(self, error: Refusal, request: web.BaseRequest, trace_id: str) -> None:
-        remote = remote_of(request)
+    def _tell_refusal(
+        self,
+        error: Refusal,
+        request: web.BaseRequest,
+        trace_id: str,
+        message: Callback | SessionEvent | None = None,
+    ) -> None:
+        whose: dict[str, Any] = {}
+        if message is not None:
+            whose = {"app": message.app, "session": message.session, "user": message.user}
+            whose["inputs"] = message.variables
         events.callback_refused(
-            code=error.code, reason=str(error), path=request.path, remote=remote, trace_id=trace_id
+            code=error.code,
+            reason=str(error),
+            path=request.path,
+            remote=remote_of(request),
+            trace_id=trace_id,
+            **whose,
         )
 
 

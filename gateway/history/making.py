@@ -1,6 +1,6 @@
 """Entries of the history, made of events. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.declared.mask import Mask
@@ -30,15 +30,17 @@ class Attempt:
 
 def make_entry(noted: Noted, mask: Mask, *, keeps_values: bool) -> CallbackEntry | LookupEntry:
     """Return the entry of an answered callback, or of a lookup that was asked for."""
-    make = _callback if noted.event.name == "callback.answered" else _lookup
-    return make(noted, mask, keeps_values=keeps_values)
+    return _MAKERS[noted.event.name](noted, mask, keeps_values=keeps_values)
 
 
 def lasted(event: Event) -> float:
     """Return the seconds from the beginning of what an event tells of to the event."""
     fields = event.fields
-    ms: float = fields["took_ms"] if "took_ms" in fields else fields["queue_ms"] + fields["backend_ms"]
-    return ms / 1000
+    if event.name == "lookup.finished":
+        ms: float = fields["queue_ms"] + fields["backend_ms"]
+        return ms / 1000
+    took_ms: float = fields.get("took_ms", 0.0)
+    return took_ms / 1000
 
 
 def _callback(noted: Noted, mask: Mask, *, keeps_values: bool) -> CallbackEntry:
@@ -125,3 +127,30 @@ def _attempt(attempt: Attempt, mask: Mask, inputs: Mapping[str, str], *, keeps_v
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000)
+
+
+def _refused(noted: Noted, mask: Mask, *, keeps_values: bool) -> CallbackEntry:
+    fields, values = noted.event.fields, noted.event.values or {}
+    return CallbackEntry(
+        at=round(noted.at, 3),
+        trace_id=fields["trace_id"],
+        app=values["app"],
+        session=fields["session"],
+        user=values["user"],
+        path=fields["path"],
+        route="none",
+        code=fields["code"],
+        info=fields["reason"],
+        took_ms=0.0,
+        budget_ms=0.0,
+        lookups={},
+        inputs=keep_values(values["inputs"], mask) if keeps_values else None,
+        variables={} if keeps_values else None,
+    )
+
+
+_MAKERS: dict[str, Callable[..., CallbackEntry | LookupEntry]] = {
+    "callback.answered": _callback,
+    "callback.refused": _refused,
+    "lookup.finished": _lookup,
+}

@@ -99,6 +99,7 @@ class Recorder:
         self._full = Lasting()
         self._of: dict[str, Callable[[Event], None]] = {
             "callback.answered": self._note,
+            "callback.refused": self._note_refused,
             "lookup.finished": self._note_lookup,
             "attempt.replied": self._note_reply,
             "attempt.ended": self._note_attempt,
@@ -162,6 +163,10 @@ class Recorder:
             self._next()
             self._dropped += 1
         self._wake.set()
+
+    def _note_refused(self, event: Event) -> None:
+        if event.values is not None:  # it is known whose callback it was
+            self._note(event)
 
     def _note_lookup(self, event: Event) -> None:
         fields = event.fields

@@ -121,17 +121,27 @@ def callback_answered(  # noqa: PLR0913 - as many as the line tells
     _emit(Event("callback.answered", "info", fields, values))
 
 
-def callback_refused(
+def callback_refused(  # noqa: PLR0913 - as many as the line tells
     *,
     code: Code,
     reason: str,
     path: str | None = None,
     remote: str | None = None,
     trace_id: str | None = None,
+    app: int = 0,
+    session: str = "",
+    user: str = "",
+    inputs: Mapping[str, str] = _NONE,
 ) -> None:
-    """A callback was answered without a lookup. Bytes that were not a callback have no path and no trace."""
+    """A callback was answered without a lookup. Bytes that were not a callback have no path and no trace.
+
+    One that could be read, and for which there is no route, has a ``session``.
+    """
     where = {} if trace_id is None else {"path": path, "remote": remote, "trace_id": trace_id}
-    _warning("callback.refused", code=int(code), code_name=code.name, reason=reason, **where)
+    whose = {"session": session} if session else {}
+    fields = {"code": int(code), "code_name": code.name, "reason": reason, **where, **whose}
+    values = {"app": app, "user": user, "inputs": inputs} if session else None
+    _emit(Event("callback.refused", "warning", fields, values))
 
 
 def callback_failed(*, code: Code, trace_id: str, error: BaseException) -> None:

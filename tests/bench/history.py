@@ -18,12 +18,12 @@ LEVELS = ("off", "base", "values")
 _ABOUT = """\
 Pairs of gateway and worker with `history.level` off, base and values, each pair with keys of its own on one \
 Redis. Callbacks as above, in turns; CPU of gateway, worker and Redis for each callback."""
-_WATCHED = ("gateway", "worker", "redis")
+_WATCHED = ("gateway", "worker", "Redis")
 
 
 def steps(pace: Pace) -> int:
     """Return how many turns there will be."""
-    return pace.callback_rounds * 2 * len(LEVELS)
+    return pace.callback_rounds * 2 * 2 * len(LEVELS)
 
 
 def measure(pace: Pace, step: Step) -> Section:
@@ -34,13 +34,13 @@ def measure(pace: Pace, step: Step) -> Section:
         for pid in (generator.pid, stage.valkey.pid):
             stage.placement.keep_together(pid)
         pairs = {level: _pair(stage, level) for level in LEVELS}
-        for number in range(pace.callback_rounds):
+        for number in range(pace.callback_rounds * 2):
             for what in (MEMORY, LIVE):
                 for level in LEVELS if number % 2 else reversed(LEVELS):
                     server, worker = pairs[level]
                     key, sessions = ("kept", 1) if what == MEMORY else ("noop", None)
                     order = Server(what, server.pid, server.port, key, sessions).order()
-                    watched = {"gateway": server.pid, "worker": worker, "redis": stage.valkey.pid}
+                    watched = {"gateway": server.pid, "worker": worker}
                     seconds = pace.callback_turn
                     heats[what, level][number] = run_heat(
                         stage, generator, watched, seconds=seconds, callers=CONNECTIONS, **order
@@ -62,20 +62,38 @@ def _pair(stage: Stage, level: str) -> tuple[Server, int]:
 
 
 def _section(heats: Mapping[tuple[str, str], Mapping[int, Heat]], placed: str) -> Section:
-    rows, targets = [], []
-    parts = ((MEMORY, _WATCHED), (LIVE, _WATCHED), *((LIVE, (one,)) for one in _WATCHED))
-    for what, watched in parts:
-        cpu = {
-            level: {number: heat.cpu(*watched) for number, heat in heats[what, level].items()}
-            for level in LEVELS
-        }
-        ratios = {level: Ratio.of(cpu[level], cpu["off"]) for level in LEVELS[1:]}
-        figures = [brief(middle(cpu[level].values())) for level in LEVELS]
-        named = what if watched == _WATCHED else f"{what}: {watched[0]} alone"
-        rows.append([named, *figures, *map(str, ratios.values())])
-        if what == LIVE and watched == _WATCHED:
-            targets.append(
-                Target(f"{what}: CPU with the history (base) : without", ratios["base"].middle, 1.03)
+    spent = [_row(heats, MEMORY, _WATCHED), _row(heats, LIVE, _WATCHED)]
+    spent += [_row(heats, LIVE, (one,)) for one in _WATCHED]
+    rates = {
+        level: {number: heat.turn.rate for number, heat in heats[LIVE, level].items()} for level in LEVELS
+    }
+    ratios = [Ratio.of(rates[level], rates["off"]) for level in LEVELS[1:]]
+    rated = [LIVE, *(brief(middle(rates[level].values())) for level in LEVELS), *map(str, ratios)]
+    compared = [f"{level} : off" for level in LEVELS[1:]]
+    return Section(
+        "History",
+        f"{_ABOUT}\n\n{placed}",
+        [
+            Table(("CPU a callback, µs", *LEVELS, *compared), spent),
+            Table(("callbacks per second", *LEVELS, *compared), [rated]),
+        ],
+        [
+            Target(
+                f"{LIVE}: callbacks per second with the history (base) : without",
+                *(ratios[0].middle, 0.97),
+                at_most=False,
             )
-    heading = ("CPU a callback, µs", *LEVELS, *(f"{level} : off" for level in LEVELS[1:]))
-    return Section("History", f"{_ABOUT}\n\n{placed}", [Table(heading, rows)], targets)
+        ],
+    )
+
+
+def _row(
+    heats: Mapping[tuple[str, str], Mapping[int, Heat]], what: str, watched: tuple[str, ...]
+) -> list[str]:
+    """Return the CPU of some processes for each callback, on each level."""
+    cpu = {
+        level: {number: heat.cpu(*watched) for number, heat in heats[what, level].items()} for level in LEVELS
+    }
+    ratios = [Ratio.of(cpu[level], cpu["off"]) for level in LEVELS[1:]]
+    named = what if watched == _WATCHED else f"{what}: {watched[0]} alone"
+    return [named, *(brief(middle(cpu[level].values())) for level in LEVELS), *map(str, ratios)]

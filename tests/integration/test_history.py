@@ -329,3 +329,16 @@ async def test_a_reload_turns_the_history_off_and_on(place: Place, desk: Desk) -
         await at.call("s3", node="order")
         await written(place, 1, "s3")
     assert await kept(place, "s2") == []
+
+
+async def test_a_callback_without_a_route_is_kept_too(place: Place, desk: Desk) -> None:
+    """The first slip of every newcomer."""
+    catalog = place.catalog({"history.level": "values"})
+    async with gateway(catalog) as running:
+        await desk.at(running.callbacks).call(node="nothing")
+        (entry,) = await written(place, 1)
+    assert isinstance(entry, CallbackEntry)
+    assert (entry.code, entry.route) == (Code.NO_ROUTE, "none")
+    assert entry.info == "no route matches this callback; see [[routes]] in the configuration"
+    assert entry.inputs is not None
+    assert entry.inputs["node"] == "nothing"

@@ -53,9 +53,11 @@ def _lines(told: Told) -> Iterator[Text]:
         (f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}", "bold"),
         f"  {printable(one.route)}  ",
         code_text(one.code),
-        f"  {one.took_ms:.0f} of {one.budget_ms:.0f} ms",
+        f"  {one.took_ms:.0f} of {one.budget_ms:.0f} ms" if one.budget_ms else "",
         (f"  trace {printable(one.trace_id)}", "dim"),
     )
+    if one.info and not told.parts:
+        yield Text(f"  {printable(one.info)}")
     if one.inputs:
         given = ", ".join(f"{name} = {value!r}" for name, value in one.inputs.items())
         yield Text(f"  asked with {printable(given)}", "dim")
