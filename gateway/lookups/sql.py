@@ -5,12 +5,15 @@ ends there, too. Nothing of a session is relied on: PgBouncer may give each tran
 """
 
 import asyncio
+import logging
 import threading
+import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from gateway.core.errors import BackendUnavailable, BadBackendReply, LookupFailed, Overloaded
+from gateway.core.errors import BackendUnavailable, BadBackendReply, LookupFailed, Overloaded, TimedOut
 from gateway.core.messages import Ask
 from gateway.declared.backend import Backend
 from gateway.declared.lookup import Lookup
@@ -18,18 +21,36 @@ from gateway.lookups.other_answers import interpret_rows
 from gateway.lookups.reply import Finding
 from gateway.lookups.sql_errors import failure_of
 from gateway.lookups.sql_values import as_value, size_of
+from gateway.process.background import Background, end
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mysql+asyncmy", "sqlite": "sqlite+aiosqlite"}
 MOST_ROWS = 1000
 """Most rows of an answer."""
 
+ENDING = 0.5
+"""Most seconds in which a database ends a statement that nobody waits for any more."""
+
 _RECYCLE = 1800.0
-_ENDING = 2.0
-_INSIST = 1.0
+_WHOLE_ATTEMPT = 0.9
+"""Part of an attempt's time after which a connection that has said nothing counts as silent."""
+
 _STEPS = 1000
 """Steps of SQLite's machine after which it looks whether anybody still waits: some microseconds."""
 
 _Running = asyncio.Task[list[dict[str, Any]]]
+
+
+@dataclass(eq=False, slots=True)
+class _Attempt:
+    """What is known of an attempt that runs."""
+
+    given_up: threading.Event = field(default_factory=threading.Event)
+    ending: bool = False
+    sent: float | None = None
+    """When its first words went out, None if it has no connection yet."""
 
 
 class SqlBackend:
@@ -41,16 +62,20 @@ class SqlBackend:
         Raise ImportError if the packages of the extra ``sql`` are not there.
         """
         try:
-            from sqlalchemy import text  # noqa: PLC0415 - an extra: most deployments do without
+            from sqlalchemy import event, text  # noqa: PLC0415 - an extra: most deployments do without
             from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415
         except ImportError:
             msg = f"backends.{name}: needs SQLAlchemy and a driver: install deskgate[sql]"
             raise ImportError(msg) from None
         self._text, self._name = text, name
         self._scheme, _, rest = str.__add__("", declared.url).partition(":")
-        self._limit_ms = int(declared.attempt_timeout * 1000)
+        self._limit = float(declared.attempt_timeout)
+        self._limit_ms = int(self._limit * 1000)
         self._max_reply = declared.max_reply
-        self._running: dict[_Running, threading.Event] = {}
+        self._running: dict[_Running, _Attempt] = {}
+        self._ends = Background()
+        self._heard = 0.0  # when the database has last said a word, on whichever connection
+        self._distrusted = 0.0  # connections that were made before are not used any more
         arguments: dict[str, Any] = {}
         if self._scheme == "sqlite":
             # SQLAlchemy reads the escapes of the address once, SQLite those of the path once more.
@@ -65,7 +90,7 @@ class SqlBackend:
                 f"{_DRIVERS[self._scheme]}:{rest}",
                 pool_size=declared.concurrency,
                 max_overflow=0,
-                pool_timeout=float(declared.attempt_timeout),
+                pool_timeout=self._limit,
                 pool_recycle=_RECYCLE,
                 hide_parameters=True,
                 connect_args=arguments,
@@ -73,6 +98,10 @@ class SqlBackend:
         except ImportError as error:
             msg = f"backends.{name}: the driver cannot be imported ({error.name}): install deskgate[sql]"
             raise ImportError(msg) from None
+        event.listen(self._engine.sync_engine, "connect", _note_when_made)
+        event.listen(self._engine.sync_engine, "checkout", self._check_when_made)
+        for logger in ("psycopg", "sqlalchemy.pool"):  # they write beside the log, in other words
+            logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
 
     async def start(self) -> None:
         """Do nothing: connections are opened as they are needed."""
@@ -82,7 +111,8 @@ class SqlBackend:
         for task in tuple(self._running):
             self._give_up(task)
         if self._running:
-            await asyncio.wait(self._running, timeout=_ENDING)
+            await asyncio.wait(self._running, timeout=4 * ENDING)
+        await self._ends.close()
         await self._engine.dispose()
 
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
@@ -109,7 +139,12 @@ class SqlBackend:
         """Have the database look at a lookup's statement without running it; raise NoAnswer."""
         if lookup.statement is not None:
             statement = f"EXPLAIN {self._limited(lookup.statement.text, 1)}"
-            await self._run(statement, dict.fromkeys(lookup.statement.parameters))
+            try:
+                async with asyncio.timeout(self._limit):
+                    await self._run(statement, dict.fromkeys(lookup.statement.parameters))
+            except TimeoutError:
+                msg = f"no answer within {self._limit_ms} ms"
+                raise TimedOut(msg) from None
 
     def _limited(self, statement: str, most: int) -> str:
         """Return a statement that gives so many rows at most. MySQL has a setting for that: see _begin."""
@@ -145,9 +180,9 @@ class SqlBackend:
 
     async def _run_once(self, statement: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the rows of a statement. Who is cancelled leaves at once: drivers may take seconds."""
-        given_up = threading.Event()
-        task = asyncio.create_task(self._transact(statement, values, given_up))
-        self._running[task] = given_up
+        attempt = _Attempt()
+        task = asyncio.create_task(self._transact(statement, values, attempt))
+        self._running[task] = attempt
         task.add_done_callback(self._ended)
         try:
             return await asyncio.shield(task)
@@ -156,14 +191,38 @@ class SqlBackend:
             raise
 
     def _give_up(self, task: _Running) -> None:
-        given_up = self._running.get(task)
-        if given_up is not None and self._scheme == "sqlite":
-            given_up.set()  # its thread ends the statement, and the connection stays
+        attempt = self._running.get(task)
+        if attempt is None or attempt.ending:
+            return
+        attempt.ending = True
+        if self._scheme == "sqlite":
+            attempt.given_up.set()  # its thread ends the statement, and the connection stays
         else:
-            # A driver has the server end the statement first. If nothing comes of that, the connection is
-            # silent: it is closed, so that its place in the pool is free.
-            task.cancel()
-            asyncio.get_running_loop().call_later(_INSIST, task.cancel)
+            self._ends.start(self._end(task, attempt))
+
+    async def _end(self, task: _Running, attempt: _Attempt) -> None:
+        """End an attempt: the driver asks the database to end the statement, and waits for that.
+
+        A database that is silent gets no such time, and no other connection is trusted that was made before:
+        after a failover, or behind a firewall that forgets connections, all of them are dead.
+        """
+        given_up = time.monotonic()
+        task.cancel()
+        sent = given_up if attempt.sent is None else attempt.sent
+        silent = given_up - sent >= _WHOLE_ATTEMPT * self._limit and self._heard < sent
+        if not silent:
+            await asyncio.wait([task], timeout=min(ENDING, self._limit / 2))
+            silent = not task.done() and attempt.sent is not None and self._heard < given_up
+        if silent:
+            self._distrusted = given_up
+        await end(task)
+
+    def _check_when_made(self, _: object, record: "ConnectionPoolEntry", __: object) -> None:
+        """Have the pool make a new connection in the place of one that is not trusted any more."""
+        from sqlalchemy.exc import DisconnectionError  # noqa: PLC0415
+
+        if record.info["made"] < self._distrusted:
+            raise DisconnectionError
 
     def _ended(self, task: _Running) -> None:
         self._running.pop(task, None)
@@ -171,11 +230,14 @@ class SqlBackend:
             task.exception()  # one that nobody waits for any more is no loss
 
     async def _transact(
-        self, statement: str, values: dict[str, Any], given_up: threading.Event
+        self, statement: str, values: dict[str, Any], attempt: _Attempt
     ) -> list[dict[str, Any]]:
         async with self._engine.connect() as connection:
-            await self._begin(connection, given_up)
+            attempt.sent = time.monotonic()
+            await self._begin(connection, attempt.given_up)
+            self._heard = time.monotonic()
             result = await connection.execute(self._text(statement), values)
+            self._heard = time.monotonic()
             rows: list[dict[str, Any]] = []
             size = 0
             for row in result.mappings():
@@ -201,3 +263,7 @@ class SqlBackend:
         else:  # SQLite has no limit of its own, and runs in a thread that hears nothing of a cancellation
             raw = await connection.get_raw_connection()
             await raw.driver_connection.set_progress_handler(given_up.is_set, _STEPS)
+
+
+def _note_when_made(_: object, record: "ConnectionPoolEntry") -> None:
+    record.info["made"] = time.monotonic()
