@@ -103,9 +103,8 @@ def _recorded(catalog: Catalog, url: str, session: str, lookup: str) -> "tuple[d
         msg = f"Redis cannot be reached: {error}"
         raise click.ClickException(msg) from None
     for entry in reversed(found):
-        for attempt in reversed(entry.attempts):
-            if attempt.body is not None and not attempt.cut:
-                return dict(entry.inputs or {}), Given(attempt.body.encode(), attempt.status or 200)
+        if (said := entry.reply) is not None:
+            return dict(entry.inputs or {}), Given((said.body or "").encode(), said.status or 200)
     msg = (
         f"the history has no reply to {lookup} in the session {session!r}: it needs history.level = "
         '"values", a backend over HTTP, and a reply of at most 8 KiB'

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from gateway.core.errors import QueueUnavailable
 from gateway.core.messages import Job
@@ -110,7 +111,10 @@ class _Erasing:
 
     async def _is_users(self, key: bytes) -> bool:
         """True if an entry of a session's history is about the user, in the app that is meant."""
-        data: list[bytes] = await self._redis.execute_command("LRANGE", key, 0, -1)  # type: ignore[no-untyped-call]
+        try:
+            data: list[bytes] = await self._redis.execute_command("LRANGE", key, 0, -1)  # type: ignore[no-untyped-call]
+        except ResponseError:  # of another type: somebody else has written there
+            return False
         entries = map(decode_entry, data)
         return any(
             entry is not None and entry.user == self._whom.user and self._whom.app in {None, entry.app}

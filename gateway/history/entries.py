@@ -51,6 +51,8 @@ class CallbackEntry(msgspec.Struct, frozen=True, omit_defaults=True, tag="callba
 class AttemptPart(msgspec.Struct, frozen=True, omit_defaults=True):
     """An attempt at a backend. ``outcome`` is the name of its code, or CANCELLED; ``reason`` says why.
 
+    ``backend`` is another one than the lookup's, which a Python lookup has asked; ``""`` for its own.
+
     ``status`` is the response's, if one came. ``body`` is its text, if values are kept; ``size`` its bytes.
     A body that was too long is ``cut``.
     """
@@ -64,6 +66,7 @@ class AttemptPart(msgspec.Struct, frozen=True, omit_defaults=True):
     content_type: str = ""
     body: str | None = None
     cut: bool = False
+    backend: str = ""
 
 
 class LookupEntry(msgspec.Struct, frozen=True, omit_defaults=True, tag="lookup", tag_field="kind"):
@@ -88,6 +91,19 @@ class LookupEntry(msgspec.Struct, frozen=True, omit_defaults=True, tag="lookup",
     unmapped: tuple[str, ...] = ()
     inputs: dict[str, str] | None = None
     variables: dict[str, str] | None = None
+
+    @property
+    def decisive(self) -> AttemptPart | None:
+        """The attempt that made the answer, else the last one that nobody cancelled."""
+        own = [one for one in self.attempts if not one.backend and one.outcome != "CANCELLED"]
+        answered = [one for one in own if one.outcome == "OK"]
+        return next(reversed(answered or own), None)
+
+    @property
+    def reply(self) -> AttemptPart | None:
+        """That attempt, if all of its reply's body is kept."""
+        one = self.decisive
+        return one if one is not None and one.body is not None and not one.cut else None
 
 
 Entry = CallbackEntry | LookupEntry

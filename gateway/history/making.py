@@ -82,7 +82,9 @@ def _lookup(noted: Noted, mask: Mask, *, keeps_values: bool) -> LookupEntry:
     fields, values = noted.event.fields, noted.event.values or {}
     inputs = values["inputs"]
     attempts = tuple(
-        _attempt(one, mask, inputs, keeps_values=keeps_values) for one in noted.attempts if one.ended
+        _attempt(one, mask, inputs, fields["backend"], keeps_values=keeps_values)
+        for one in noted.attempts
+        if one.ended
     )
     return LookupEntry(
         at=round(noted.at, 3),
@@ -104,24 +106,26 @@ def _lookup(noted: Noted, mask: Mask, *, keeps_values: bool) -> LookupEntry:
     )
 
 
-def _attempt(attempt: Attempt, mask: Mask, inputs: Mapping[str, str], *, keeps_values: bool) -> AttemptPart:
+def _attempt(
+    attempt: Attempt, mask: Mask, inputs: Mapping[str, str], backend: str, *, keeps_values: bool
+) -> AttemptPart:
     ended, replied = attempt.ended or {}, attempt.replied
-    part = AttemptPart(ended["attempt"], ended["outcome"], ended["took_ms"], mask.text(attempt.retried))
-    if replied is None:
-        return part
-    status, size, body = replied.fields["status"], replied.fields["size"], (replied.values or {}).get("body")
-    content_type = replied.fields["content_type"]
-    kept = keep_body(body, content_type, mask, inputs) if keeps_values and body is not None else None
+    said = replied.fields if replied is not None else {}
+    values = (replied.values if replied is not None else None) or {}
+    kept = None
+    if keeps_values and replied is not None:
+        kept = keep_body(values["body"], said["content_type"], mask, inputs)
     return AttemptPart(
-        part.number,
-        part.outcome,
-        part.took_ms,
-        part.reason,
-        status=status,
-        size=size,
-        content_type=content_type,
+        ended["attempt"],
+        ended["outcome"],
+        ended["took_ms"],
+        mask.text(attempt.retried),
+        status=said.get("status"),
+        size=said.get("size", 0),
+        content_type=said.get("content_type", ""),
         body=None if kept is None else kept.text,
-        cut=kept is not None and kept.cut,
+        cut=kept is not None and (kept.cut or not values["whole"]),
+        backend="" if ended["backend"] == backend else ended["backend"],
     )
 
 

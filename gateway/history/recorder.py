@@ -264,6 +264,8 @@ def _row_of(noted: Noted, place: _Place) -> _Row | None:
         text = encode(entry)
         if len(text) > LARGEST_ENTRY:
             text = encode(make_entry(noted, mask, keeps_values=False))
+        if len(text) > LARGEST_ENTRY:  # its session's name alone may be as long as a callback
+            return None
     except UnicodeEncodeError:  # half a surrogate pair in a name
         return None
     return _Row(session_name(entry.app, entry.session), now, now - lasted(event), text)

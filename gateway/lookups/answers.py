@@ -60,13 +60,15 @@ _ABSENT: tuple[object, ...] = (None, "", [], {})
 class Response(NamedTuple):
     """A response as it came. ``headers`` has names without case; ``body`` is None if it was not read.
 
-    ``unread`` is what had come by then of a body that takes no part in the meaning: for people alone.
+    ``unread`` is what had come by then of a body that takes no part in the meaning, for people alone;
+    ``whole``: it is all of that body.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes | None
     unread: bytes = b""
+    whole: bool = True
 
 
 class Undecoded(NamedTuple):

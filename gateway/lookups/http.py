@@ -147,6 +147,7 @@ class HttpBackend:
             trace_id=trace_id,
             span_id=span_id,
             body=body,
+            whole=response.whole,
         )
 
     async def add_credentials(self, request: FilledRequest) -> tuple[FilledRequest, str]:
@@ -178,11 +179,12 @@ class HttpBackend:
                 wanted = wants(response.status)
                 body = await self._read_wanted(response) if wanted else None
                 unread = b"" if wanted else _peek(response)
+                whole = wanted or response.content.at_eof()
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):  # the attempt timeout's own, not the backend's
                 raise
             raise failure_of(error, proxied="proxy" in self._reach.arguments) from error
-        return Response(response.status, response.headers, body, unread)
+        return Response(response.status, response.headers, body, unread, whole)
 
     async def _read_wanted(self, response: aiohttp.ClientResponse) -> bytes | None:
         """Return the body of a response.

@@ -374,9 +374,17 @@ def lookup_finished(  # noqa: PLR0913 - as many as the line tells
 
 
 def attempt_replied(  # noqa: PLR0913 - as many as the line tells
-    *, backend: str, status: int, content_type: str, size: int, trace_id: str, span_id: str, body: bytes
+    *,
+    backend: str,
+    status: int,
+    content_type: str,
+    size: int,
+    trace_id: str,
+    span_id: str,
+    body: bytes,
+    whole: bool,
 ) -> None:
-    """A response has come to a call that a lookup made, with so many bytes."""
+    """A response has come to a call that a lookup made. So many bytes of its body were read, or are there."""
     fields = {
         "backend": backend,
         "status": status,
@@ -385,7 +393,7 @@ def attempt_replied(  # noqa: PLR0913 - as many as the line tells
         "trace_id": trace_id,
         "span_id": span_id,
     }
-    _emit(Event("attempt.replied", "debug", fields, {"body": body}))
+    _emit(Event("attempt.replied", "debug", fields, {"body": body, "whole": whole}))
 
 
 def attempt_ended(  # noqa: PLR0913 - as many as the line tells

@@ -123,6 +123,17 @@ async def test_what_hinders_a_lookup_is_said(place: Place, crm: Crm, tmp_path: P
     assert crm.stats.calls == {}
 
 
+async def test_what_check_warns_of_is_said(place: Place, tmp_path: Path) -> None:
+    """Of this lookup and its backend alone."""
+    path = 'path = "/orders/{orderId}"'
+    config = CONFIG.replace(path, f'{path}, query = {{ q = "name = {{orderId}}" }}')
+    assert config != CONFIG
+    found = await try_json(
+        config, tmp_path, "order", "--set", "orderId=7", "--dry-run", environ=environ(place)
+    )
+    assert found["notes"][0].startswith("lookups.order.request.query.q: a value of {orderId} may add to it")
+
+
 async def test_a_backend_that_is_not_there_has_its_code(tmp_path: Path) -> None:
     """As a worker would answer."""
     nowhere = {"CRM_URL": "http://127.0.0.1:1", "CRM_TOKEN": KEY}
@@ -181,6 +192,11 @@ async def test_sql_shows_statement_parameters_and_rows(tmp_path: Path) -> None:
     (tmp_path / "row.json").write_text('{"teir": "silver"}')
     found = await try_json(config, tmp_path, "tier", "--reply", str(tmp_path / "row.json"))
     assert found["variables"] == {"tier": "silver"}
+    for text, reason in (("<html>", "the reply is not JSON"), ('"' + "x" * 2_000_000 + '"', "max_reply")):
+        (tmp_path / "row.json").write_text(text)
+        found = await try_json(config, tmp_path, "tier", "--reply", str(tmp_path / "row.json"))
+        assert found["code_name"] == "BAD_BACKEND_REPLY"
+        assert reason in found["reason"]
 
 
 async def test_python_shows_what_the_function_returned(tmp_path: Path) -> None:

@@ -342,3 +342,34 @@ async def test_a_callback_without_a_route_is_kept_too(place: Place, desk: Desk) 
     assert entry.info == "no route matches this callback; see [[routes]] in the configuration"
     assert entry.inputs is not None
     assert entry.inputs["node"] == "nothing"
+
+
+async def test_a_key_of_another_type_keeps_nobody_from_being_forgotten(place: Place, desk: Desk) -> None:
+    """Whoever has written there; and a mark that cannot be read counts as one."""
+    catalog, keys = place.catalog(), Keys(place.prefix)
+    async with (
+        Redis.from_url(place.redis_url) as redis,
+        workers(catalog, catalog.lanes, grace=0),
+        gateway(catalog) as running,
+    ):
+        await redis.set(keys.history(f"{APP}:other"), "x")
+        await redis.set(keys.void(f"{APP}:s3"), "x")
+        at = desk.at(running.callbacks)
+        await at.call("s3", node="order", orderId="7")
+        await at.call(node="order", orderId="7")
+        await written(place, 2)
+        assert await kept(place, "s3") == []
+        await erase(place.redis_url, keys, Whom((APP,), user="user517"), lambda _: None)
+    assert await kept(place) == []
+
+
+async def test_a_session_whose_name_is_as_long_as_a_callback_is_not_kept(place: Place, desk: Desk) -> None:
+    """Its callbacks are answered."""
+    catalog = place.catalog()
+    async with gateway(catalog) as running:
+        at = desk.at(running.callbacks)
+        heard = await at.call("s" * 40_000, node="order")
+        assert heard.code == Code.MISSING_INPUT
+        await at.call(node="order")
+        await written(place, 1)
+    assert await keys_about(place, "s" * 100) == []

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,27 @@ def test_hidden_inputs_are_hidden_in_what_is_no_json() -> None:
     kept = keep_body(body, 'text/xml; charset="GBK"', Mask(["s3cret-key"], ["phone", "short"]), inputs)
     assert kept.text == f"<c><p>{HIDDEN}</p><n>客户</n></c>"
     assert keep_body(b"\xff s3cret-key", "", Mask(["s3cret-key"]), {}).text == f"\ufffd {HIDDEN}"
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'{"name": "Lin", "phone": "1555', HIDDEN),
+        ('\ufeff{"phone": "1555"}'.encode(), HIDDEN),
+        ('{"phone": "1555"}'.encode("utf-16"), HIDDEN),
+        (b"<m:Phone type='x'>1555</m:Phone>", HIDDEN),
+        (b"phone=1555&x=1", HIDDEN),
+        (b"access_token=abc&x=1", HIDDEN),
+        (b'<html>"password" : "abc', HIDDEN),
+        (b"invalid token, or session over", "invalid token, or session over"),
+        (b"telephone 1555", "telephone 1555"),
+    ],
+)
+def test_what_cannot_be_told_apart_is_hidden_as_a_whole(body: bytes, kept: str) -> None:
+    """Half a reply, another charset, another format: a hidden name stands there, and somewhere its value."""
+    charset = "; charset=utf-16" if body.startswith(b"\xff\xfe") else ""
+    found = keep_body(body, f"application/json{charset}", Mask(names=["phone"]), {})
+    assert found == (kept, kept == HIDDEN)
 
 
 def test_long_values_and_replies_are_cut() -> None:

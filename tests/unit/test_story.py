@@ -113,3 +113,21 @@ def test_a_bar_shows_where_the_time_went() -> None:
     entry = LookupEntry(AT, "t", 1, "s", "u", "order", "crm", 0, attempts, 10.0, 40.0)
     assert bar(entry) == "░" * 8 + "█" * 16 + "·" * 8 + "█" * 8
     assert bar(LookupEntry(AT, "t", 1, "s", "u", "order", "crm", 0, (), 0.0, 0.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("attempts", "number"),
+    [
+        ((AttemptPart(1, "OK", 1.0, body="{}"), AttemptPart(2, "CANCELLED", 2.0)), 1),
+        ((AttemptPart(1, "BACKEND_UNAVAILABLE", 1.0, body="x"), AttemptPart(2, "TIMEOUT", 2.0)), None),
+        ((AttemptPart(1, "OK", 1.0, body="{}", backend="crm"), AttemptPart(1, "OK", 2.0)), None),
+        ((AttemptPart(1, "OK", 1.0, body="{", cut=True),), None),
+        ((), None),
+    ],
+)
+def test_the_reply_is_that_of_the_attempt_that_decided(
+    attempts: tuple[AttemptPart, ...], number: int | None
+) -> None:
+    """Not of one that lost a race, nor of one before it, nor of another backend that a lookup has asked."""
+    entry = LookupEntry(AT, "t", 1, "s", "u", "order", "mine", 0, attempts, 0.0, 1.0)
+    assert (None if entry.reply is None else entry.reply.number) == number

@@ -33,7 +33,7 @@ local forgotten = entries > 0 and redis.call('MGET', unpack(voids)) or {}
 
 for i = 1, entries do
   local began, entry = entry_arguments(i)
-  if not forgotten[i] or now - began > tonumber(forgotten[i]) then
+  if not forgotten[i] or now - began > (tonumber(forgotten[i]) or math.huge) then
     if redis.call('LPUSH', lists[i], entry) > most then redis.call('LTRIM', lists[i], 0, most - 1) end
     redis.call('PEXPIRE', lists[i], kept)
     written = written + 1

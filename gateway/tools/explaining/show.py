@@ -107,7 +107,8 @@ def _asked(part: Part, asked: LookupEntry) -> Iterator[Text]:
 def _attempt(attempt: AttemptPart) -> str:
     status = "" if attempt.status is None else f"  status {attempt.status}, {attempt.size} bytes"
     reason = f": {attempt.reason}" if attempt.reason else ""
-    return f"{attempt.outcome}, {attempt.took_ms:.0f} ms{status}{reason}"
+    at = f"at {attempt.backend}: " if attempt.backend else ""
+    return f"{at}{attempt.outcome}, {attempt.took_ms:.0f} ms{status}{reason}"
 
 
 def bar(asked: LookupEntry) -> str:

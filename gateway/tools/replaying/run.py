@@ -95,16 +95,15 @@ async def recorded(lookup: Lookup, _: Callback, part: Part | None, then: Callbac
     if part is None:
         msg = f"{lookup.name} was not asked for then: try --live"
         raise CannotReplay(msg)
-    said = part.asked.attempts[-1] if part.asked is not None and part.asked.attempts else None
-    if said is not None and said.status is not None and said.body is not None and not said.cut:
+    said = part.asked.reply if part.asked is not None else None
+    if said is not None and said.status is not None and said.body is not None:
         headers = CIMultiDict({"Content-Type": said.content_type.partition(";")[0]})  # it is UTF-8 now
         judged = judge_response(lookup, Response(said.status, headers, said.body.encode()), time.time())
         if judged.variables is not None:
             return Outcome(lookup.name, Source.LIVE, Code.OK, judged.variables)
         return _fallen(lookup, judged.code, part.part, then)
     if not part.part.code:
-        why = "too long to be kept" if said is not None and said.cut else "not kept"
-        msg = f"{lookup.name}: the backend's reply was {why}"
+        msg = f"{lookup.name}: the backend's reply was not kept, or not as a whole: try --live"
         raise CannotReplay(msg)
     return _fallen(lookup, _code(part.part.code), part.part, then)
 

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from multidict import CIMultiDict
 
-from gateway.core.errors import Code, DeskgateError, LookupFailed, NoAnswer, NotFound
+from gateway.core.errors import BadBackendReply, Code, DeskgateError, LookupFailed, NoAnswer, NotFound
 from gateway.core.messages import Ask, Callback
 from gateway.core.variables import as_json
 from gateway.declared.app import App, Markers
@@ -95,7 +95,7 @@ async def try_lookup(
     lookup, mask = catalog.lookups[name], mask_of(catalog.settings)
     callback = Callback(app=0, session="try", user="", path="/", variables=variables)
     planned = plan(lookup, _NOBODY, callback, "", lambda _: None)
-    notes = _notes(lookup, variables)
+    notes = (*_notes(lookup, variables), *_warnings(catalog, lookup))
     inputs = mask.named(planned.job.inputs)
     if planned.refused is not None and given is None:
         code, blamed = planned.refused.code, planned.refused.input
@@ -120,7 +120,10 @@ class _Attempt:
     async def run(self, given: Given | None, *, dry_run: bool) -> Trial:
         """Make it."""
         if given is not None:
-            return self._judged(self._judge_given(given))
+            try:
+                return self._judged(self._judge_given(given))
+            except NoAnswer as error:
+                return self._trial(None, error.code, self._mask.text(str(error)))
         backend = open_bare(self._catalog, self._lookup.lane, Board())
         try:
             judged = await self._ask(backend, dry_run=dry_run)
@@ -203,6 +206,9 @@ class _Attempt:
 
     def _judge_given(self, given: Given) -> Judged:
         lookup = self._lookup
+        if len(given.body) > self._settings.max_reply:
+            msg = f"the reply is over max_reply ({self._settings.max_reply} bytes)"
+            raise BadBackendReply(msg)
         content_type = _CONTENT_TYPES.get(lookup.reply, ACCEPTED["form"].partition(",")[0])
         response = Response(given.status, CIMultiDict({"Content-Type": content_type}), given.body)
         if self._settings.speaks == "http":
@@ -272,6 +278,12 @@ class _Attempt:
         }
         variables = None if judged.variables is None else self._mask.named(judged.variables)
         return judged._replace(value=None, expressions=given, variables=variables)
+
+
+def _warnings(catalog: Catalog, lookup: Lookup) -> Iterator[str]:
+    """Yield what `check` warns of in the tables of a lookup and its backend."""
+    places = [f"lookups.{lookup.name}", f"backends.{lookup.lane}"]
+    yield from (str(warning) for warning in catalog.warnings if warning.lies_in(places))
 
 
 def _notes(lookup: Lookup, variables: Mapping[str, str]) -> tuple[str, ...]:
