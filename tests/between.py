@@ -15,8 +15,6 @@ class Between:
         self.carrying = asyncio.Event()
         """Whether connections, those that are there and new ones, carry anything."""
         self.carrying.set()
-        self.cutting = asyncio.Event()
-        """Set: what comes back is carried a few bytes at a time."""
         self.connections = 0
         self._pumps: set[asyncio.Task[None]] = set()
 
@@ -49,15 +47,15 @@ class Between:
         self._writers.append(writer)
         behind, to_behind = await asyncio.open_connection("127.0.0.1", self._behind)
         self._writers.append(to_behind)
-        for pump in (self._pump(reader, to_behind, 65536), self._pump(behind, writer, 7)):
+        for pump in (self._pump(reader, to_behind), self._pump(behind, writer)):
             task = asyncio.create_task(pump)
             self._pumps.add(task)
             task.add_done_callback(self._pumps.discard)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, few: int) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         carrying = self.carrying
         with suppress(ConnectionError):
-            while got := await reader.read(few if self.cutting.is_set() else 65536):
+            while got := await reader.read(65536):
                 await carrying.wait()
                 writer.write(got)
                 await writer.drain()

@@ -1,18 +1,11 @@
 """What the history costs: gateways and workers that keep one against those that keep none."""
 
-import sys
-from collections import defaultdict
-from collections.abc import Mapping
-
-from gateway.tools.processes import deskgate
-from tests.bench.callbacks import CONNECTIONS, LIVE, MEMORY, Server
-from tests.bench.configuration import configuration
-from tests.bench.contestants import worker_command
+from tests.bench.callbacks import LIVE, MEMORY
 from tests.bench.figures import Ratio, Target, brief, middle
-from tests.bench.meter import Heat, run_heat
 from tests.bench.pace import Pace, Step
+from tests.bench.pairs import Heats, open_generator, run_rounds, start_pair
 from tests.bench.section import Section, Table
-from tests.bench.stage import Stage, free_port, wait_for_port
+from tests.bench.stage import Stage
 
 LEVELS = ("off", "base", "values")
 _ABOUT = """\
@@ -28,40 +21,14 @@ def steps(pace: Pace) -> int:
 
 def measure(pace: Pace, step: Step) -> Section:
     """Run the rounds; raise CannotStart."""
-    heats: dict[tuple[str, str], dict[int, Heat]] = defaultdict(dict)
     with Stage() as stage:
-        generator = stage.caller([sys.executable, "-m", "tests.bench.http_load"])
-        for pid in (generator.pid, stage.valkey.pid):
-            stage.placement.keep_together(pid)
-        pairs = {level: _pair(stage, level) for level in LEVELS}
-        for number in range(pace.callback_rounds * 2):
-            for what in (MEMORY, LIVE):
-                for level in LEVELS if number % 2 else reversed(LEVELS):
-                    server, worker = pairs[level]
-                    key, sessions = ("kept", 1) if what == MEMORY else ("noop", None)
-                    order = Server(what, server.pid, server.port, key, sessions).order()
-                    watched = {"gateway": server.pid, "worker": worker}
-                    seconds = pace.callback_turn
-                    heats[what, level][number] = run_heat(
-                        stage, generator, watched, seconds=seconds, callers=CONNECTIONS, **order
-                    )
-                    step()
-    return _section(heats, stage.placement.sentence("the gateway", "all else"))
+        generator = open_generator(stage)
+        pairs = {level: start_pair(stage, level, f'\n[history]\nlevel = "{level}"\n') for level in LEVELS}
+        heats = run_rounds(stage, generator, pairs, pace.callback_rounds * 2, pace, step)
+        return _section(heats, stage.placement.sentence("the gateway", "all else"))
 
 
-def _pair(stage: Stage, level: str) -> tuple[Server, int]:
-    """Start a gateway and its worker under a prefix of their own; return it and the worker's pid."""
-    port = free_port()
-    text = configuration(stage.url, f"h{port}", listen=port) + f'\n[history]\nlevel = "{level}"\n'
-    config = stage.write(f"{port}.toml", text)
-    process, worker = stage.start(deskgate("gateway", "-c", str(config))), stage.start(worker_command(config))
-    stage.placement.keep_apart(process.pid)
-    stage.placement.keep_together(worker.pid)
-    wait_for_port(port)
-    return Server(level, process.pid, port), worker.pid
-
-
-def _section(heats: Mapping[tuple[str, str], Mapping[int, Heat]], placed: str) -> Section:
+def _section(heats: Heats, placed: str) -> Section:
     spent = [_row(heats, MEMORY, _WATCHED), _row(heats, LIVE, _WATCHED)]
     spent += [_row(heats, LIVE, (one,)) for one in _WATCHED]
     rates = {
@@ -87,9 +54,7 @@ def _section(heats: Mapping[tuple[str, str], Mapping[int, Heat]], placed: str) -
     )
 
 
-def _row(
-    heats: Mapping[tuple[str, str], Mapping[int, Heat]], what: str, watched: tuple[str, ...]
-) -> list[str]:
+def _row(heats: Heats, what: str, watched: tuple[str, ...]) -> list[str]:
     """Return the CPU of some processes for each callback, on each level."""
     cpu = {
         level: {number: heat.cpu(*watched) for number, heat in heats[what, level].items()} for level in LEVELS

@@ -3,18 +3,17 @@
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from urllib.request import urlopen
 
 from gateway.telemetry.events import Event
 from gateway.telemetry.tally import Tally
 from gateway.tools.processes import deskgate
-from tests.bench.callbacks import CONNECTIONS, LIVE, MEMORY, Server
+from tests.bench.callbacks import CONNECTIONS, LIVE, MEMORY
 from tests.bench.configuration import APP, configuration
 from tests.bench.contestants import worker_command
 from tests.bench.figures import Ratio, Target, Turn, brief, middle, percentile, spread
-from tests.bench.meter import Heat, run_heat
 from tests.bench.pace import Pace, Step
+from tests.bench.pairs import Heats, open_generator, run_rounds, start_pair
 from tests.bench.section import Section, Table
 from tests.bench.stage import Caller, Stage, free_port, wait_for_port
 
@@ -49,42 +48,14 @@ def steps(pace: Pace) -> int:
 
 def measure(pace: Pace, step: Step) -> Section:
     """Run the rounds; raise CannotStart."""
-    heats: dict[tuple[str, str], dict[int, Heat]] = defaultdict(dict)
     with Stage() as stage:
-        generator = stage.caller([sys.executable, "-m", "tests.bench.http_load"])
-        for pid in (generator.pid, stage.valkey.pid):
-            stage.placement.keep_together(pid)
-        pairs = {name: _pair(stage, name) for name in (WITH, WITHOUT)}
-        for number in range(pace.callback_rounds * TIMES):
-            for what in (MEMORY, LIVE):
-                for name in (WITH, WITHOUT) if number % 2 else (WITHOUT, WITH):
-                    server, worker = pairs[name]
-                    key, sessions = ("kept", 1) if what == MEMORY else ("noop", None)
-                    order = Server(what, server.pid, server.port, key, sessions).order()
-                    watched = {"gateway": server.pid, "worker": worker}
-                    seconds = pace.callback_turn
-                    heats[what, name][number] = run_heat(
-                        stage, generator, watched, seconds=seconds, callers=CONNECTIONS, **order
-                    )
-                    step()
+        generator = open_generator(stage)
+        unmetered = [sys.executable, "-m", "tests.bench.unmetered"]
+        pairs = {WITH: start_pair(stage, WITH), WITHOUT: start_pair(stage, WITHOUT, program=unmetered)}
+        heats = run_rounds(stage, generator, pairs, pace.callback_rounds * TIMES, pace, step)
         scrapes, beside, size = _scrape(stage, generator)
         step()
-    return _section(heats, scrapes, beside, size, stage.placement.sentence("the gateway", "all else"))
-
-
-def _pair(stage: Stage, name: str) -> tuple[Server, int]:
-    """Start a gateway and its worker under a prefix of their own; return it and the worker's pid."""
-    port = free_port()
-    config = stage.write(f"{port}.toml", configuration(stage.url, f"m{port}", listen=port))
-    front, back = deskgate("gateway", "-c", str(config)), worker_command(config)
-    if name == WITHOUT:
-        plain = [sys.executable, "-m", "tests.bench.unmetered"]
-        front, back = [*plain, "gateway", "-c", str(config)], [*plain, "worker", "-c", str(config)]
-    process, worker = stage.start(front), stage.start(back)
-    stage.placement.keep_apart(process.pid)
-    stage.placement.keep_together(worker.pid)
-    wait_for_port(port)
-    return Server(name, process.pid, port), worker.pid
+        return _section(heats, scrapes, beside, size, stage.placement.sentence("the gateway", "all else"))
 
 
 def _scrape(stage: Stage, generator: Caller) -> tuple[list[float], Turn, int]:
@@ -156,7 +127,7 @@ def _get(admin: int) -> bytes:
 
 
 def _section(
-    heats: Mapping[tuple[str, str], Mapping[int, Heat]],
+    heats: Heats,
     scrapes: list[float],
     beside: Turn,
     size: int,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.core.errors import BackendDenied, BackendRejected, BackendUnavailable, TimedOut
-from tests.integration.test_sql import TIER, asking, declared, why
+from tests.integration.selecting import TIER, asking, declared, why
 from tests.mariadb import CLIENT, INSTALL, PASSWORD, SERVER, MariaDb
 
 pytestmark = [

@@ -1,89 +1,26 @@
-"""A real PostgreSQL in trouble: silent in mid-statement, behind PgBouncer, out of connections."""
+"""Callers that leave at any moment, and a PgBouncer: each answer is that of its own question."""
 
 import asyncio
 import random
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from gateway.core.errors import NoAnswer, TimedOut
 from tests.databases import PASSWORD, USER, PostgreSql
-from tests.integration.test_sql import (
-    CUSTOMERS,
+from tests.integration.selecting import (
     FOUND,
-    PROGRAMS,
     asking,
     declared,
-    execute,
     needs_postgresql,
 )
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="SQL behind PgBouncer: it is not installed")
 pytestmark = [needs_postgresql, pytest.mark.timeout(60)]
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSql]:
-    """A PostgreSQL with the customers."""
-    assert PROGRAMS is not None
-    with PostgreSql(PROGRAMS) as server:
-        execute(server, CUSTOMERS)
-        yield server
-
-
-class Firewall:
-    """Forwards connections to the server. Those that it has silenced are open, and nothing comes of them."""
-
-    def __init__(self, port: int) -> None:
-        """Take the port of the server."""
-        self._to = port
-        self.silent = asyncio.Event()
-        self.open = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[str]:
-        """Yield the address of the database behind it."""
-        server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        try:
-            yield port
-        finally:
-            server.close()
-            for task in tuple(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def silence(self) -> None:
-        """Forward no byte more on the connections that there are; new ones are forwarded."""
-        self.silent.set()
-        self.silent = asyncio.Event()
-
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        silent = self.silent
-        self.open += 1
-
-        async def pipe(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-            with suppress(OSError):
-                while data := await source.read(65536):
-                    if silent.is_set():
-                        continue
-                    target.write(data)
-                    await target.drain()
-                if not silent.is_set():
-                    target.close()
-
-        tasks = [asyncio.create_task(pipe(reader, far_writer)), asyncio.create_task(pipe(far_reader, writer))]
-        self._tasks.update(tasks)
-        await asyncio.wait(tasks)
-        self.open -= 1
-        writer.close()
-        far_writer.close()
 
 
 def behind(server: PostgreSql, port: str) -> str:
@@ -93,31 +30,6 @@ def behind(server: PostgreSql, port: str) -> str:
 
 SLEEP = "select cast(pg_sleep(cast(:seconds as float)) as text) || :uid as tier"
 TIER = 'variables = { tier = "tier" }'
-
-
-async def test_a_server_that_falls_silent_holds_nobody_up(postgresql: PostgreSql) -> None:
-    """As behind a firewall that has forgotten its connections: attempts end, the next are answered."""
-    wall = Firewall(postgresql.port)
-    async with wall.listening() as port:
-        catalog = declared(behind(postgresql, port), SLEEP, TIER, "attempts = 1\nconcurrency = 2", "500ms")
-        async with asking(catalog) as ask:
-            assert (await ask(uid="a", seconds="0")).variables == {"tier": "a"}
-            loop = asyncio.get_running_loop()
-            waiting = [asyncio.ensure_future(ask(uid="b", seconds="0.2")) for _ in range(2)]
-            await asyncio.sleep(0.1)
-            wall.silence()
-            begun = loop.time()
-            for one in await asyncio.gather(*waiting, return_exceptions=True):
-                assert isinstance(one, NoAnswer)
-            assert loop.time() - begun < 1.0
-            begun = loop.time()
-            while True:
-                with suppress(NoAnswer):
-                    assert (await ask(uid="c", seconds="0")).variables == {"tier": "c"}
-                    break
-            assert loop.time() - begun < 4.0
-            begun = loop.time()
-        assert loop.time() - begun < 5
 
 
 @pytest.mark.parametrize("seed", range(3))

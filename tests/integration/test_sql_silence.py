@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from signal import SIGCONT, SIGSTOP
 
 import pytest
@@ -15,10 +15,8 @@ from gateway.lookups.sql import SqlBackend
 from tests.between import Between
 from tests.databases import PostgreSql
 from tests.desk import when
-from tests.integration.test_sql import (
-    CUSTOMERS,
+from tests.integration.selecting import (
     FOUND,
-    PROGRAMS,
     TIER,
     asking,
     declared,
@@ -31,15 +29,6 @@ from tests.integration.test_sql import (
 pytestmark = needs_postgresql
 SLEEPS = "select cast(pg_sleep(cast(:seconds as float)) as text) || 'x' as tier"
 ONE = 'variables = { tier = "tier" }'
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSql]:
-    """A PostgreSQL with the customers."""
-    assert PROGRAMS is not None
-    with PostgreSql(PROGRAMS) as server:
-        execute(server, CUSTOMERS)
-        yield server
 
 
 @pytest.fixture

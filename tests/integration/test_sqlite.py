@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import BackendUnavailable, TimedOut
-from tests.integration.test_sql import asking, declared, why
+from tests.integration.selecting import asking, declared, why
 
 ENDLESS = """with recursive n(x) as (select 1 union all select x + 1 from n)
 select max(x) as tier from n where :uid is not null"""
