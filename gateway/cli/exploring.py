@@ -123,7 +123,8 @@ def explain(path: Path, session: str, app: int | None, last: int, as_json: bool,
     """Tell why each variable of a session had its value; exit 1 if nothing is kept of the session."""
     from gateway.core.errors import QueueUnavailable
     from gateway.tools.explaining.run import read_story
-    from gateway.tools.explaining.show import as_dict, show
+    from gateway.tools.explaining.show import show
+    from gateway.tools.explaining.story import as_dict
     from gateway.tools.presentation import open_console
 
     catalog = load(path, embedded=True)

@@ -38,7 +38,8 @@ async def _show(catalog: Catalog, url: str, *, as_json: bool, live: bool) -> boo
     from rich.live import Live
 
     from gateway.tools.presentation import open_console
-    from gateway.tools.status import show, watching
+    from gateway.tools.status.look import watching
+    from gateway.tools.status.show import show
 
     async with watching(catalog, url) as watch:
         found = await watch.look()

@@ -60,7 +60,11 @@ NAME_KEYS = (  # who names a key: everybody else is handed what it needs
         "gateway/front/alone/",
     ),
     *("gateway/front/service.py", "workers/", "gateway/cli/"),  # these three make them, for one prefix
-    *("gateway/tools/connections.py", "gateway/tools/health.py", "gateway/tools/status.py"),  # these look
+    *(
+        "gateway/tools/connections.py",
+        "gateway/tools/health.py",
+        "gateway/tools/status/look.py",
+    ),  # these look
     "gateway/tools/explaining/run.py",
 )
 OWNERS = {  # who alone may import what

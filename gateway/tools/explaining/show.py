@@ -1,10 +1,8 @@
-"""The story of a session as people read it, and as JSON."""
+"""The story of a session, as people read it."""
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -27,23 +25,6 @@ def show(story: list[Told], console: Console) -> None:
             console.print()
         for line in _lines(told):
             console.print(line, soft_wrap=True)
-
-
-def as_dict(told: Told) -> dict[str, Any]:
-    """Return a callback as JSON has it."""
-    parts = {
-        part.lookup: {
-            **msgspec.to_builtins(part.part),
-            "code_name": code_name(part.part.code),
-            "asked": None if part.asked is None else msgspec.to_builtins(part.asked),
-            "joined": part.joined,
-            "late_ms": None if part.late is None else round(part.late * 1000),
-            "rungs": list(part.rungs),
-        }
-        for part in told.parts
-    }
-    callback: dict[str, Any] = msgspec.to_builtins(told.callback)
-    return {**callback, "code_name": code_name(told.callback.code), "lookups": parts}
 
 
 def _lines(told: Told) -> Iterator[Text]:

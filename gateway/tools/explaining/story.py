@@ -1,7 +1,9 @@
 """The story of a session: its callbacks, each with where its lookups' variables came from. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from gateway.core.errors import Code
 from gateway.core.units import brief_duration
@@ -46,6 +48,23 @@ def tell(entries: Sequence[Entry], lookups: Mapping[str, Lookup]) -> list[Told]:
         for entry in entries
         if isinstance(entry, CallbackEntry)
     ]
+
+
+def as_dict(told: Told) -> dict[str, Any]:
+    """Return a callback as JSON has it."""
+    parts = {
+        part.lookup: {
+            **msgspec.to_builtins(part.part),
+            "code_name": code_name(part.part.code),
+            "asked": None if part.asked is None else msgspec.to_builtins(part.asked),
+            "joined": part.joined,
+            "late_ms": None if part.late is None else round(part.late * 1000),
+            "rungs": list(part.rungs),
+        }
+        for part in told.parts
+    }
+    callback: dict[str, Any] = msgspec.to_builtins(told.callback)
+    return {**callback, "code_name": code_name(told.callback.code), "lookups": parts}
 
 
 def code_name(code: int) -> str:

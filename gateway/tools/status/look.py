@@ -1,22 +1,17 @@
-"""``deskgate status``: how a deployment stands, as Redis knows it: lanes, backends, gateways, and Redis."""
+"""How a deployment stands, as Redis knows it: lanes, backends, gateways, and Redis."""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from gateway.core.errors import QueueUnavailable
 from gateway.declared.catalog import Catalog
 from gateway.fleet.board import FleetBoard
 from gateway.queue.census import LaneCensus, count_lanes
 from gateway.resilience.shut import ShutLanes
-from gateway.telemetry.terminal import printable
-from gateway.tools.presentation import table
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
@@ -146,66 +141,3 @@ def _lane(name: str, one: LaneCensus, breaker: str | None, paused: float) -> Lan
         breaker,
         paused,
     )
-
-
-def show(status: Status, at: float) -> RenderableType:
-    """Return a status for people, seen at a time in seconds since 1970."""
-    clock = time.strftime("%H:%M:%S", time.localtime(at))
-    lines: list[RenderableType] = [_headline(status, clock)]
-    if status.lanes:
-        lines += [Text(), _lanes(status.lanes)]
-    return Group(*lines)
-
-
-def _headline(status: Status, clock: str) -> Table:
-    rows = table("", "")
-    rows.show_header = False
-    redis = status.redis
-    if redis.up:
-        limit = f" of {redis.memory_limit}" if redis.memory_limit else ""
-        more = f", {redis.memory}{limit}, {redis.clients} clients" if redis.memory else ""
-        version = f"{redis.version}, " if redis.version else ""
-        rows.add_row("redis", Text(f"{version}{redis.ms:.1f} ms{more}", "green"))
-    else:
-        rows.add_row("redis", Text(f"cannot be reached: {printable(redis.error)}", "bold red"))
-    if status.gateways is not None:
-        rows.add_row("gateways", Text(str(status.gateways), "green" if status.gateways else "bold red"))
-    rows.add_row("seen", Text(f"at {clock}, with the configuration {status.config}", "dim"))
-    return rows
-
-
-def _lanes(lanes: Sequence[LaneStatus]) -> Table:
-    numbers = ("workers", "free", "claimed", "waiting", "oldest", "refreshes", "jobs/s", "a job")
-    rows = table("lane", *numbers, "breaker", "paused")
-    for one in lanes:
-        rows.add_row(
-            one.lane,
-            _workers(one),
-            str(one.free_slots),
-            str(one.claimed),
-            Text(str(one.waiting), "yellow" if one.waiting else ""),
-            Text(_seconds(one.oldest_s), "bold yellow" if one.health == "backlog" else ""),
-            str(one.refreshes),
-            f"{one.jobs_per_s:.0f}" if one.jobs_per_s else "-",
-            _seconds(one.job_s),
-            _breaker(one.breaker),
-            Text(_seconds(one.paused_s), "bold yellow") if one.paused_s else "-",
-        )
-    return rows
-
-
-def _workers(one: LaneStatus) -> Text:
-    if one.health == "no worker":
-        return Text("none", "bold red")
-    return Text(f"{one.workers}{' + arq' if one.polled_by_arq else ''}")
-
-
-def _breaker(state: str | None) -> Text:
-    styles: dict[Any, str] = {"closed": "green", "open": "bold red", "half_open": "yellow"}
-    return Text((state or "off").replace("_", " "), styles.get(state, "dim"))
-
-
-def _seconds(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

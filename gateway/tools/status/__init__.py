@@ -1,0 +1,1 @@
+"""``deskgate status``: how a deployment stands."""
