@@ -22,7 +22,8 @@ quick: $(INSTALLED) ## Run the tests that need no server, in seconds
 
 # The pure rooms decide every reply: each branch of them must be tested.
 PURE := gateway.core gateway.declared gateway.resilience gateway.front.ladder gateway.front.plan gateway.lookups.answers \
-	gateway.lookups.decoding gateway.lookups.reply gateway.lookups.judged gateway.history.entries gateway.history.values
+	gateway.lookups.decoding gateway.lookups.reply gateway.lookups.judged gateway.history.entries gateway.history.series gateway.history.values \
+	gateway.console.configuration gateway.console.rights
 
 check: $(INSTALLED) ## Lint, check the format and the types, and that each branch of the pure rooms is tested
 	$(BIN)/ruff check

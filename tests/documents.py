@@ -9,7 +9,19 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 _PAGES = (
     *("start", "how-it-works", "settings", "chains", "codes", "logs", "session-events", "forgetting"),
-    *("try", "explain", "health", "metrics", "restart", "scaling", "tls", "python", "sql", "questions"),
+    *(
+        "try",
+        "explain",
+        "console",
+        "health",
+        "metrics",
+        "restart",
+        "scaling",
+        "tls",
+        "python",
+        "sql",
+        "questions",
+    ),
 )
 MANUAL = "\n".join([README, *((ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in _PAGES)])
 """README and the pages that go on from it: what a user relies on."""

@@ -12,6 +12,7 @@ from gateway.declared.catalog import Catalog
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.declared.values import Address
 from gateway.fleet.board import FleetBoard
+from gateway.fleet.reloading import ReloadWishes
 from gateway.history.recorder import recorder
 from gateway.lookups.build import open_backend
 from gateway.process.background import Background
@@ -68,8 +69,12 @@ def open_lane(catalog: Catalog, name: str, link: RedisLink, board: Board) -> Lan
 
 
 @asynccontextmanager
-async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> AsyncIterator[list[PushWorker]]:
+async def workers(
+    catalog: Catalog, names: Sequence[str], grace: float, wishes: ReloadWishes | None = None
+) -> AsyncIterator[list[PushWorker]]:
     """Run the workers of the named lanes for the length of the block, then drain them for ``grace`` seconds.
+
+    Somebody's wish for a reload is heard by ``wishes``.
 
     The end of each part is registered before the part starts, so that a failed or cancelled start leaves
     nothing behind. Raise ImportError for a Python lookup that cannot be imported.
@@ -86,6 +91,8 @@ async def workers(catalog: Catalog, names: Sequence[str], grace: float) -> Async
             stack.push_async_callback(lanes[-1].backend.close)
         await link.start()
         await board.start(_PATIENCE)
+        if wishes is not None:
+            wishes.listen(board)
         for lane in lanes:
             await lane.backend.start()
         await stack.enter_async_context(recorder.recording(catalog, link, Keys(redis.prefix)))
@@ -107,12 +114,13 @@ async def _drain(running: Sequence[PushWorker], grace: float) -> None:
 class WorkerProcess:
     """The workers of one process, which a new configuration replaces."""
 
-    def __init__(self, catalog: Catalog, wanted: Sequence[str], grace: float) -> None:
-        """Take the configuration, and the seconds that jobs get to finish.
+    def __init__(self, catalog: Catalog, wanted: Sequence[str], grace: float, wishes: ReloadWishes) -> None:
+        """Take the configuration, the seconds that jobs get to finish, and what hears wishes for a reload.
 
         ``wanted`` names lanes, none for all of them.
         """
         self.catalog = catalog
+        self._wishes = wishes
         self._wanted, self._grace = wanted, grace
         self._parts = AsyncExitStack()
         self._retired = Background()
@@ -130,7 +138,7 @@ class WorkerProcess:
             raise ConfigFaults([Fault("worker.admin", message)])
         names = lanes_of(catalog, self._wanted)
         async with AsyncExitStack() as stack:
-            running = await stack.enter_async_context(workers(catalog, names, self._grace))
+            running = await stack.enter_async_context(workers(catalog, names, self._grace, self._wishes))
             parts = stack.pop_all()
         self._retired.start(self._parts.aclose())
         self._parts, self.running, self.catalog = parts, running, catalog
@@ -183,7 +191,7 @@ async def run(file: ConfigFile, wanted: Sequence[str], grace: float, admin: Addr
     """
     signals, supervisor = Signals(), Supervisor()
     async with AsyncExitStack() as stack:
-        process = WorkerProcess(file.catalog, wanted, grace)
+        process = WorkerProcess(file.catalog, wanted, grace, ReloadWishes(signals.reload.set))
         if address := admin or file.catalog.settings.worker.admin:
             await stack.enter_async_context(admin_port(process, signals, address))
         stack.push_async_callback(process.close)

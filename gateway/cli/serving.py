@@ -35,6 +35,7 @@ from gateway.telemetry.logs import Format, configure_logs
 @log_format_option
 def gateway(path: Path, processes: int, form: Format | None) -> None:
     """Run a gateway until SIGTERM."""
+    from gateway.console.pages import console
     from gateway.front.app import run
     from gateway.process.tracing import send_traces
     from gateway.tools.gateways.run import run_several
@@ -46,7 +47,7 @@ def gateway(path: Path, processes: int, form: Format | None) -> None:
     if processes == 1:
         send_traces("gateway")
     if processes == 1:
-        serve(lambda: uvloop.run(run(file)))
+        serve(lambda: uvloop.run(run(file, console)))
     else:
         serve(lambda: sys.exit(run_several(path, file.catalog.settings.gateway, processes, form)))
 

@@ -32,6 +32,8 @@
     ├── NoLane                      arq's command does not know which lane to run (workers/settings.py)
     ├── CallFailed                  no reply came to a callback sent by hand (tools/call.py)
     ├── NoSuchLookup                the configuration has no lookup of this name (tools/trial/run.py)
+    ├── TrialFailed                 a trial in the console has come to no result (console/trial.py)
+    ├── CannotAct                   an action of the console cannot be taken (console/actions.py)
     ├── CannotReplay                a recorded callback cannot be replayed (tools/replaying/run.py)
     ├── NotScripted                 a test has not given this backend (testing/desk.py)
     ├── NotStarted                  one of several gateways did not start (tools/gateways/member.py)

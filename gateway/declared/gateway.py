@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from gateway.declared.admin_token import AdminTokens, check_admin_tokens
 from gateway.declared.reading import Fault
 from gateway.declared.values import Address, Duration, Size, Table, check_positive
 
@@ -18,6 +19,7 @@ class Gateway(Table, frozen=True, kw_only=True):
 
     listen: Address = Address(("127.0.0.1", 8080))
     admin: Address = Address(("127.0.0.1", 8081))
+    admin_token: AdminTokens | None = None
     budget: Duration = Duration(1.6)
     max_body: Size = Size(64 * 1024)
     max_inflight: int = 1000
@@ -42,6 +44,8 @@ def check_gateway(gateway: Gateway) -> Iterator[Fault]:
     yield from check_positive("gateway", gateway, ("budget", "header_timeout", "idle_timeout", *sizes))
     if gateway.max_connections is not None and gateway.max_connections <= 0:
         yield Fault("gateway.max_connections", "must be more than zero")
+    if gateway.admin_token is not None:
+        yield from check_admin_tokens(gateway.admin_token)
     if gateway.listen == gateway.admin and gateway.listen[1] != 0:
         yield Fault(
             "gateway.admin",

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 import msgspec
 from aiohttp import web
 
-from gateway.edge.response import Handler, JsonResponse
+from gateway.edge.response import Handler, JsonResponse, PageResponse
+
+CONSOLE = "/console"
+_PATHS = "/live /ready /metrics"
 
 
 def error_page(status: int, message: str) -> web.Response:
@@ -36,28 +39,40 @@ class Scraped(NamedTuple):
 
 
 def admin_handler(
-    status: Callable[[], Awaitable[Status]], scrape: Callable[[str], Awaitable[Scraped]]
+    status: Callable[[], Awaitable[Status]],
+    scrape: Callable[[str], Awaitable[Scraped]],
+    console: Callable[[], Handler | None] = lambda: None,
 ) -> Handler:
     """Return the handler of the admin port: ``/live``, ``/ready`` and ``/metrics``.
 
-    ``scrape`` gets the ``Accept`` header.
+    ``scrape`` gets the ``Accept`` header. ``console`` returns what answers the paths below ``/console``.
     """
 
-    async def handle(request: web.BaseRequest) -> web.Response:
-        if request.path == "/live":
-            return _page(200, {"status": "live"})
-        if request.path == "/ready":
-            now = await status()
-            word = "draining" if now.draining else "degraded" if now.missing else "ready"
-            body = {"status": word, "degraded": now.missing, "version": now.version, "config": now.config}
-            return _page(503 if now.draining else 200, body)
-        if request.path == "/metrics":
-            try:
-                page = await scrape(request.headers.get("Accept", ""))
-            except OSError as error:  # those of other processes of this address are in files
-                return error_page(503, f"what has been counted cannot be written or read: {error.strerror}")
-            return web.Response(body=page.body, headers={"Content-Type": page.content_type})
-        return error_page(404, "known paths: /live /ready /metrics")
+    async def ready() -> web.StreamResponse:
+        now = await status()
+        word = "draining" if now.draining else "degraded" if now.missing else "ready"
+        body = {"status": word, "degraded": now.missing, "version": now.version, "config": now.config}
+        return _page(503 if now.draining else 200, body)
+
+    async def metrics(accept: str) -> web.StreamResponse:
+        try:
+            page = await scrape(accept)
+        except OSError as error:  # those of other processes of this address are in files
+            return error_page(503, f"what has been counted cannot be written or read: {error.strerror}")
+        return PageResponse(body=page.body, headers={"Content-Type": page.content_type})
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        further = console()
+        match request.path:
+            case "/live":
+                return _page(200, {"status": "live"})
+            case "/ready":
+                return await ready()
+            case "/metrics":
+                return await metrics(request.headers.get("Accept", ""))
+            case path if further is not None and (path == CONSOLE or path.startswith(f"{CONSOLE}/")):
+                return await further(request)
+        return error_page(404, f"known paths: {_PATHS}{'' if further is None else f' {CONSOLE}/'}")
 
     return handle
 

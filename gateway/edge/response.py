@@ -75,6 +75,20 @@ class JsonResponse(web.Response):
         return self.stays_open and super().keep_alive is not False
 
 
+class PageResponse(web.Response):
+    """A response of the admin port, as aiohttp writes it. Behind it, its connection is idle."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Begin the response."""
+        self.answered = request.protocol
+        return await super().prepare(request)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Write the rest, and note that the request is answered."""
+        await super().write_eof(data)
+        self.answered.finish()  # type: ignore[attr-defined] # a Connection, which this module is below
+
+
 @lru_cache(maxsize=1)
 def _date(now: int) -> str:
     """Return a time in Unix seconds as HTTP writes it."""

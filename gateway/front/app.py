@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 
 from aiohttp import web
 
@@ -16,6 +16,8 @@ from gateway.edge.certificate import Certificate
 from gateway.edge.connections import Connection
 from gateway.edge.listener import Limits
 from gateway.edge.port import Port
+from gateway.edge.response import Handler
+from gateway.fleet.reloading import ReloadWishes
 from gateway.front.dialects import DIALECT
 from gateway.front.dialects.dialect import Dialect
 from gateway.front.gauges import gauges_of
@@ -46,22 +48,33 @@ FILES_KEPT = 64
 """Files that are kept back for other things than connections, at least; else a quarter of all."""
 
 
+OpenConsole = Callable[["Gateway", ConfigFile], AbstractAsyncContextManager[Handler]]
+"""Opens the console of a gateway; the handler answers its paths."""
+
+
 class Gateway:
     """A running gateway. ``service`` is all that stands behind its ports; :meth:`reload` replaces it."""
 
-    def __init__(self, catalog: Catalog, dialect: Dialect, sockets: Sockets) -> None:
-        """Take its configuration, the dialect of its callers, and the sockets that it need not open."""
+    def __init__(
+        self, catalog: Catalog, dialect: Dialect, sockets: Sockets, wishes: ReloadWishes | None
+    ) -> None:
+        """Take its configuration, the dialect of its callers, and the sockets that it need not open.
+
+        ``wishes`` hears the fleet's wishes for a reload. ``console`` answers the paths of the console.
+        """
         settings = catalog.settings.gateway
         self._dialect = dialect
         self._memory = RecordMemory(settings.local_records, settings.local_bytes)
         self._parts = AsyncExitStack()
         self._retired = Background()
+        self._wishes = wishes
         self._draining = False
+        self.console: Handler | None = None
         self.metrics = Metrics()
         self.certificate = Certificate(settings.tls) if settings.tls is not None else None
         limits = _limits(settings)
         self._admin = Port(
-            admin_handler(self._status, self._scrape),
+            admin_handler(self._status, self._scrape, lambda: self.console),
             error_page,
             settings.admin,
             limits=_for_admin(limits),
@@ -144,6 +157,8 @@ class Gateway:
 
     def _watch(self, catalog: Catalog) -> None:
         choose_lines(catalog.logs)
+        if self._wishes is not None:
+            self._wishes.listen(self.service.board)
         asked = catalog.lanes if any(app.redis_lost == "direct" for app in catalog.apps.values()) else ()
         tally.expect(catalog.apps, catalog.lookups, asked)
 
@@ -171,7 +186,11 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    catalog: Catalog, *, dialect: Dialect = DIALECT, sockets: Sockets | None = None
+    catalog: Catalog,
+    *,
+    dialect: Dialect = DIALECT,
+    sockets: Sockets | None = None,
+    wishes: ReloadWishes | None = None,
 ) -> AsyncIterator[Gateway]:
     """Run a gateway for the length of the block. It starts without Redis, too.
 
@@ -181,20 +200,22 @@ async def gateway(
     lookup that cannot be imported.
     """
     async with AsyncExitStack() as stack:
-        running = Gateway(catalog, dialect, sockets or Sockets())
+        running = Gateway(catalog, dialect, sockets or Sockets(), wishes)
         await running.start(catalog, stack)
         yield running
 
 
-async def run(file: ConfigFile) -> None:
-    """Run a gateway until a signal to stop, and drain it. Raise what :func:`gateway` raises."""
+async def run(file: ConfigFile, console: OpenConsole) -> None:
+    """Run a gateway and its console until a signal to stop; drain it. Raise what :func:`gateway` raises."""
     signals, supervisor = Signals(), Supervisor()
     async with AsyncExitStack() as stack:
-        starting = stack.enter_async_context(gateway(file.catalog, sockets=Sockets()))
+        wishes = ReloadWishes(signals.reload.set)
+        starting = stack.enter_async_context(gateway(file.catalog, sockets=Sockets(), wishes=wishes))
         running = await signals.unless_stopped(starting)
         if running is None:
             raise_if_failed()
             return
+        running.console = await stack.enter_async_context(console(running, file))
         siblings = running.metrics.siblings
         tune_collector()
         events.gateway_started(

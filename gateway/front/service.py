@@ -37,6 +37,8 @@ class Service:
     refreshes: Refreshes
     flow: Flow
     askers: Mapping[int, Asker]
+    board: FleetBoard
+    forgetter: Forgetter
 
 
 @asynccontextmanager
@@ -84,4 +86,5 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         stack.push_async_callback(session_events.close, settings.gateway.budget)
         readiness = Readiness(catalog.lanes, hand_off.unattended, link.probe)
         callbacks = Callbacks(dialect, flow, session_events)
-        yield Service(catalog, callbacks, readiness, shut, keys, link, memory, refreshes, flow, askers)
+        parts = (catalog, callbacks, readiness, shut, keys, link, memory, refreshes, flow, askers)
+        yield Service(*parts, board, forgetter)

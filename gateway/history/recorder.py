@@ -11,13 +11,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
-from gateway.core.errors import QueueUnavailable
+from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.records import session_name
 from gateway.declared.catalog import Catalog
 from gateway.declared.history import HistoryTable
 from gateway.declared.mask import Mask, mask_of
+from gateway.history.counting import add_counts
 from gateway.history.entries import encode
 from gateway.history.making import Attempt, Noted, lasted, make_entry
+from gateway.history.series import BACKENDS, CALLBACKS, Series
 from gateway.process.background import end
 from gateway.process.lasting import Lasting
 from gateway.telemetry import events
@@ -94,11 +96,12 @@ class Recorder:
         self._waiting: deque[_Row] = deque()
         self._attempts: dict[str, Attempt] = {}
         self._of_lookup: dict[tuple[str, str], list[Attempt]] = {}
+        self._series = Series()
         self._wake = asyncio.Event()
         self._bytes = self._dropped = 0
         self._full = Lasting()
         self._of: dict[str, Callable[[Event], None]] = {
-            "callback.answered": self._note,
+            "callback.answered": self._note_callback,
             "callback.refused": self._note_refused,
             "lookup.finished": self._note_lookup,
             "attempt.replied": self._note_reply,
@@ -147,6 +150,7 @@ class Recorder:
         if self in instruments:
             instruments.remove(self)
         self._waiting.clear()
+        self._series.take()
         self._bytes = 0
         self._attempts.clear()
         self._of_lookup.clear()
@@ -164,8 +168,15 @@ class Recorder:
             self._dropped += 1
         self._wake.set()
 
+    def _note_callback(self, event: Event) -> None:
+        fields = event.fields
+        self._series.note(CALLBACKS, "", fields["code_name"], fields["took_ms"] / 1000, time.time())
+        self._note(event)
+
     def _note_refused(self, event: Event) -> None:
         if event.values is not None:  # it is known whose callback it was
+            code = Code(event.fields["code"]).name
+            self._series.note(CALLBACKS, "", code, None, time.time())
             self._note(event)
 
     def _note_lookup(self, event: Event) -> None:
@@ -183,6 +194,9 @@ class Recorder:
         fields = event.fields
         attempt = self._attempts.pop(fields["span_id"], None) or Attempt()
         attempt.ended = fields
+        if fields["outcome"] != "CANCELLED":
+            seconds = fields["took_ms"] / 1000
+            self._series.note(BACKENDS, fields["backend"], fields["outcome"], seconds, time.time())
         if len(self._of_lookup) >= _MOST_ATTEMPTS:
             self._of_lookup.clear()
         self._of_lookup.setdefault((fields["trace_id"], fields["lookup"]), []).append(attempt)
@@ -200,6 +214,7 @@ class Recorder:
             await asyncio.sleep(WRITTEN_EVERY)
             if place is self._places[-1]:
                 await self._write(place)
+                await add_counts(place.link, place.keys, self._series)
 
     async def _write(self, place: _Place) -> None:
         """Write what waits; drop what is too old or cannot be written."""

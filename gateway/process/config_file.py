@@ -16,15 +16,17 @@ Compile = Callable[[bytes], Catalog]
 
 
 class ConfigFile(Followed):
-    """The file, and ``catalog``, which is what it says."""
+    """The file at ``path``, its ``content`` that is in use, and ``catalog``, which is what that says."""
 
     def __init__(self, path: Path, compile_content: Compile) -> None:
         """Read the file; raise ConfigFaults."""
-        self._path, self._compile = path, compile_content
+        self.path, self._compile = path, compile_content
         self._swap: Callable[[Catalog], Awaitable[None]] | None = None
         self._supervisor = Supervisor()
-        content = read_content(path)
+        self.content = content = read_content(path)
         self.catalog = compile_content(content)
+        self.refused: tuple[str, ...] = ()
+        """The faults of a newer content that is not used."""
         super().__init__(self.digest_in_use(content))
 
     def on_change(self, swap: Callable[[Catalog], Awaitable[None]]) -> None:
@@ -33,7 +35,7 @@ class ConfigFile(Followed):
 
     def read(self) -> bytes:
         """Return the content of the file; raise OSError."""
-        return self._path.read_bytes()
+        return self.path.read_bytes()
 
     def digest(self, content: bytes) -> str:
         """Return what tells the file, and the files of its secrets, from others."""
@@ -52,7 +54,7 @@ class ConfigFile(Followed):
                 await self._swap(catalog)
         finally:
             self._supervisor.ready()
-        self.catalog = catalog
+        self.catalog, self.content, self.refused = catalog, content, ()
         events.config_reloaded(config=catalog.digest, warnings=[str(one) for one in catalog.warnings])
 
     def refuse(self, error: Exception) -> None:
@@ -63,8 +65,10 @@ class ConfigFile(Followed):
             faults = [str(error)]
         else:
             events.config_failed(error=error, config=self.catalog.digest)
+            self.refused = ("a bug kept it from use: see the log",)
             return
-        events.config_refused(file=str(self._path), faults=faults, config=self.catalog.digest)
+        self.refused = tuple(faults)
+        events.config_refused(file=str(self.path), faults=faults, config=self.catalog.digest)
 
 
 def _joined(content: bytes, digests: list[str]) -> str:

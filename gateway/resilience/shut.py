@@ -5,9 +5,10 @@ from typing import Literal, get_args
 
 from gateway.core.errors import Code
 from gateway.declared.backend import Backend
-from gateway.resilience.board import Board
+from gateway.resilience.board import Board, Entry
 from gateway.resilience.breaker import breaker_name
 from gateway.resilience.gate import OPEN, Gate
+from gateway.resilience.hold import hold_name
 from gateway.resilience.pause import pause_name
 
 BreakerState = Literal["closed", "open", "half_open"]
@@ -23,6 +24,7 @@ class ShutLanes:
         """Take the settings of each lane's backend."""
         self._board = board
         self._pauses = {lane: board.entry(pause_name(lane), OPEN) for lane in backends}
+        self._holds = {lane: board.entry(hold_name(lane), OPEN) for lane in backends}
         self._breakers = {
             lane: board.entry(breaker_name(lane), OPEN)
             for lane, backend in backends.items()
@@ -32,6 +34,9 @@ class ShutLanes:
 
     def why(self, lane: str) -> Code | None:
         """Return the code of a lane that must not be asked; None if it may be, by a probe at least."""
+        hold = self._holds[lane].value
+        if not hold.is_open and hold.refuses(self._board.now()):
+            return Code.CIRCUIT_OPEN
         pause = self._pauses[lane].value
         if not pause.is_open and pause.refuses(self._board.now()):
             return Code.BACKEND_THROTTLED
@@ -42,15 +47,20 @@ class ShutLanes:
 
     def paused(self) -> dict[str, float]:
         """Return the seconds for which each lane is still left alone because it asked for it; 0 for most."""
-        now = self._board.now()
-        return {
-            lane: 0.0 if gate.value.is_open else gate.value.left(now) for lane, gate in self._pauses.items()
-        }
+        return self._left(self._pauses)
+
+    def held(self) -> dict[str, float]:
+        """Return the seconds for which an operator still holds each lane; 0 for most."""
+        return self._left(self._holds)
 
     def breakers(self) -> dict[str, BreakerState]:
         """Return how each breaker stands."""
         now = self._board.now()
         return {lane: _state_of(gate.value, now) for lane, gate in self._breakers.items()}
+
+    def _left(self, gates: Mapping[str, Entry[Gate]]) -> dict[str, float]:
+        now = self._board.now()
+        return {lane: 0.0 if gate.value.is_open else gate.value.left(now) for lane, gate in gates.items()}
 
 
 def _state_of(gate: Gate, now: float) -> BreakerState:

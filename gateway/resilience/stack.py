@@ -2,7 +2,7 @@
 
 ::
 
-    bulkhead ( deadline ( retry or hedge ( pause ( breaker ( rate ( attempt timeout ( call )))))))
+    bulkhead ( deadline ( retry or hedge ( hold ( pause ( breaker ( rate ( attempt timeout ( call ))))))))
 
 A further policy is a file beside this one, a line in :func:`stack`, and its setting in a backend's table.
 The rate is behind the breaker: a call that is refused takes no turn, and does not wait for one.
@@ -21,6 +21,7 @@ from gateway.resilience.breaker import Breaker
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.deadline import Deadline
 from gateway.resilience.hedge import Hedge
+from gateway.resilience.hold import Hold
 from gateway.resilience.pause import Pause
 from gateway.resilience.policy import Call, Policy
 from gateway.resilience.rate import Rate
@@ -58,6 +59,7 @@ def stack(
         stacked = guard(stacked, breaker)
     pause = Pause(board, name, longest_attempt=limit, longest=float(settings.retry_after_max))
     stacked = guard(stacked, pause)
+    stacked = guard(stacked, Hold(board, name))
     retry = Retry(settings.attempts, settings.retry_budget, clock=clock)
     stacked = repeat(stacked, retry, Hedge(clock), clock)
     stacked = guard(stacked, Deadline())

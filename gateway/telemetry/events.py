@@ -193,6 +193,16 @@ def gateway_started(*, listen: str, admin: str, pid: int, version: str, config: 
     _info("gateway.started", listen=listen, admin=admin, pid=pid, version=version, config=config)
 
 
+def console_acted(*, action: str, about: str, remote: str | None) -> None:
+    """Somebody has acted in the console, from an address: on a backend, a session, a lookup, or on all."""
+    _info("console.acted", action=action, about=about, remote=remote)
+
+
+def console_refused(*, remote: str | None) -> None:
+    """Somebody has tried to log in to the console with a token that is none."""
+    _warning("console.refused", remote=remote)
+
+
 def gateway_draining(*, seconds: float) -> None:
     """A gateway has been told to stop. It takes callbacks for some seconds more."""
     _info("gateway.draining", seconds=round(seconds, 1))

@@ -80,7 +80,8 @@ LANE_JOBS = Family("deskgate_lane_jobs", "Jobs on a lane in Redis, of the whole 
 WORKERS = Family("deskgate_workers", "Worker processes of a lane, of the whole fleet", ("lane",))
 BREAKER = Family("deskgate_breaker_state", "1 for the state of a backend's breaker", ("backend", "state"))
 PAUSED = Family("deskgate_backend_paused", "1 while a backend is left alone as it asked", ("backend",))
-LOOKED_UP = (INFO, LANE_JOBS, WORKERS, BREAKER, PAUSED)
+HELD = Family("deskgate_backend_held", "1 while an operator holds a backend: nobody asks it", ("backend",))
+LOOKED_UP = (INFO, LANE_JOBS, WORKERS, BREAKER, PAUSED, HELD)
 """What is looked up at a scrape."""
 
 SUMS, LEAST = (CONNECTIONS,), (REDIS_UP, RELOADED, RELOADED_AT)

@@ -32,6 +32,10 @@ class Keys:
         """Return the sorted set of the sessions that have entries, each with the ms of its last one."""
         return f"{self.prefix}:histories"
 
+    def series(self, slot: str) -> str:
+        """Return the hash of what the whole fleet has counted in ten seconds, by name and end."""
+        return f"{self.prefix}:series:{slot}"
+
     def void(self, session: str) -> str:
         """Return the string key with the ms at which a session was forgotten: what began before is void."""
         return f"{self.prefix}:void:{session}"

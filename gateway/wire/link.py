@@ -63,12 +63,20 @@ class RedisLink:
     """
 
     def __init__(
-        self, url: str, timeout: float, connect_timeout: float = 2.0, keys: Keys | None = None
+        self,
+        url: str,
+        timeout: float,
+        connect_timeout: float = 2.0,
+        keys: Keys | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         """Take the caps on a single call and on a new connection, in seconds; nothing is opened yet.
 
-        ``keys`` has the key to try a server with, before it counts as present.
+        ``keys`` has the key to try a server with, before it counts as present. A ``quiet`` link does not tell
+        of losses: it is a second one of its process.
         """
+        self._quiet = quiet
         self.timeout, self.connect_timeout = timeout, connect_timeout
         self._keys = keys
         self.refusals = Refusals()
@@ -194,13 +202,15 @@ class RedisLink:
         if self._lost:
             self._lost = False
             self.restored = time.monotonic()
-            events.redis_restored()
+            if not self._quiet:
+                events.redis_restored()
 
     def _note_lost(self, error: BaseException) -> None:
         self._tried.set()
         if not self._lost:
             self._lost = True
-            events.redis_lost(error=error)
+            if not self._quiet:
+                events.redis_lost(error=error)
             for notice in self.losses:
                 notice()
 

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (  # outermost first: a room imports from itself and from the layers further in
     ("workers",),
     ("gateway",),  # whatever of it is not named below: the command line
+    ("gateway.console",),
     ("gateway.tools", "gateway.crm", "gateway.testing"),
     ("gateway.front",),  # whatever of it is not named below: the roots
     ("gateway.front.callbacks", "gateway.front.alone"),
@@ -65,7 +66,7 @@ NAME_KEYS = (  # who names a key: everybody else is handed what it needs
         "gateway/tools/health.py",
         "gateway/tools/status/look.py",
     ),  # these look
-    "gateway/tools/explaining/run.py",
+    *("gateway/tools/explaining/run.py", "gateway/console/charts.py"),
 )
 OWNERS = {  # who alone may import what
     "arq": ("gateway/queue/jobs.py", "workers/"),
@@ -84,11 +85,14 @@ NO_PUBLIC_NAME = {  # undocumented modules, and why
     "gateway/lookups/ear.py": ("aiohttp.client_proto", "aiohttp.connector"),
 }
 PURE = (
+    "gateway.console.configuration",
+    "gateway.console.rights",
     "gateway.core",
     "gateway.declared",
     "gateway.front.ladder",
     "gateway.front.plan",
     "gateway.history.entries",
+    "gateway.history.series",
     "gateway.history.values",
     "gateway.lookups.answers",
     "gateway.lookups.decoding",

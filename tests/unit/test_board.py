@@ -67,9 +67,10 @@ def test_gates_are_told_as_metrics() -> None:
     shut = ShutLanes(board, {"crm": Backend(url=""), "off": Backend(url="", breaker="off")})
 
     def told() -> tuple[list[str], list[str]]:
-        breaker, paused = gauges_of_gates(shut)
+        breaker, *alone = gauges_of_gates(shut)
         states = [state for (_, state), value in breaker.values.items() if value]
-        return [*map(str, states)], [str(lane) for (lane,), value in paused.values.items() if value]
+        lanes = [str(lane) for one in alone for (lane,), value in one.values.items() if value]
+        return [*map(str, states)], lanes
 
     assert told() == (["closed"], [])
     board.entry("breaker:crm", OPEN).put(Gate(clock.now() + 5.0), 1)
@@ -79,6 +80,8 @@ def test_gates_are_told_as_metrics() -> None:
     assert told() == (["half_open"], [])
     board.entry("breaker:crm", OPEN).put(Gate(clock.now() - 1, probe="me", leased=clock.now() + 1), 2)
     assert told() == (["half_open"], [])
+    board.entry("hold:crm", OPEN).put(Gate(clock.now() + 5.0), 1)
+    assert told() == (["half_open"], ["crm"])
 
 
 def test_gate_that_is_shut_for_hours_means_that_the_clock_was_set_back() -> None:

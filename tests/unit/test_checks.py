@@ -304,6 +304,15 @@ CONTRADICTIONS = [
 ]
 
 
+ADMIN = "gateway.admin_token"
+CONTRADICTIONS += [
+    (f"[{ADMIN}]\nact = 'short'", f"{ADMIN}.act", "has 16 characters at least"),
+    (f"[{ADMIN}]\nread = '{'x' * 20} '", f"{ADMIN}.read", "begins or ends with a blank"),
+    (f"[{ADMIN}]\nread = '{'x' * 20}'\nact = '{'x' * 20}'", f"{ADMIN}.read", "a token of its own"),
+    (f"[{ADMIN}]", ADMIN, "has no token"),
+]
+
+
 @pytest.mark.parametrize(("text", "place", "message"), CONTRADICTIONS)
 def test_a_contradiction_is_a_fault_with_its_place(text: str, place: str, message: str) -> None:
     """``check`` finds it in a second; in production it would be a user."""
@@ -320,6 +329,7 @@ def test_a_contradiction_is_a_fault_with_its_place(text: str, place: str, messag
         WHOLE + other("other") + route("['order']") + route("['other']"),
         "[gateway]\nlisten = '127.0.0.1:0'\nadmin = '127.0.0.1:0'",
         "[apps.1]\nsignature = 'off'",
+        f"[{ADMIN}]\nread = '{'x' * 20}'\nact = ['{'y' * 20}', '{'z' * 20}']",
         WHOLE + route("['order']") + APP + "markers = { status = 'from', age = 'age' }",
         "[redis]\nurl = 'embedded'",
         APP + "prefetch = ['order']\n" + WHOLE.replace("/o", f"/{{{DESK.event_variables[1]}}}"),

@@ -190,6 +190,7 @@ def test_documented_configuration_is_sound(block: str) -> None:
     """People copy these."""
     environ = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block), "http://stub")
     environ |= {name: "postgresql://a:b@c/d" for name in environ if name.endswith("_DSN")}
+    environ |= {name: f"a token for {name}" for name in environ if name.startswith("CONSOLE_")}
     assert compile_catalog(*read(block, environ)).warnings == ()
 
 

@@ -13,8 +13,11 @@ WITH_ERRORS = (  # the modules that define errors of their own
     "gateway.tools.call",
     "gateway.tools.processes",
     "gateway.tools.children",
+    "gateway.tools.gateways.member",
     "gateway.tools.trial.run",
     "gateway.tools.replaying.run",
+    "gateway.console.actions",
+    "gateway.console.trial",
     "gateway.testing.desk",
     "workers.settings",
 )

@@ -13,6 +13,7 @@ from gateway.core.records import Record
 from gateway.fleet.board import SwapArguments, SwapKeys
 from gateway.forgetting.forget import ForgetArguments
 from gateway.front.alone.restorer import RestoreRow
+from gateway.history.counting import COUNT_ROW
 from gateway.history.recorder import KEEP_ROW, KeepArguments
 from gateway.queue.begin import LOOKUP_ARGUMENTS, LOOKUP_KEYS, BeginArguments, BeginScript, Begun
 from gateway.queue.finish import (
@@ -54,6 +55,7 @@ LAYOUTS: dict[str, tuple[Layout, Layout]] = {
     "probe": (Layout(("probe", "job")), Layout(("channel",))),
     "forget": (Layout((), ("index",)), Layout(ForgetArguments._fields, ("name",))),
     "keep": (Layout((), ("history",)), Layout(KeepArguments._fields, KEEP_ROW)),
+    "count": (Layout(), Layout(("kept",), COUNT_ROW)),
     "restore": (Layout(("forgotten",), ("record",)), Layout(("since",), RestoreRow._fields)),
 }
 

@@ -23,7 +23,7 @@ _LATE = 1.0
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
-    """A lane: see :class:`LaneCensus`. ``paused`` is in seconds; ``breaker`` is None if it is off."""
+    """A lane: see :class:`LaneCensus`. ``breaker`` is None if it is off. ``held_s``: an operator holds it."""
 
     lane: str
     waiting: int
@@ -37,6 +37,7 @@ class LaneStatus(msgspec.Struct, frozen=True):
     polled_by_arq: bool
     breaker: str | None
     paused_s: float
+    held_s: float = 0.0
 
     @property
     def health(self) -> Health:
@@ -92,8 +93,10 @@ class Watch:
         except QueueUnavailable as error:
             why = self._link.failure or error.__cause__ or error
             return Status(RedisStatus(up=False, error=str(why)), None, [], self._catalog.digest)
-        breakers, paused = self._shut.breakers(), self._shut.paused()
-        found = [_lane(name, one, breakers.get(name), paused[name]) for name, one in lanes.items()]
+        breakers, paused, held = self._shut.breakers(), self._shut.paused(), self._shut.held()
+        found = [
+            _lane(name, one, breakers.get(name), paused[name], held[name]) for name, one in lanes.items()
+        ]
         return Status(await self._redis(ms), len(channels), found, self._catalog.digest)
 
     async def _redis(self, ms: float) -> RedisStatus:
@@ -126,7 +129,7 @@ async def watching(catalog: Catalog, url: str) -> AsyncIterator[Watch]:
         yield watch
 
 
-def _lane(name: str, one: LaneCensus, breaker: str | None, paused: float) -> LaneStatus:
+def _lane(name: str, one: LaneCensus, breaker: str | None, paused: float, held: float) -> LaneStatus:
     return LaneStatus(
         name,
         one.waiting,
@@ -140,4 +143,5 @@ def _lane(name: str, one: LaneCensus, breaker: str | None, paused: float) -> Lan
         one.polled,
         breaker,
         paused,
+        held,
     )

@@ -41,7 +41,7 @@ def _headline(status: Status, clock: str) -> Table:
 
 def _lanes(lanes: Sequence[LaneStatus]) -> Table:
     numbers = ("workers", "free", "claimed", "waiting", "oldest", "refreshes", "jobs/s", "a job")
-    rows = table("lane", *numbers, "breaker", "paused")
+    rows = table("lane", *numbers, "breaker", "paused", "held")
     for one in lanes:
         rows.add_row(
             one.lane,
@@ -55,6 +55,7 @@ def _lanes(lanes: Sequence[LaneStatus]) -> Table:
             _seconds(one.job_s),
             _breaker(one.breaker),
             Text(_seconds(one.paused_s), "bold yellow") if one.paused_s else "-",
+            Text(_seconds(one.held_s), "bold yellow") if one.held_s else "-",
         )
     return rows
 

@@ -1,0 +1,546 @@
+"""The console's paths: who may see what, what is shown, and what is done."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from structlog.testing import capture_logs
+
+from gateway.console.callbacks import MOST_SESSIONS, sample
+from gateway.console.files import GUARDS
+from gateway.console.streams import MOST_STREAMS
+from gateway.core.errors import Code
+from gateway.crm.server import Crm
+from gateway.fleet.reloading import NEVER
+from gateway.tools.processes import Valkey
+from tests.console import ACT, READ, Opened, Visitor, config_file, opened
+from tests.desk import APP, Desk, Place, when
+from workers.main import workers
+
+pytestmark = pytest.mark.timeout(60)
+
+RIGHTS = {  # every path behind the door: the method, and the right that it takes
+    "login": ("POST", None),
+    "logout": ("POST", None),
+    "me": ("GET", "read"),
+    "overview": ("GET", "read"),
+    "session": ("GET", "read"),
+    "configuration": ("GET", "read"),
+    "events/overview": ("GET", "read"),
+    "events/callbacks": ("GET", "read"),
+    "try": ("POST", "read"),
+    "actions/hold": ("POST", "act"),
+    "actions/release": ("POST", "act"),
+    "actions/open-breaker": ("POST", "act"),
+    "actions/close-breaker": ("POST", "act"),
+    "actions/forget": ("POST", "act"),
+    "actions/reload": ("POST", "act"),
+}
+FILES = ("", "index.html", "console.js", "console.css", "icon.svg")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
+HELD = {"backend": "crm", "seconds": 60}
+
+
+@pytest_asyncio.fixture
+async def here(place: Place, tmp_path: Path) -> AsyncIterator[Opened]:
+    """A gateway with its console, and no worker."""
+    async with opened(place, tmp_path / "deskgate.toml") as here:
+        yield here
+
+
+def total(crm: Crm) -> int:
+    """Return the number of calls that a CRM has got."""
+    return sum(crm.stats.calls.values())
+
+
+async def status_of(visitor: Visitor, method: str, page: str) -> int:
+    """Return the status of a page of which the body does not matter."""
+    body = {"token": "x" * 20} if page == "login" else {"lookup": "order", "dry_run": True, "backend": "no"}
+    data = json.dumps(body).encode() if method != "TRACE" else None  # a client does not send one
+    headers = {"Content-Type": "application/json"}
+    if page.startswith("events/") and method == "GET":
+        async with visitor.http.get(f"{visitor.url}/console/api/{page}", headers=visitor.headers) as response:
+            return response.status
+    return (await visitor.ask(method, f"/console/api/{page}", data=data, headers=headers)).status
+
+
+async def test_every_path_takes_its_method_and_its_right(here: Opened) -> None:
+    """Without, with a token or a cookie to read, with one to act: nobody gets further than the table says."""
+    assert {name: (page.method, page.right) for name, page in here.console.pages.items()} == RIGHTS
+    reader, actor = await here.visitor.log_in(READ), await here.visitor.log_in(ACT)
+    who = {
+        None: [here.visitor, here.visitor.with_token("none of them, long"), here.visitor.with_cookie("a=b")],
+        "read": [here.reader, reader],
+        "act": [here.actor, actor],
+    }
+    for page, (method, wanted) in RIGHTS.items():
+        for right, visitors in who.items():
+            for visitor in visitors:
+                for one in METHODS:
+                    status = await status_of(visitor, one, page)
+                    case = (page, one, right, status)
+                    if one != method:
+                        assert status == 405, case
+                    elif wanted is not None and right is None:
+                        assert status == 401, case
+                    elif wanted == "act" and right == "read":
+                        assert status == 403, case
+                    elif page not in {"login", "logout"}:
+                        assert status in {200, 400, 409}, case
+
+
+async def test_the_page_is_for_everybody_and_says_nothing(here: Opened) -> None:
+    """It is the same for each deployment; a login needs it."""
+    for name in FILES:
+        answered = await here.visitor.ask("GET", f"/console/{name}")
+        assert answered.status == 200
+        known = {"If-None-Match": answered.headers["ETag"]}
+        again = await here.visitor.ask("GET", f"/console/{name}", headers=known)
+        assert (again.status, again.value) == (304, b"")
+        assert [(await here.visitor.ask(one, f"/console/{name}")).status for one in METHODS] == [
+            *(200, 200),
+            *[405] * 7,
+        ]
+    moved = await here.visitor.ask("GET", "/console")
+    assert (moved.status, moved.headers["Location"]) == (308, "/console/")
+    for name in (
+        "../pages.py",
+        "%2e%2e/pages.py",
+        "static/console.js",
+        "api/",
+        "api/nothing",
+        "api/actions/x",
+    ):
+        assert (await here.actor.ask("GET", f"/console/{name}")).status == 404
+
+
+async def test_every_response_is_guarded(here: Opened) -> None:
+    """No frame, no script of another's, no guess at a type: also on errors."""
+    paths = [
+        "",
+        "console.js",
+        "nothing",
+        *(f"api/{page}" for page in RIGHTS if not page.startswith("events")),
+    ]
+    for visitor in (here.visitor, here.actor):
+        for path in paths:
+            answered = await visitor.ask("GET", f"/console/{path}")
+            assert {name: answered.headers.get(name) for name in GUARDS} == GUARDS, path
+            if path.startswith("api/"):
+                assert answered.headers["Cache-Control"] == "no-store"
+    policy = GUARDS["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": ""},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+async def test_page_of_another_site_does_nothing_with_our_cookie(
+    here: Opened, foreign: dict[str, str]
+) -> None:
+    """Cross-site request forgery: also from another port of this machine."""
+    actor = await here.visitor.log_in(ACT)
+    forged = Visitor(actor.http, actor.url, {**actor.headers, **foreign})
+    for page, body in (("actions/hold", HELD), ("try", {"lookup": "order"}), ("logout", {}), ("login", {})):
+        assert (await forged.post(page, body)).status == 403
+    assert here.gateway.service.shut.held() == {"crm": 0.0}
+
+
+async def test_what_a_form_can_send_is_no_action(here: Opened) -> None:
+    """A form of another site needs no leave to send these types."""
+    actor = await here.visitor.log_in(ACT)
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        data = json.dumps(HELD).encode()
+        answered = await actor.ask(
+            "POST", "/console/api/actions/hold", data=data, headers={"Content-Type": kind}
+        )
+        assert answered.status == 415
+    assert here.gateway.service.shut.held() == {"crm": 0.0}
+
+
+async def test_cookie_is_for_the_console_alone_and_no_script_sees_it(here: Opened) -> None:
+    """Nor does another site's page send it."""
+    answered = await here.visitor.ask(
+        "POST", "/console/api/login", {"token": ACT}, headers={"Origin": here.visitor.url}
+    )
+    cookie, *attributes = answered.headers["Set-Cookie"].split("; ")
+    assert ACT not in cookie
+    assert attributes == ["Path=/console/", "Max-Age=43200", "HttpOnly", "SameSite=Strict"]
+    out = await (await here.visitor.log_in(ACT)).post("logout")
+    assert "Max-Age=0" in out.headers["Set-Cookie"]
+
+
+async def test_wrong_token_is_refused_and_told(here: Opened) -> None:
+    """Somebody tries: the operator sees from where."""
+    with capture_logs() as lines:
+        answered = await here.visitor.ask(
+            "POST",
+            "/console/api/login",
+            {"token": "guessed-guessed-guessed"},
+            headers={"Origin": here.visitor.url},
+        )
+    assert answered.status == 401
+    (line,) = [line for line in lines if line["event"] == "console.refused"]
+    assert line["remote"] == "127.0.0.1"
+    assert "guessed" not in json.dumps(lines, default=str)
+
+
+async def test_bodies_that_are_too_large_or_none_at_all_are_refused(here: Opened) -> None:
+    """Whoever sends them."""
+    json_type = {"Content-Type": "application/json"}
+    huge = await here.actor.ask("POST", "/console/api/try", "x" * 1024 * 1024)
+    assert huge.status == 413
+    for data in (b"", b"[]", b"\xff", b"{", b'{"lookup": 7}', b"[" * 100_000):
+        assert (await here.actor.ask("POST", "/console/api/try", data=data, headers=json_type)).status == 400
+        assert (
+            await here.actor.ask("POST", "/console/api/actions/hold", data=data, headers=json_type)
+        ).status in {*(400, 409)}
+
+
+async def test_without_tokens_this_machine_may_look_and_nobody_may_act(place: Place, tmp_path: Path) -> None:
+    """A page of another site may have its name lead here (DNS rebinding), and may not look."""
+    async with opened(place, tmp_path / "deskgate.toml", {"gateway.admin_token": None}) as here:
+        me = await here.visitor.get("me")
+        assert (me["right"], me["tokens"]) == ("read", False)
+        page = Visitor(here.visitor.http, here.visitor.url, {"Origin": here.visitor.url})
+        assert (await page.post("actions/hold", HELD)).status == 403
+        assert (await page.post("try", {"lookup": "order", "variables": {"orderId": "7"}})).status == 403
+        assert (await page.post("login", {"token": "x"})).status == 409
+        for host in ("evil.example", "evil.example:8081", "10.0.0.1"):
+            assert (await here.visitor.ask("GET", "/console/api/me", headers={"Host": host})).status == 403
+            assert (await here.visitor.ask("GET", "/console/", headers={"Host": host})).status == 403
+        assert (await here.visitor.ask("GET", "/ready", headers={"Host": "evil.example"})).status == 200
+
+
+async def test_without_tokens_there_is_no_console_where_others_reach_it(place: Place, tmp_path: Path) -> None:
+    """Whatever is asked: neither the page nor anything behind it."""
+    changes = {"gateway.admin_token": None, "gateway.admin": "0.0.0.0:0"}
+    async with opened(place, tmp_path / "deskgate.toml", changes) as here:
+        for path in ("/console", "/console/", "/console/console.js", "/console/api/me"):
+            answered = await here.visitor.ask("GET", path)
+            assert answered.status == 404
+            assert "gateway.admin_token" in answered.value["error"]
+        assert (await here.visitor.ask("GET", "/live")).status == 200
+    async with opened(place, tmp_path / "deskgate.toml", {"gateway.admin": "0.0.0.0:0"}) as here:
+        assert (
+            await here.visitor.ask("GET", "/console/api/me", headers={"Host": "evil.example"})
+        ).status == 401
+
+
+async def test_token_that_is_taken_away_ends_its_logins_and_their_streams(
+    place: Place, tmp_path: Path
+) -> None:
+    """At once, in every process: nobody keeps a list."""
+    path = tmp_path / "deskgate.toml"
+    async with opened(place, path) as here:
+        reader = await here.visitor.log_in(READ)
+        async with reader.events("overview") as events:
+            await anext(events)
+            other = place.config({"gateway.admin_token": {"read": "another-token-here"}})
+            await here.gateway.reload(config_file(place, path, other).catalog)
+            assert [event async for event in events][1:] == []
+        assert (await status_of(reader, "GET", "me")) == 401
+
+
+async def test_held_backend_is_asked_by_nobody_and_its_last_known_answer_goes_out(
+    place: Place, tmp_path: Path, crm: Crm, desk: Desk
+) -> None:
+    """By gateways and workers; until it is released."""
+    async with opened(place, tmp_path / "deskgate.toml", fresh="0s") as here:
+        catalog = here.gateway.service.catalog
+        async with workers(catalog, catalog.lanes, grace=0):
+            at = desk.at(here.gateway.callbacks)
+            known = await at.call(node="order", orderId="7")
+            assert known.code == 0
+            with capture_logs() as lines:
+                answered = await here.actor.post("actions/hold", HELD)
+            assert (
+                answered.status,
+                "60 s" in answered.value["done"] or "1 min" in answered.value["done"],
+            ) == (*(200, True),)
+            (line,) = [line for line in lines if line["event"] == "console.acted"]
+            assert (line["action"], line["about"], line["remote"]) == ("hold", "crm", "127.0.0.1")
+            calls = total(crm)
+            held = await at.call(node="order", orderId="7")
+            assert (held.code, held.variables) == (Code.CIRCUIT_OPEN, known.variables)
+            assert total(crm) == calls
+            (backend,) = (await here.reader.get("overview"))["backends"]
+            assert 55 < backend["lane"]["held_s"] <= 60
+            assert (await here.actor.post("actions/release", HELD)).status == 200
+            assert (await at.call(node="order", orderId="7")).code == 0
+
+
+async def test_breaker_is_opened_and_closed(here: Opened) -> None:
+    """And shown as it stands at once."""
+
+    async def state() -> str:
+        (backend,) = (await here.reader.get("overview"))["backends"]
+        return str(backend["lane"]["breaker"])
+
+    assert await state() == "closed"
+    assert (await here.actor.post("actions/open-breaker", HELD)).status == 200
+    assert await state() == "open"
+    assert (await here.actor.post("actions/close-breaker", HELD)).status == 200
+    assert await state() == "closed"
+
+
+async def test_actions_that_mean_nothing_are_refused(place: Place, tmp_path: Path) -> None:
+    """With a word about why."""
+    async with opened(place, tmp_path / "deskgate.toml", {"backends.crm.breaker": "off"}) as here:
+        for action, body, why in (
+            ("hold", {"backend": "erp"}, "no lookup uses"),
+            ("hold", {"backend": "crm", "seconds": 0}, "more than zero"),
+            ("hold", {"backend": "crm", "seconds": -1}, "more than zero"),
+            ("open-breaker", {"backend": "crm"}, "has no breaker"),
+            ("close-breaker", {"backend": "crm"}, "has no breaker"),
+            ("forget", {}, "name a session"),
+        ):
+            answered = await here.actor.post(f"actions/{action}", body)
+            assert answered.status == 409
+            assert why in answered.value["error"]
+        assert (await here.actor.post("actions/hold", {"backend": "crm", "seconds": 1e300})).status == 200
+        assert here.gateway.service.shut.held()["crm"] <= 3600
+
+
+async def test_forgotten_session_is_gone_with_its_history(
+    place: Place, tmp_path: Path, crm: Crm, desk: Desk
+) -> None:
+    """In Redis, in memory, and on the page."""
+    async with opened(place, tmp_path / "deskgate.toml") as here:
+        catalog = here.gateway.service.catalog
+        async with workers(catalog, catalog.lanes, grace=0):
+            at = desk.at(here.gateway.callbacks)
+            for session in ("s1", "s2"):
+                await at.call(session, node="order", orderId="7")
+
+            async def told(session: str) -> list[Any]:
+                found = await here.reader.get(f"session?session={session}&app={APP}")
+                return list(found["callbacks"])
+
+            while not (await told("s1") and await told("s2")):  # noqa: ASYNC110 - written behind the callback
+                await asyncio.sleep(0.05)
+            answered = await here.actor.post("actions/forget", {"session": "s1"})
+            assert answered.value["done"].startswith("forgotten: 1 record,")
+            assert (await told("s1"), len(await told("s2"))) == ([], 1)
+            calls = total(crm)
+            await at.call("s2", node="order", orderId="7")
+            assert total(crm) == calls
+            await at.call("s1", node="order", orderId="7")
+            assert total(crm) == calls + 1
+
+
+async def test_session_is_explained_newest_first(place: Place, tmp_path: Path, desk: Desk) -> None:
+    """As the command explains it."""
+    async with opened(place, tmp_path / "deskgate.toml") as here:
+        catalog = here.gateway.service.catalog
+        async with workers(catalog, catalog.lanes, grace=0):
+            for _ in range(2):
+                await desk.at(here.gateway.callbacks).call("s/1?é", node="order", orderId="7")
+            found: list[Any] = []
+            while len(found) < 2 or found[1]["lookups"]["order"]["asked"] is None:
+                await asyncio.sleep(0.05)
+                found = (await here.reader.get("session?session=s%2F1%3F%C3%A9"))["callbacks"]
+    assert [one["lookups"]["order"]["source"] for one in found] == ["fresh", "live"]
+    assert found[1]["lookups"]["order"]["asked"]["attempts"][0]["status"] == 200
+    assert found[0]["at"] > found[1]["at"]
+
+
+@pytest.mark.parametrize("query", ["", "session=", "session=s&app=x", "session=s&app=-1", "session=s&app=²"])
+async def test_session_must_be_named(here: Opened, query: str) -> None:
+    """And an app by its number."""
+    assert (await here.reader.ask("GET", f"/console/api/session?{query}")).status == 400
+
+
+async def test_charts_count_every_callback_and_every_call(
+    place: Place, tmp_path: Path, crm: Crm, desk: Desk
+) -> None:
+    """Of the whole fleet: what the workers count, a gateway shows."""
+    async with opened(place, tmp_path / "deskgate.toml", fresh="0s") as here:
+        catalog = here.gateway.service.catalog
+        async with workers(catalog, catalog.lanes, grace=0):
+            at = desk.at(here.gateway.callbacks)
+            await asyncio.gather(*(at.call(f"s{n}", node="order", orderId=str(n + 1)) for n in range(20)))
+            await at.call(node="nowhere")
+            seen: dict[str, Any] = {"callbacks": {"counts": []}}
+            while sum(seen["callbacks"]["counts"]) < 21 or sum(seen["backends"][0]["chart"]["counts"]) < 20:
+                await asyncio.sleep(0.3)
+                seen = await here.reader.get("overview")
+    callbacks, (backend,) = seen["callbacks"], seen["backends"]
+    assert (callbacks["outcomes"], sum(callbacks["wrong"])) == ({"OK": 20, "NO_ROUTE": 1}, 1)
+    assert callbacks["error_share"] == pytest.approx(1 / 21, abs=1e-3)
+    assert sum(backend["chart"]["counts"]) == total(crm) == 20
+    assert backend["chart"]["p50_ms"] <= backend["chart"]["p95_ms"]
+    assert (backend["name"], backend["health"], backend["lookups"]) == (
+        *("crm", "ok"),
+        ["profile", "customer", "order"],
+    )
+    assert (seen["redis"]["up"], seen["gateways"], seen["history"]) == (True, 1, "base")
+
+
+async def test_callbacks_are_streamed_as_they_are_answered(place: Place, tmp_path: Path, desk: Desk) -> None:
+    """Those that are wanted: by code, lookup, session, time; once each, newest first."""
+    async with opened(place, tmp_path / "deskgate.toml") as here:
+        catalog = here.gateway.service.catalog
+        async with workers(catalog, catalog.lanes, grace=0):
+            at = desk.at(here.gateway.callbacks)
+            await at.call("before", node="order", orderId="1")
+
+            async def rows(query: str, count: int) -> list[Any]:
+                found: list[Any] = []
+                async with here.reader.events(f"callbacks{query}") as events:
+                    while len(found) < count:
+                        found = [*(await anext(events))["rows"], *found]
+                return found
+
+            (first,) = await rows("", 1)
+            assert (first["session"], first["code"]) == ("before", "OK")
+            assert first["lookups"]["order"]["source"] == "live"
+            await at.call("after", node="profile")
+            await at.call("after", node="nowhere")
+            assert [one["code"] for one in await rows("", 3)] == ["NO_ROUTE", "OK", "OK"]
+            assert [one["code"] for one in await rows("?bad=1", 1)] == ["NO_ROUTE"]
+            assert [one["code"] for one in await rows("?code=NO_ROUTE", 1)] == ["NO_ROUTE"]
+            assert [set(one["lookups"]) for one in await rows("?lookup=profile", 1)] == [{"profile"}]
+            assert [one["session"] for one in await rows("?session=efor", 1)] == ["before"]
+            assert (await here.reader.ask("GET", "/console/api/events/callbacks?slow=x")).status == 400
+            async with here.reader.events("callbacks?slow=60000") as events:
+                assert (await anext(events))["rows"] == []
+
+
+def test_sample_is_spread_evenly() -> None:
+    """Of a thousand sessions the first hundred would all be of one moment."""
+    names = [str(number) for number in range(1000)]
+    assert sample(names[:7], MOST_SESSIONS) == names[:7]
+    some = sample(names, MOST_SESSIONS)
+    assert len(some) == len(set(some)) == MOST_SESSIONS
+    assert {int(name) // 100 for name in some} == set(range(10))
+
+
+async def test_streams_are_few_and_end_with_their_browsers(here: Opened) -> None:
+    """The admin port is for supervisors, too."""
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST_STREAMS):
+            events = await stack.enter_async_context(here.reader.events("overview"))
+            await anext(events)
+        assert (await here.reader.ask("GET", "/console/api/events/overview")).status == 503
+        assert (await here.visitor.ask("GET", "/ready")).status == 200
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        while (await status_of(here.reader, "GET", "events/overview")) == 503:  # noqa: ASYNC110 - the kernel's
+            await asyncio.sleep(0.1)
+
+
+async def test_browser_that_reads_nothing_holds_up_nobody(here: Opened) -> None:
+    """It costs one task, and what the kernel buffers."""
+    reader, writer = await asyncio.open_connection(*here.gateway.admin)
+    head = f"GET /console/api/events/overview HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {READ}\r\n\r\n"
+    writer.write(head.encode())
+    await reader.readline()
+    async with here.reader.events("overview") as events:
+        await anext(events)
+        await anext(events)
+    writer.close()
+
+
+async def test_console_that_closes_ends_its_streams(place: Place, tmp_path: Path) -> None:
+    """A gateway that is told to stop does not wait for browsers."""
+    async with opened(place, tmp_path / "deskgate.toml") as here, here.reader.events("overview") as events:
+        await anext(events)
+        async with asyncio.timeout(3):
+            await here.console.close()
+            assert [event async for event in events] == []
+
+
+async def test_without_redis_what_is_known_is_shown_and_nothing_is_done(
+    valkey: Valkey, place: Place, tmp_path: Path
+) -> None:
+    """The other processes would not hear of it."""
+    own = Place(valkey.url, place.prefix, place.crm_url)
+    async with (
+        opened(own, tmp_path / "deskgate.toml") as here,
+        here.reader.events("overview") as events,
+        here.reader.events("callbacks") as callbacks,
+    ):
+        assert (await anext(events))["redis"]["up"]
+        assert (await anext(callbacks))["error"] == ""
+        valkey.stop()
+        await when(lambda: here.gateway.service.link.lost)
+        answered = await here.actor.post("actions/hold", HELD)
+        assert (answered.status, "Redis" in answered.value["error"]) == (409, True)
+        assert here.gateway.service.shut.held() == {"crm": 0.0}
+        assert (await here.reader.ask("GET", "/console/api/session?session=s1")).status == 503
+        while (await anext(events))["redis"]["up"]:
+            pass
+        while (seen := await anext(callbacks))["error"] == "":
+            pass
+        assert seen["rows"] == []
+        valkey.start()
+        while not (await anext(events))["redis"]["up"]:
+            pass
+        while (await anext(callbacks))["error"]:
+            pass
+
+
+async def test_configuration_is_shown_as_it_runs(place: Place, tmp_path: Path) -> None:
+    """And why a newer one does not."""
+    path = tmp_path / "deskgate.toml"
+    async with opened(place, path) as here:
+        shown = await here.reader.get("configuration")
+        assert shown["tables"]["gateway"]["budget"] == "4s"
+        assert (shown["file"], shown["digest"]) == (str(path), here.file.catalog.digest)
+        text = json.dumps(shown)
+        assert READ not in text
+        assert ACT not in text
+        assert place.redis_url not in text
+        path.write_text("[gateway]\nbugdet = '1s'\n", encoding="utf-8")
+        with capture_logs():
+            await here.file.look(asked=True)
+        shown = await here.reader.get("configuration")
+        assert shown["refused"] == ["gateway.bugdet: unknown key; did you mean 'budget'?"]
+        assert shown["tables"]["gateway"]["budget"] == "4s"
+        path.write_text(place.config({"gateway.admin_token": {"read": READ}}, budget="3s"), encoding="utf-8")
+        with capture_logs():
+            await here.file.look(asked=True)
+        shown = await here.reader.get("configuration")
+        assert (shown["refused"], shown["tables"]["gateway"]["budget"]) == ([], "3s")
+
+
+async def test_wish_to_reload_reaches_the_process_that_was_asked(here: Opened) -> None:
+    """And by the board all others."""
+    heard = asyncio.Event()
+    here.gateway.service.board.entry("reload", NEVER).watch(heard.set)
+    assert (await here.actor.post("actions/reload")).status == 200
+    async with asyncio.timeout(5):
+        await heard.wait()
+
+
+async def test_connection_of_a_scrape_is_idle_behind_its_answer(place: Place, tmp_path: Path) -> None:
+    """Else a port with 32 connections is full when as many have scraped once."""
+    changes = {"gateway.idle_timeout": "200ms"}
+    async with opened(place, tmp_path / "deskgate.toml", changes) as here:
+
+        async def until_closed(path: str) -> bytes:
+            reader, writer = await asyncio.open_connection(*here.gateway.admin)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+        paths = ("/metrics", "/console", "/console/", "/console/api/me", "/live", "/nothing")
+        answers = await asyncio.gather(*map(until_closed, paths))
+        assert all(answer.startswith(b"HTTP/1.1 ") for answer in answers)
