@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 UV := build/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check fmt bench storm soak fuzz faults docs pages release sbom lock clean
+.PHONY: help demo test quick check fmt bench storm soak fuzz faults docs pages pictures release sbom lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ docs: $(INSTALLED) ## Build the documentation as a site, every link checked
 
 pages: $(INSTALLED) ## Write the pages of docs that are made from the code
 	@exec $(BIN)/python -m tests.pages
+
+pictures: $(INSTALLED) ## Take the pictures of the console for docs, in Chromium
+	@PICTURES=1 exec $(BIN)/python -m pytest tests/acceptance/test_console.py -k "pictured or session_tells" $(ARGS)
 
 fuzz: $(INSTALLED) ## Send a million random requests to a gateway
 	@exec $(BIN)/python -m tests.fuzz $(ARGS)

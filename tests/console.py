@@ -4,14 +4,15 @@ import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from gateway.console.pages import Console
-from gateway.declared.catalog import compile_catalog, read
+from gateway.declared.catalog import Catalog, compile_catalog, read
+from gateway.declared.environment import digest_of
 from gateway.fleet.reloading import ReloadWishes
 from gateway.front.app import Gateway, gateway
 from gateway.process.config_file import ConfigFile
@@ -125,7 +126,11 @@ class Opened:
 def config_file(place: Place, path: Path, text: str) -> ConfigFile:
     """Return a configuration that is written to ``path``, and read there."""
     path.write_text(text, encoding="utf-8")
-    return ConfigFile(path, lambda content: compile_catalog(*read(content.decode(), place.environ)))
+
+    def compiled(content: bytes) -> Catalog:
+        return replace(compile_catalog(*read(content.decode(), place.environ)), digest=digest_of(content))
+
+    return ConfigFile(path, compiled)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ USUAL_HOLD = 600.0
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What an action is about; each takes what it needs."""
+    """What an action, or a page, is about; each takes what it needs."""
 
     backend: str = ""
     seconds: float = USUAL_HOLD

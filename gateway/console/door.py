@@ -85,6 +85,8 @@ class Door:
         """Refuse a request without this right."""
         right = self.right_of(request)
         if right is None:
+            if bearer_of(request.headers):
+                events.console_refused(remote=remote_of(request))
             raise Refused(401, "log in with a token of gateway.admin_token", {"WWW-Authenticate": "Bearer"})
         if wanted == "act" and right != "act":
             why = "no token is declared" if self.tokens is None else "this token is for looking alone"
@@ -100,11 +102,14 @@ class Door:
         if right is None:
             events.console_refused(remote=remote_of(request))
             raise Refused(401, "this is no token of gateway.admin_token")
-        return as_json({"right": right}, headers=_cookie(make_cookie(given, right, time.time()), LOGIN_LASTS))
+        cookie = _cookie(make_cookie(given, right, time.time()), LOGIN_LASTS)
+        if request.headers.get("Origin", "").startswith("https:"):  # a proxy in front of us speaks TLS
+            cookie += "; Secure"
+        return as_json({"right": right}, headers={"Set-Cookie": cookie})
 
     async def log_out(self, _: web.BaseRequest) -> web.StreamResponse:
         """Take the cookie away."""
-        return as_json({}, headers=_cookie("", 0))
+        return as_json({}, headers={"Set-Cookie": _cookie("", 0)})
 
 
 def demand_method(request: web.BaseRequest, *methods: str) -> None:
@@ -136,5 +141,5 @@ def as_json(value: object, status: int = 200, headers: Mapping[str, str] | None 
     return PageResponse(status=status, body=body, headers={**_JSON, **GUARDS, **(headers or {})})
 
 
-def _cookie(value: str, seconds: float) -> dict[str, str]:
-    return {"Set-Cookie": f"{COOKIE}={value}; Path={ROOT}; Max-Age={seconds:.0f}; HttpOnly; SameSite=Strict"}
+def _cookie(value: str, seconds: float) -> str:
+    return f"{COOKIE}={value}; Path={ROOT}; Max-Age={seconds:.0f}; HttpOnly; SameSite=Strict"

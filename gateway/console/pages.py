@@ -71,7 +71,7 @@ class Console:
             "logout": Page("POST", None, self._door.log_out),
             "me": Page("GET", "read", self._me),
             "overview": Page("GET", "read", self._overview_now),
-            "session": Page("GET", "read", self._session),
+            "session": Page("POST", "read", self._session),  # its name may be as long as a callback
             "configuration": Page("GET", "read", self._configuration),
             "events/overview": Page("GET", "read", self._overview_events),
             "events/callbacks": Page("GET", "read", self._callback_events),
@@ -134,12 +134,11 @@ class Console:
         return as_json(await self._overview.look())
 
     async def _session(self, request: web.BaseRequest) -> web.StreamResponse:
-        service, session = self._gateway.service, request.query.get("session", "")
-        app = request.query.get("app", "")
-        if not session or (app and not (app.isdecimal() and app.isascii())):
-            raise Refused(400, "name a session, and an app by its number")
-        apps = [int(app)] if app else list(service.catalog.apps)
-        entries = await read_session(await self._sight.link(), service.keys, apps, session)
+        service, wanted = self._gateway.service, await read_as(request, Wanted)
+        if not wanted.session:
+            raise Refused(400, "name a session")
+        apps = list(service.catalog.apps) if wanted.app is None else [wanted.app]
+        entries = await read_session(await self._sight.link(), service.keys, apps, wanted.session)
         lookups = service.catalog.lookups
 
         def told() -> bytes:

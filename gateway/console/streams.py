@@ -26,7 +26,12 @@ MOST_ROWS = 50
 _FIRST_ROWS = 200
 _SIGN_OF_LIFE = 10.0
 _TAKEN_WITHIN = 15.0
-_HEADERS = {**GUARDS, "Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+_HEADERS = {
+    **GUARDS,
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx, and others that took it over, keep nothing back
+}
 
 Message = tuple[str, Any]
 """The name of an event, and its data."""

@@ -199,7 +199,7 @@ def console_acted(*, action: str, about: str, remote: str | None) -> None:
 
 
 def console_refused(*, remote: str | None) -> None:
-    """Somebody has tried to log in to the console with a token that is none."""
+    """Somebody has come to the console with a token that is none."""
     _warning("console.refused", remote=remote)
 
 

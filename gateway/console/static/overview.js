@@ -67,7 +67,7 @@ function makeTable(me) {
   let latest = null;
   const element = h(
     "section",
-    { "aria-labelledby": "backends" },
+    {},
     h("div", { class: "bar" }, h("h3", { id: "backends" }, "Backends ", count), h("label", { for: "find" }, "find"), search),
     h(
       "div",
@@ -140,9 +140,14 @@ export function stateOf(one) {
   if (lane?.breaker === "half_open") states.push({ text: "breaker half open", kind: "warn" });
   if (health === "no worker") states.push({ text: "no worker", kind: "bad" });
   if (health === "backlog") states.push({ text: "backlog", kind: "bad" });
+  const wrong = lately(one.chart.wrong) / Math.max(1, lately(one.chart.counts));
+  if (wrong > 0.1) states.push({ text: wrong > 0.5 ? "failing" : "errors", kind: wrong > 0.5 ? "bad" : "warn" });
   if (!states.length) states.push({ text: health, kind: health === "ok" ? "good" : "" });
   return states;
 }
+
+/** Return the sum of the last minute of a chart. */
+const lately = (values) => values.slice(-6).reduce((sum, value) => sum + value, 0);
 
 const coarse = (seconds) => (seconds > 90 ? `${Math.round(seconds / 60)} min` : `${Math.ceil(seconds / 5) * 5} s`);
 

@@ -1,7 +1,7 @@
 // Why each variable of a session had its value.
 
 import { announce, clock, codeMark, confirmed, duration, fill, h, name, plain, sourceMark, span } from "./elements.js";
-import { read, send } from "./server.js";
+import { send } from "./server.js";
 
 export function show(main, [session = "", app = "", trace = ""], me) {
   const wanted = h("input", { type: "search", id: "session", value: session, required: true, autocomplete: "off" });
@@ -31,7 +31,7 @@ export function show(main, [session = "", app = "", trace = ""], me) {
   async function load() {
     if (!session) return;
     try {
-      const { callbacks } = await read("session", { session, app });
+      const { callbacks } = await send("session", about(session, app));
       fill(found, callbacks.length ? callbacks.map((one) => callback(one, one.trace_id === trace, me)) : h("p", { class: "hint" }, nothing(me)));
       main.dataset.drawn = "true";
       document.getElementById(`trace-${trace}`)?.scrollIntoView({ block: "start" });
@@ -43,6 +43,8 @@ export function show(main, [session = "", app = "", trace = ""], me) {
   if (!session) wanted.focus();
 }
 
+const about = (session, app) => ({ session, app: /^\d+$/.test(app) ? Number(app) : null });
+
 function nothing(me) {
   if (me.history === "off") return 'Nothing is kept of any session: history.level is "off".';
   return "Nothing is kept of this session: it had no callback for a while, or was forgotten.";
@@ -51,7 +53,7 @@ function nothing(me) {
 async function forgetSession(session, app, done) {
   if (!(await confirmed(`Erase all that is kept of the session ${plain(session, 80)}: its records, and its history?`, "Forget it"))) return;
   try {
-    announce((await send("actions/forget", { session, app: app ? Number(app) : null })).done);
+    announce((await send("actions/forget", about(session, app))).done);
     done();
   } catch (error) {
     announce(error.message, { bad: true });

@@ -138,7 +138,7 @@ async def _both_started(console: Console, worker: Child, gateway: Child, http: a
     started = await _soon(console, "gateway", listening)
     callbacks, admin = str(started["listen"]), started["admin"]
     await _soon(console, "gateway", _ready(http, admin))
-    _show(console, "gateway", f"http://{callbacks}  (admin: http://{admin}/ready)")
+    _show(console, "gateway", f"http://{callbacks}  (console: http://{admin}/console/)")
     return callbacks
 
 
