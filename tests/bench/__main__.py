@@ -13,6 +13,7 @@ from gateway.tools.processes import CannotStart
 from tests.bench import (
     against,
     callbacks,
+    console,
     fleet,
     hand_off,
     history,
@@ -45,6 +46,7 @@ PARTS: Mapping[str, Part] = {
     "callbacks": (lambda pace, _: callbacks.steps(pace), lambda pace, _, step: callbacks.measure(pace, step)),
     "metrics": (lambda pace, _: metrics.steps(pace), lambda pace, _, step: metrics.measure(pace, step)),
     "history": (lambda pace, _: history.steps(pace), lambda pace, _, step: history.measure(pace, step)),
+    "console": (lambda pace, _: console.steps(pace), lambda pace, _, step: console.measure(pace, step)),
     "scaling": (lambda pace, _: scaling.steps(pace), lambda pace, _, step: scaling.measure(pace, step)),
     "policies": (lambda pace, _: policies.steps(pace), lambda pace, _, step: policies.measure(pace, step)),
     "fleet": (lambda pace, _: fleet.steps(pace), lambda pace, _, step: fleet.measure(pace, step)),

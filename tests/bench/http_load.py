@@ -1,4 +1,6 @@
-"""Desk as a load generator: callbacks over keep-alive connections, each sent as soon as the last is answered.
+"""Desk as a load generator: callbacks over keep-alive connections, each sent when the last is answered.
+
+With a pause, it is sent so many seconds later.
 
 A process of its own, on bare sockets, so that it is not what limits: it does a tenth of a server's work.
 """
@@ -34,6 +36,7 @@ class Load:
 
     requests: Iterator[bytes]
     end: float
+    pause: float = 0.0
     over: asyncio.Event = field(default_factory=asyncio.Event)
     ms: list[float] = field(default_factory=list)
     late: int = 0
@@ -71,7 +74,10 @@ class Connection(asyncio.Protocol):
             load.ms.append((now - self._begun) * 1000)
         else:
             load.late += 1
-        self._next()
+        if load.pause:
+            asyncio.get_running_loop().call_later(load.pause, self._next)
+        else:
+            self._next()
 
     def connection_lost(self, _: Exception | None) -> None:
         """Count what was never answered; the turn is over with the last connection."""
@@ -99,7 +105,7 @@ async def turn(order: dict[str, Any]) -> dict[str, Any]:
         (order["port"], order["key"], sessions), count(10**9) if sessions is None else cycle(range(sessions))
     )
     requests = _requests(order["key"], islice(numbers, order.get("only")))
-    load = Load(requests, perf_counter() + order["seconds"])
+    load = Load(requests, perf_counter() + order["seconds"], order.get("pause", 0.0))
     loop = asyncio.get_running_loop()
     for _ in range(order["callers"]):
         await loop.create_connection(lambda: Connection(load), "127.0.0.1", order["port"])
