@@ -27,9 +27,9 @@ LANES = 200
 RATE = 100.0
 _ABOUT = f"""\
 Callbacks in turns, while two pages of the console watch (the overview and the callbacks) and while nobody \
-does; CPU of the gateway for each callback. Then a headless Chromium, which may use both cores: the first view \
-from the address to the drawn overview, nothing cached, of 2 and of {LANES} backends; and the frames of ten \
-seconds in which {RATE:.0f} callbacks a second are streamed and drawn."""
+does; CPU of the gateway for each callback. Then a headless Chromium, which may use both cores: the first \
+view from the address to the drawn overview, nothing cached, of 2 and of {LANES} backends; and the frames of \
+ten seconds in which {RATE:.0f} callbacks a second are streamed and drawn."""
 WATCHED, ALONE = "watched", "alone"
 _DRAWN = """
 const seen = new MutationObserver(() => {
