@@ -20,6 +20,7 @@ for command in (
     exploring.explain,
     exploring.replay,
     asking.forget,
+    asking.hold,
     asking.health,
     watching.status,
     watching.logs,

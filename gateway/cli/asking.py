@@ -170,6 +170,39 @@ def forget(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 @click.command()
+@click.argument("backend")
+@config_option
+@click.option("--for", "time", default="10m", show_default=True, metavar="TIME", help="So long, 1h at most.")
+@click.option("--end", is_flag=True, help="Ask the backend again.")
+@data_option
+def hold(backend: str, path: Path, time: str, end: bool, data: Path) -> None:  # noqa: FBT001 - click passes it by name
+    """Have nobody ask BACKEND for a while: the last known answers go out, with CIRCUIT_OPEN."""
+    from gateway.core.errors import QueueUnavailable
+    from gateway.core.units import brief_duration, parse_duration
+    from gateway.declared.reading import unknown
+    from gateway.resilience.operating import LONGEST_HOLD
+    from gateway.tools.holding import hold as put
+
+    catalog = load(path, embedded=True)
+    if backend not in catalog.lanes:
+        raise click.UsageError(unknown(backend, "a backend that lookups use", catalog.lanes))
+    try:
+        seconds = 0.0 if end else parse_duration(time)
+    except ValueError as error:
+        msg = f"--for: {error}"
+        raise click.UsageError(msg) from None
+    if not end and not 0 < seconds <= LONGEST_HOLD:
+        msg = f"--for: a hold lasts more than 0 s, and {brief_duration(LONGEST_HOLD)} at most"
+        raise click.UsageError(msg)
+    try:
+        uvloop.run(put(catalog, redis_url(catalog, data), backend, seconds))
+    except QueueUnavailable as error:
+        msg = f"Redis cannot be reached: {error}"
+        raise click.ClickException(msg) from None
+    click.echo(f"{backend} is asked again" if end else f"{backend} is held for {brief_duration(seconds)}")
+
+
+@click.command()
 @click.option("--from", "example", help="The example to copy.")
 @click.option(
     "-o",

@@ -57,6 +57,9 @@ class Actions:
             msg = "Redis cannot be reached: the other processes would not hear of it, so nothing was done"
             raise CannotAct(msg)
         done = await self._of[name](service, wanted)
+        if service.link.lost:
+            msg = "Redis was lost meanwhile: see what has become of it, and try again when it is back"
+            raise CannotAct(msg)
         events.console_acted(action=name, about=wanted.session or wanted.backend, remote=remote)
         return done
 

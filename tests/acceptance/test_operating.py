@@ -1,0 +1,106 @@
+"""An operator's word reaches real processes: a backend is held, and the fleet reloads."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from gateway.core.errors import Code
+from gateway.crm.server import Crm
+from gateway.tools.processes import Valkey
+from tests.acceptance.test_prefork import written
+from tests.desk import Desk, Place
+from tests.processes import GatewayProcess, WorkerProcess
+
+pytestmark = pytest.mark.timeout(60)
+
+TOKEN = "a token to act with"
+
+
+async def told(place: Place, *arguments: str) -> tuple[int, str]:
+    """Return the exit code and the output of ``deskgate``."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "gateway", *arguments),
+        env={**os.environ, **place.environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    return int(process.returncode or 0), output.decode()
+
+
+async def test_backend_is_held_by_a_command_and_released(
+    place: Place, crm: Crm, tmp_path: Path, desk: Desk
+) -> None:
+    """Gateways and workers hear it at once: nobody asks, and the last known answer goes out."""
+    config = written(tmp_path / "deskgate.toml", place.config(fresh="0s"))
+    async with GatewayProcess(config, place) as front, WorkerProcess(config, place):
+        at = desk.at(await front.address())
+        known = await at.call(node="order", orderId="7")
+        assert known.code == 0
+        hold = ("hold", "crm", "-c", str(config))
+        assert await told(place, *hold, "--for", "1m") == (0, "crm is held for 60 s\n")
+        calls = crm.stats.report()["total"]
+        for order in ("7", "8"):
+            held = await at.call(node="order", orderId=order)
+            assert held.code == Code.CIRCUIT_OPEN
+            assert held.variables == (known.variables if order == "7" else {"order_id": "unknown"})
+        assert crm.stats.report()["total"] == calls
+        code, output = await told(place, "status", "-c", str(config), "--once")
+        assert (code, "held" in output) == (0, True)
+        assert await told(place, *hold, "--end") == (0, "crm is asked again\n")
+        assert (await at.call(node="order", orderId="7")).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("erp",), "'erp' is not a backend that lookups use"),
+        (("cmr",), "did you mean 'crm'?"),
+        (("crm", "--for", "soon"), "--for:"),
+        (("crm", "--for", "0s"), "more than 0 s"),
+        (("crm", "--for", "2h"), "60 min at most"),
+    ],
+)
+async def test_hold_that_cannot_be_meant_is_refused(
+    place: Place, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """With what to write instead."""
+    config = written(tmp_path / "deskgate.toml", place.config())
+    code, output = await told(place, "hold", *arguments, "-c", str(config))
+    assert (code, said in output) == (2, True), output
+
+
+async def test_hold_without_redis_is_no_hold(valkey: Valkey, place: Place, tmp_path: Path) -> None:
+    """Nobody would hear of it."""
+    valkey.stop()
+    own = Place(valkey.url, place.prefix, place.crm_url)
+    config = written(tmp_path / "deskgate.toml", own.config())
+    code, output = await told(own, "hold", "crm", "-c", str(config))
+    assert (code, "Redis cannot be reached" in output) == (1, True), output
+
+
+async def test_one_wish_reloads_gateways_and_workers_once(place: Place, tmp_path: Path) -> None:
+    """Each reads its own file: one that has not changed is read again, too, as after a SIGHUP."""
+    path = tmp_path / "deskgate.toml"
+    config = written(path, place.config({"gateway.admin_token": {"act": TOKEN}}))
+    async with GatewayProcess(config, place) as front, WorkerProcess(config, place) as back:
+        admin = (await front.event("gateway.started"))["admin"]
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with aiohttp.ClientSession(headers=headers) as http:
+            for number in (1, 2):
+                async with http.post(f"http://{admin}/console/api/actions/reload", json={}) as response:
+                    assert response.status == 200
+                for process in (front, back):
+                    await process.event("config.reloaded", number)
+            async with http.get(f"http://{admin}/console/api/me") as response:
+                assert (await response.json())["right"] == "act"  # the new service answers
+        await asyncio.sleep(0)
+        assert [len(process.events("config.reloaded")) for process in (front, back)] == [2, 2]
+        line = await front.event("console.acted")
+        assert (line["action"], line["remote"]) == ("reload", "127.0.0.1")
+        assert await front.end() == await back.end() == 0
