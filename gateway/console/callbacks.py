@@ -1,6 +1,7 @@
 """The latest callbacks of the whole fleet, as the history has them, for as long as somebody watches."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from gateway.core.errors import QueueUnavailable
 from gateway.history.entries import CallbackEntry
 from gateway.history.reading import read_latest, sessions_after
 from gateway.process.background import end
+from gateway.telemetry import events
 from gateway.tools.explaining.story import code_name
 
 LOOK_EVERY = 0.5
@@ -23,7 +25,7 @@ MOST_SESSIONS = 100
 """Sessions that are read at a look; of more, a sample."""
 
 MOST_KEPT = 2000
-"""Callbacks that are remembered, for those who begin to watch or change their filter."""
+"""Callbacks of two minutes that are remembered, for those who begin to watch or change their filter."""
 
 _LATEST = 4  # entries of a session that are read at a look
 _BACKLOG_MS = -120_000.0  # that the first look goes back
@@ -140,6 +142,9 @@ class Latest:
                 self.last, since = await self._look(since)
             except QueueUnavailable as error:
                 self.last, since = Look(error=str(error)), _BACKLOG_MS
+            except Exception as error:  # noqa: BLE001 - a bug: who watches must hear that nothing comes
+                self.last, since = Look(error=f"a bug: {type(error).__name__}"), _BACKLOG_MS
+                events.edge_failed(error=error)
             async with self._news:
                 self._news.notify_all()
             await asyncio.sleep(LOOK_EVERY)
@@ -150,6 +155,9 @@ class Latest:
         found = await sessions_after(link, keys, since)
         some = sample(found.names, MOST_SESSIONS)
         entries = await read_latest(link, keys, some, _LATEST)
+        oldest = time.time() + _BACKLOG_MS / 1000
+        while self._kept and self._kept[0].at < oldest:  # no longer: a session may have been forgotten
+            self._kept.popleft()
         for entry in entries:
             if isinstance(entry, CallbackEntry) and entry.trace_id not in self._seen:
                 self._seen[entry.trace_id] = None

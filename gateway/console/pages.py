@@ -65,7 +65,7 @@ class Console:
         self._sight = Sight(lambda: gateway.service)
         self._overview = Overview(self._sight)
         self._streams = Streams(self._overview, Latest(self._sight))
-        self._actions, self._trials = Actions(self._sight), Trials(file.path)
+        self._actions, self.trials = Actions(self._sight), Trials(file.path)
         self.pages = {
             "login": Page("POST", None, self._door.log_in),
             "logout": Page("POST", None, self._door.log_out),
@@ -80,7 +80,8 @@ class Console:
         }
 
     async def close(self) -> None:
-        """End the streams, and the connection to Redis."""
+        """End trials and streams, and the connection to Redis."""
+        self.trials.close()
         await self._streams.close()
         await self._sight.close()
 
@@ -184,7 +185,7 @@ class Console:
         if question.asks:
             self._door.demand(request, "act")
             events.console_acted(action="try", about=question.lookup, remote=remote_of(request))
-        return as_json(await self._trials.run(question))
+        return as_json(await self.trials.run(question))
 
     async def _act(self, action: str, request: web.BaseRequest) -> web.StreamResponse:
         done = await self._actions.act(action, await read_as(request, Wanted), remote_of(request))

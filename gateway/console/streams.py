@@ -15,6 +15,7 @@ from aiohttp import web
 from gateway.console.callbacks import Filter, Latest
 from gateway.console.files import GUARDS
 from gateway.console.overview import LOOK_EVERY, Overview
+from gateway.core.errors import QueueUnavailable
 from gateway.edge.connections import connection_of
 
 MOST_STREAMS = 12
@@ -44,14 +45,16 @@ class Streams:
         """Take what is sent."""
         self._overview, self._latest = overview, latest
         self._open: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     @property
     def full(self) -> bool:
         """True if there may be no further stream."""
-        return len(self._open) >= MOST_STREAMS
+        return self._closed or len(self._open) >= MOST_STREAMS
 
     async def close(self) -> None:
-        """End all streams."""
+        """End all streams, and begin none: pages come back at once."""
+        self._closed = True
         tasks = list(self._open)
         for task in tasks:
             task.cancel()
@@ -85,7 +88,7 @@ class Streams:
         task = asyncio.ensure_future(_send(request, response, messages, may))
         self._open.add(task)
         try:
-            with suppress(asyncio.CancelledError, ConnectionError, TimeoutError):
+            with suppress(asyncio.CancelledError, ConnectionError, TimeoutError, QueueUnavailable):
                 await task
         finally:
             self._open.discard(task)

@@ -8,6 +8,7 @@ import asyncio
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -30,7 +31,7 @@ class Question(msgspec.Struct, frozen=True):
     variables: dict[str, str] = {}
     dry_run: bool = False
     reply: str | None = None
-    status: int = 200
+    status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 200
 
     @property
     def asks(self) -> bool:
@@ -43,23 +44,29 @@ class TrialFailed(DeskgateError):
 
 
 class Trials:
-    """Runs trials by the configuration file as it is on the disk."""
+    """Runs trials by the configuration file as it is on the disk; ``running`` are their processes."""
 
     def __init__(self, path: Path) -> None:
         """Take the configuration file."""
         self._path = path
-        self._running = 0
+        self._begun = 0
+        self.running: set[asyncio.subprocess.Process] = set()
+
+    def close(self) -> None:
+        """End all trials."""
+        for process in self.running:
+            _kill(process)
 
     async def run(self, question: Question) -> bytes:
         """Return what ``deskgate try --json`` prints; raise TrialFailed."""
-        if self._running >= MOST_TRIALS:
+        if self._begun >= MOST_TRIALS:
             msg = f"{MOST_TRIALS} trials are running already; wait for their end"
             raise TrialFailed(msg)
-        self._running += 1
+        self._begun += 1
         try:
             return await self._run(msgspec.json.encode(question))
         finally:
-            self._running -= 1
+            self._begun -= 1
 
     async def _run(self, question: bytes) -> bytes:
         command = (sys.executable, "-P", "-m", "gateway.console.trying", str(self._path))
@@ -69,6 +76,7 @@ class Trials:
         except OSError as error:
             msg = f"no process could be started for it: {error.strerror}"
             raise TrialFailed(msg) from None
+        self.running.add(process)
         try:
             async with asyncio.timeout(LONGEST_TRIAL):
                 output, said = await process.communicate(question)
@@ -76,9 +84,14 @@ class Trials:
             msg = f"it has not ended within {LONGEST_TRIAL:.0f} s"
             raise TrialFailed(msg) from None
         finally:
-            with suppress(ProcessLookupError):
-                process.kill()
+            _kill(process)
+            self.running.discard(process)
         if process.returncode:
             lines = said.decode(errors="replace").splitlines()
             raise TrialFailed(lines[-1] if lines else f"its process ended with {process.returncode}")
         return output
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()

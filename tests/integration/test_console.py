@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -552,3 +554,100 @@ async def test_connection_of_a_scrape_is_idle_behind_its_answer(place: Place, tm
         paths = ("/metrics", "/console", "/console/", "/console/api/me", "/live", "/nothing")
         answers = await asyncio.gather(*map(until_closed, paths))
         assert all(answer.startswith(b"HTTP/1.1 ") for answer in answers)
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "Cookie", "Origin", "Host", "Sec-Fetch-Site", "If-None-Match", "Content-Type"]
+)
+async def test_headers_that_make_no_sense_open_nothing(here: Opened, name: str) -> None:
+    """Whatever bytes a stranger sends: an answer, never a right, and never a failure of ours."""
+    rng = random.Random(name)
+    pieces = [
+        b"deskgate_console=",
+        b"act.",
+        b"9999999999.",
+        b"Bearer ",
+        b"same-origin",
+        b"=",
+        b";",
+        b'"',
+        b"\xff",
+    ]
+    pieces += [
+        b"http://",
+        b"127.0.0.1",
+        b"[",
+        b"]",
+        b":",
+        b"\xc3\xa9",
+        b"%00",
+        b"\t",
+        b" ",
+        b"a" * 5000,
+        b"null",
+    ]
+    with capture_logs() as lines:
+        for _ in range(60):
+            value = b"".join(rng.choices(pieces, k=rng.randint(0, 6)))
+            path = rng.choice(
+                ["", "console.js", "api/me", "api/login", "api/actions/hold", "api/events/overview"]
+            )
+            method = rng.choice(["GET", "POST"])
+            host = b"" if name == "Host" else b"Host: x\r\n"
+            reader, writer = await asyncio.open_connection(*here.gateway.admin)
+            head = f"{method} /console/{path} HTTP/1.1\r\n{name}: ".encode() + value + b"\r\n" + host
+            writer.write(head + b"Content-Length: 2\r\nConnection: close\r\n\r\n{}")
+            status = int((await reader.readline()).split()[1])
+            writer.close()
+            assert status in (
+                {200, 304, 400, 405} if not path.startswith("api/") else {400, 401, 403, 405, 415}
+            )
+    assert [line for line in lines if line["log_level"] == "error"] == []
+    assert here.gateway.service.shut.held() == {"crm": 0.0}
+
+
+async def test_trial_runs_beside_the_gateway_and_ends_with_it(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, desk: Desk
+) -> None:
+    """A Python lookup that blocks would hold up every callback; two at a time; none outlives the gateway."""
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "blocking.py").write_text(
+        "import time\nasync def ask(ask): time.sleep(60)\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    lookup = {"python": "blocking:ask", "variables": {"v": "v"}}
+    changes = {"lookups.slow": lookup, "apps.1400000001.redis_lost": "records"}
+    async with opened(place, tmp_path / "deskgate.toml", changes) as here:
+        begun = [asyncio.create_task(here.actor.post("try", {"lookup": "slow"})) for _ in range(2)]
+        await when(lambda: len(here.console.trials.running) == 2)
+        third = await here.actor.post("try", {"lookup": "slow"})
+        assert (third.status, "already" in third.value["error"]) == (409, True)
+        heard = await desk.at(here.gateway.callbacks).call(node="nowhere")
+        assert heard.took < 1
+        pids = [process.pid for process in here.console.trials.running]
+        await here.console.close()
+        assert [(await one).status for one in begun] == [409, 409]
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+
+async def test_trial_says_why_it_cannot_be_made(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lookup that there is none of, a file with faults, a status that is none."""
+    for name, value in place.environ.items():
+        monkeypatch.setenv(name, value)
+    path = tmp_path / "deskgate.toml"
+    async with opened(place, path) as here:
+        unknown = await here.actor.post("try", {"lookup": "ordre"})
+        assert (unknown.status, "did you mean 'order'?" in unknown.value["error"]) == (409, True)
+        assert (await here.actor.post("try", {"lookup": "order", "reply": "{}", "status": 99})).status == 400
+        tried = await here.reader.post(
+            "try", {"lookup": "order", "variables": {"orderId": "7"}, "dry_run": True}
+        )
+        assert tried.value["question"]["line"].endswith("/orders/7")
+        path.write_text("[gateway]\nbugdet = 1\n", encoding="utf-8")
+        faulty = await here.actor.post("try", {"lookup": "order", "dry_run": True})
+        assert (faulty.status, "did you mean 'budget'?" in faulty.value["error"]) == (409, True)

@@ -1,6 +1,6 @@
 // One backend: its figures in words, and what may be done about it.
 
-import { announce, duration, h, name, perSecond, plain, share, span } from "./elements.js";
+import { announce, duration, encoded, h, name, perSecond, plain, share, span } from "./elements.js";
 import { send } from "./server.js";
 
 const HOLDS = [["1 minute", 60], ["10 minutes", 600], ["30 minutes", 1800], ["1 hour", 3600]];
@@ -30,7 +30,7 @@ export function backendDialog(one, me) {
     h("h2", { id: "of-backend" }, name(one.name)),
     h("dl", { class: "facts" }, facts.map(([label, value]) => [h("dt", {}, label), h("dd", {}, value)])),
     outcomes.length > 0 && [h("h3", {}, "How calls ended"), h("dl", { class: "facts" }, outcomes.map(([code, count]) => [h("dt", {}, code), h("dd", {}, count.toLocaleString("en"))]))],
-    one.lookups.length > 0 && [h("h3", {}, "Lookups"), h("p", {}, one.lookups.map((lookup) => [h("a", { href: `#/callbacks/lookup/${encodeURIComponent(lookup)}`, click: () => dialog.close() }, plain(lookup, 60)), " "]))],
+    one.lookups.length > 0 && [h("h3", {}, "Lookups"), h("p", {}, one.lookups.map((lookup) => [h("a", { href: `#/callbacks/lookup/${encoded(lookup)}`, click: () => dialog.close() }, plain(lookup, 60)), " "]))],
     lane !== null && actions(one, me, () => dialog.close()),
     h("div", { class: "buttons" }, h("button", { type: "button", click: () => dialog.close() }, "Close")),
   );

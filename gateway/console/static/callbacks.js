@@ -1,6 +1,6 @@
 // The callbacks of the fleet as they are answered, with filters.
 
-import { clock, codeMark, duration, fill, h, name, plain, write } from "./elements.js";
+import { clock, codeMark, duration, encoded, fill, h, name, plain, write } from "./elements.js";
 import { listen } from "./server.js";
 
 const MOST_ROWS = 200;
@@ -110,7 +110,7 @@ function makeRow(one) {
     h("td", { class: "time" }, clock(one.at)),
     h("td", {}, codeMark(one.code)),
     h("td", { class: "number" }, duration(one.took_ms)),
-    h("td", {}, h("a", { href: `#/session/${encodeURIComponent(one.session)}/${one.app}/${one.trace_id}` }, name(one.session, 40))),
+    h("td", {}, h("a", { href: `#/session/${encoded(one.session)}/${one.app}/${one.trace_id}` }, name(one.session, 40))),
     h("td", {}, name(one.route, 30)),
     h("td", { class: "lookups" }, Object.entries(one.lookups).map(([lookup, part]) => h("span", { class: "lookup" }, name(lookup, 30), ` ${part.source}`, part.code === "OK" ? "" : ` ${part.code}`))),
   );

@@ -48,6 +48,9 @@ export function name(text, longest = 60) {
   return h("bdi", { class: "name", title: whole.length > longest ? plain(text, 1000) : null }, plain(text, longest));
 }
 
+/** Return a text as a part of an address; half a surrogate pair cannot be one. */
+export const encoded = (text) => encodeURIComponent(String(text).toWellFormed?.() ?? text);
+
 export function duration(ms) {
   if (ms === null || ms === undefined) return "–";
   if (ms < 10) return `${ms.toFixed(1)} ms`;

@@ -1,6 +1,6 @@
 // Why each variable of a session had its value.
 
-import { announce, clock, codeMark, confirmed, duration, fill, h, name, plain, sourceMark, span } from "./elements.js";
+import { announce, clock, codeMark, confirmed, duration, encoded, fill, h, name, plain, sourceMark, span } from "./elements.js";
 import { send } from "./server.js";
 
 export function show(main, [session = "", app = "", trace = ""], me) {
@@ -16,7 +16,7 @@ export function show(main, [session = "", app = "", trace = ""], me) {
         class: "filters",
         submit: (event) => {
           event.preventDefault();
-          const hash = `#/session/${encodeURIComponent(wanted.value)}`;
+          const hash = `#/session/${encoded(wanted.value)}`;
           if (location.hash === hash) load();
           else location.hash = hash;
         },
@@ -92,7 +92,7 @@ function lookupPart(lookup, part, one, me) {
     Object.keys(set).length > 0 && values(set),
     part.rungs.length > 0 && h("ol", { class: "rungs" }, part.rungs.map((rung) => h("li", {}, plain(rung, 500)))),
     part.asked && asked(part),
-    lookup in me.lookups && h("p", {}, h("a", { href: `#/try/${encodeURIComponent(lookup)}${inputs ? `/${encodeURIComponent(JSON.stringify(inputs))}` : ""}` }, "Try it")),
+    lookup in me.lookups && h("p", {}, h("a", { href: `#/try/${encoded(lookup)}${inputs ? `/${encoded(JSON.stringify(inputs))}` : ""}` }, "Try it")),
   );
 }
 
