@@ -41,7 +41,7 @@ def _headline(status: Status, clock: str) -> Table:
 
 def _lanes(lanes: Sequence[LaneStatus]) -> Table:
     numbers = ("workers", "free", "claimed", "waiting", "oldest", "refreshes", "jobs/s", "a job")
-    rows = table("lane", *numbers, "breaker", "paused", "held")
+    rows = table("lane", *numbers, "breaker", "paused")
     for one in lanes:
         rows.add_row(
             one.lane,
@@ -54,8 +54,7 @@ def _lanes(lanes: Sequence[LaneStatus]) -> Table:
             f"{one.jobs_per_s:.0f}" if one.jobs_per_s else "-",
             _seconds(one.job_s),
             _breaker(one.breaker),
-            Text(_seconds(one.paused_s), "bold yellow") if one.paused_s else "-",
-            Text(_seconds(one.held_s), "bold yellow") if one.held_s else "-",
+            _alone(one),
         )
     return rows
 
@@ -64,6 +63,13 @@ def _workers(one: LaneStatus) -> Text:
     if one.health == "no worker":
         return Text("none", "bold red")
     return Text(f"{one.workers}{' + arq' if one.polled_by_arq else ''}")
+
+
+def _alone(one: LaneStatus) -> Text:
+    """Return for how long the backend is left alone: an operator holds it, or it has asked for a pause."""
+    if one.held_s:
+        return Text(f"held {_seconds(one.held_s)}", "bold yellow")
+    return Text(_seconds(one.paused_s), "bold yellow") if one.paused_s else Text("-")
 
 
 def _breaker(state: str | None) -> Text:
