@@ -22,7 +22,7 @@ from tests.console import ACT, READ, Opened, opened
 from tests.desk import ROOT, Desk, Place, when
 from workers.main import workers
 
-pytestmark = [pytest.mark.timeout(90), needs_browser]
+pytestmark = [pytest.mark.timeout(120), needs_browser]
 
 FLAKY = """
 seed = 7
@@ -324,6 +324,51 @@ async def test_what_strangers_send_is_text_and_nothing_more(place: Place, tmp_pa
             assert await page.locator("main script, main img, main iframe").count() == 0
 
 
+EVIL = """<!doctype html><title>evil</title><iframe src="{url}"></iframe>
+<form id="form" method="post" enctype="text/plain" target="sink" action="{url}api/actions/hold">
+<input name='{{"backend": "crm", "seconds": 600, "x": "' value='"}}'></form><iframe name="sink"></iframe>
+<script>
+const send = (headers, mode) => fetch("{url}api/actions/hold", {{
+  method: "POST", mode, headers, credentials: "include", body: '{{"backend": "crm", "seconds": 600}}'
+}}).catch(() => null);
+const read = async () => {{
+  try {{ return await (await fetch("{url}api/me", {{ credentials: "include" }})).text(); }}
+  catch {{ return ""; }}
+}};
+window.done = (async () => {{
+  document.getElementById("form").submit();
+  await send({{}}, "no-cors");
+  await send({{ "Content-Type": "application/json" }}, "cors");
+  return await read();
+}})();
+</script>
+"""
+
+
+async def test_page_of_another_site_neither_frames_nor_reads_nor_acts(stormy: Scene) -> None:
+    """Though it is on the same machine, where browsers send the cookie along: a port is no other site."""
+    context = await stormy.browser.new_context()
+
+    async def answer(_: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text=EVIL.format(url=stormy.url), content_type="text/html")
+
+    async with serving(answer) as evil:
+        ours = await context.new_page()
+        await ours.goto(stormy.url)
+        await log_in(ours, ACT)
+        theirs = await context.new_page()
+        await theirs.goto(evil)
+        assert not await theirs.evaluate("window.done")  # it reads nothing
+        framed = theirs.frames[1]
+        assert "deskgate" not in await framed.content()
+        await asyncio.sleep(0.5)
+        assert stormy.here.gateway.service.shut.held() == {"crm": 0.0}
+        assert (
+            await ours.evaluate("fetch('api/me').then((answer) => answer.status)") == 200
+        )  # the cookie holds
+    await context.close()
+
+
 async def test_every_view_is_for_everybody(stormy: Scene) -> None:
     """Screen readers, keyboards, light and dark, narrow and wide."""
     for colors in ("light", "dark"):
@@ -425,13 +470,41 @@ async def test_two_hundred_backends_and_lookups_are_shown(place: Place, tmp_path
             await expect(page.get_by_role("row", name="crm123")).to_contain_text("held")
 
 
-async def test_overview_is_pictured(stormy: Scene) -> None:
+async def test_overview_is_pictured(place: Place, tmp_path: Path, crm: Crm) -> None:
     """For the docs, where nobody keeps pictures up to date by hand."""
-    async with stormy.page(viewport={"width": 1280, "height": 420}) as page:
-        await expect(page.get_by_role("row", name="crm")).to_be_visible()
-        if PICTURES:
-            await asyncio.sleep(45)
-        assert len(await picture(page, "overview")) > 10_000
+    crm.put(
+        FLAKY.replace("[[rules]]", '[[rules]]\npath = "/orders/*"', 1)
+        + '[[rules]]\nlatency = { lognormal = { median = "8ms", p95 = "30ms" } }\n'
+    )
+    names = ("erp", "loyalty", "shipping")
+    changes: dict[str, object] = {
+        "backends": {name: {"url": "${CRM_URL}"} for name in ("crm", *names)},
+        **{
+            f"lookups.{name}": {
+                "backend": name,
+                "request": {"path": f"/customers/{name}-{{SystemSessionID}}"},
+                "variables": {f"{name}_tier": "tier"},
+            }
+            for name in names
+        },
+        "routes": [
+            {"when": {"node": "order"}, "lookups": ["order", "erp"]},
+            {"when": {"node": "both"}, "lookups": ["loyalty"]},
+            {"when": {"node": "profile"}, "lookups": ["customer", "shipping"]},
+        ],
+    }
+    knobs = {"attempt_timeout": "400ms", "budget": "1s", "fresh": "1s"}
+    async with scene(place, tmp_path, changes, **knobs) as stage:
+        storm = asyncio.create_task(blow(stage.desk))
+        try:
+            async with stage.page(viewport={"width": 1280, "height": 440}) as page:
+                if PICTURES:
+                    await asyncio.sleep(75)
+                await stage.here.actor.post("actions/hold", {"backend": "loyalty", "seconds": 1800})
+                await expect(page.get_by_role("row", name="loyalty")).to_contain_text("held")
+                assert len(await picture(page, "overview")) > 10_000
+        finally:
+            await end(storm)
 
 
 PICTURES = os.environ.get("PICTURES", "")

@@ -99,8 +99,11 @@ async def test_one_wish_reloads_gateways_and_workers_once(place: Place, tmp_path
                     await process.event("config.reloaded", number)
             async with http.get(f"http://{admin}/console/api/me") as response:
                 assert (await response.json())["right"] == "act"  # the new service answers
-        await asyncio.sleep(0)
-        assert [len(process.events("config.reloaded")) for process in (front, back)] == [2, 2]
-        line = await front.event("console.acted")
-        assert (line["action"], line["remote"]) == ("reload", "127.0.0.1")
-        assert await front.end() == await back.end() == 0
+            line = await front.event("console.acted")
+            assert (line["action"], line["remote"]) == ("reload", "127.0.0.1")
+            watching = await http.get(f"http://{admin}/console/api/events/overview")
+            await watching.content.readline()
+            async with asyncio.timeout(8):  # a browser that watches holds up no rollout
+                assert await front.end() == await back.end() == 0
+            watching.close()
+    assert [len(process.events("config.reloaded")) for process in (front, back)] == [2, 2]

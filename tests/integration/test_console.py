@@ -474,6 +474,8 @@ async def test_console_that_closes_ends_its_streams(place: Place, tmp_path: Path
         async with asyncio.timeout(3):
             await here.console.close()
             assert [event async for event in events] == []
+        # A page comes back at once: a port that closes would wait for its new stream.
+        assert (await here.reader.ask("GET", "/console/api/events/overview")).status == 503
 
 
 async def test_without_redis_what_is_known_is_shown_and_nothing_is_done(
