@@ -190,8 +190,8 @@ async def test_callbacks_come_as_they_are_answered_and_one_is_explained(stormy: 
         await expect(rows.nth(1)).to_be_visible()
         await page.get_by_role("button", name="Pause").click()
         await expect(page.get_by_role("button", name="Go on (")).to_be_visible()
-        still = await rows.first.text_content()
-        await asyncio.sleep(1)
+        still, paused = await rows.first.text_content(), page.get_by_role("button", name="Go on (")
+        await expect(paused).not_to_have_text(await paused.text_content() or "")  # more has come
         assert await rows.first.text_content() == still
         session = await rows.first.get_by_role("link").text_content()
         await rows.first.get_by_role("link").click()
@@ -361,7 +361,7 @@ async def test_page_of_another_site_neither_frames_nor_reads_nor_acts(stormy: Sc
         assert not await theirs.evaluate("window.done")  # it reads nothing
         framed = theirs.frames[1]
         assert "deskgate" not in await framed.content()
-        await asyncio.sleep(0.5)
+        await theirs.wait_for_load_state("networkidle")
         assert stormy.here.gateway.service.shut.held() == {"crm": 0.0}
         assert (
             await ours.evaluate("fetch('api/me').then((answer) => answer.status)") == 200

@@ -85,6 +85,29 @@ async def test_processes_share_a_port_and_drain_together(config: Path, place: Pl
     assert len({line["trace_id"] for line in front.events("callback.answered")}) == ENOUGH
 
 
+async def test_login_of_one_process_is_good_for_the_others(place: Place, tmp_path: Path) -> None:
+    """A browser's next connection may lead to another one, or to the one after a rollout."""
+    text = place.config({"gateway.admin_token": {"act": "a token to act with"}})
+    async with Gateways(written(tmp_path / "deskgate.toml", text), place) as front:
+        await front.addresses()
+        api = f"http://{(await front.event('gateway.started'))['admin']}/console/api"
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+            origin = {"Origin": api.removesuffix("/console/api")}
+            given = {"token": "a token to act with"}
+            async with http.post(f"{api}/login", json=given, headers=origin) as answered:
+                cookie = answered.headers["Set-Cookie"].partition(";")[0]
+
+        async def me() -> int:
+            headers = {"Cookie": cookie}
+            async with aiohttp.ClientSession(headers=headers) as http, http.get(f"{api}/me") as answered:
+                return answered.status
+
+        assert {await me() for _ in range(ENOUGH)} == {200}
+        front.signal(signal.SIGHUP)
+        await front.event("gateway.replaced", 2)
+        assert {await me() for _ in range(ENOUGH)} == {200}
+
+
 async def test_killed_process_is_replaced_while_the_others_answer(
     config: Path, place: Place, desk: Desk
 ) -> None:

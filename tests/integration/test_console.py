@@ -402,6 +402,29 @@ async def test_charts_count_every_callback_and_every_call(
     assert (seen["redis"]["up"], seen["gateways"], seen["history"]) == (True, 1, "base")
 
 
+async def test_every_kind_of_backend_is_shown(place: Place, tmp_path: Path) -> None:
+    """HTTP, SQL, Python, and one that only Python lookups ask."""
+    sql = {"backend": "db", "sql": "select 1 as v", "variables": {"a": "v"}}
+    changes = {
+        "backends.db": {"url": "sqlite:///:memory:", "breaker": "off"},
+        "backends.extra": {"url": "http://127.0.0.1:9", "rate": "50/s"},
+        "lookups.tier": sql,
+        "lookups.churn": {"python": "tests.bench.noop:noop", "variables": {"b": "answer"}},
+    }
+    async with opened(place, tmp_path / "deskgate.toml", changes) as here:
+        seen = (await here.reader.get("overview"))["backends"]
+    shown = {one["name"]: (one["kind"], one["health"], one["lookups"], one["rate"]) for one in seen}
+    assert shown == {
+        "crm": ("http", "no worker", ["profile", "customer", "order"], None),
+        "db": ("sql", "no worker", ["tier"], None),
+        "python": ("python", "no worker", ["churn"], None),
+        "extra": ("http", "unused", [], 50.0),
+    }
+    assert [one["lane"]["breaker"] if one["lane"] else "no lane" for one in seen] == [
+        *("closed", None, None, "no lane")
+    ]
+
+
 async def test_callbacks_are_streamed_as_they_are_answered(place: Place, tmp_path: Path, desk: Desk) -> None:
     """Those that are wanted: by code, lookup, session, time; once each, newest first."""
     async with opened(place, tmp_path / "deskgate.toml") as here:

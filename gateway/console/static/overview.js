@@ -142,6 +142,7 @@ export function stateOf(one) {
   if (health === "backlog") states.push({ text: "backlog", kind: "bad" });
   const wrong = lately(one.chart.wrong) / Math.max(1, lately(one.chart.counts));
   if (wrong > 0.1) states.push({ text: wrong > 0.5 ? "failing" : "errors", kind: wrong > 0.5 ? "bad" : "warn" });
+  if (!states.length && health === "unused" && lately(one.chart.counts)) states.push({ text: "asked by Python", kind: "good" });
   if (!states.length) states.push({ text: health, kind: health === "ok" ? "good" : "" });
   return states;
 }
