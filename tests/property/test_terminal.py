@@ -29,7 +29,8 @@ def test_visible_text_stays_as_it_is(text: str) -> None:
 
 
 # structlog has its own use for these names; no event has a field of such a name.
-NAMES = st.text(min_size=1).filter(lambda name: name not in {"exception", "exc_info", "stack", "stack_info"})
+TAKEN = {"exception", "exc_info", "stack", "stack_info", "level"}
+NAMES = st.text(min_size=1).filter(lambda name: name not in TAKEN)
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=4))
