@@ -18,7 +18,7 @@ from gateway.process.background import end
 from gateway.tools.processes import Valkey
 from tests.asking import serving
 from tests.browser import NARROW, WIDE, chromium, faults_of, needs_browser, overflows, page_of
-from tests.console import ACT, READ, Opened, opened
+from tests.console import ACT, READ, TOKENS, Opened, opened
 from tests.desk import ROOT, Desk, Place, when
 from workers.main import workers
 
@@ -49,6 +49,7 @@ class Scene:
     here: Opened
     browser: Browser
     desk: Desk
+    place: Place
 
     @property
     def url(self) -> str:
@@ -75,7 +76,7 @@ async def scene(
     async with opened(place, tmp_path / "deskgate.toml", with_values, **knobs) as here:
         catalog = here.gateway.service.catalog
         async with workers(catalog, catalog.lanes, grace=0), chromium() as browser:
-            yield Scene(here, browser, Desk(here.visitor.http).at(here.gateway.callbacks))
+            yield Scene(here, browser, Desk(here.visitor.http).at(here.gateway.callbacks), place)
 
 
 @pytest_asyncio.fixture
@@ -279,6 +280,12 @@ async def test_configuration_is_shown_and_reloaded(stormy: Scene) -> None:
         await page.get_by_role("button", name="Reload all processes").click()
         await expect(page.get_by_role("status").filter(has_text="every process reads")).to_be_visible()
         await expect(page.get_by_text("did you mean 'budget'?")).to_be_visible()
+        more = {"lookups.later": {"backend": "crm", "request": {"path": "/"}, "variables": {"v": "v"}}}
+        tables = {"gateway.admin_token": TOKENS, **more}
+        stormy.here.file.path.write_text(stormy.place.config(tables), encoding="utf-8")
+        await stormy.here.file.look(asked=True)
+        await page.get_by_role("link", name="Try").click()
+        await expect(page.get_by_label("lookup", exact=True)).to_contain_text("later")
 
 
 async def test_what_strangers_send_is_text_and_nothing_more(place: Place, tmp_path: Path) -> None:
@@ -416,7 +423,7 @@ async def test_page_says_that_redis_is_lost_and_goes_on_when_it_is_back(
     """Nobody should have to press reload at night."""
     own = Place(valkey.url, place.prefix, place.crm_url)
     async with opened(own, tmp_path / "deskgate.toml") as here, chromium() as browser:
-        stage = Scene(here, browser, Desk(here.visitor.http))
+        stage = Scene(here, browser, Desk(here.visitor.http), place)
         async with stage.page() as page:
             redis = page.locator(".tile", has_text="Redis").locator("dd")
             await expect(redis).to_contain_text("ms")
@@ -460,7 +467,7 @@ async def test_two_hundred_backends_and_lookups_are_shown(place: Place, tmp_path
     }
     async with opened(place, tmp_path / "deskgate.toml", changes) as here, chromium() as browser:
         await here.actor.post("actions/hold", {"backend": "crm123", "seconds": 600})
-        stage = Scene(here, browser, Desk(here.visitor.http))
+        stage = Scene(here, browser, Desk(here.visitor.http), place)
         async with stage.page() as page:
             await expect(page.get_by_role("row")).to_have_count(201)
             assert not await overflows(page)

@@ -32,10 +32,19 @@ async function show() {
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const module = await view.load();
-  if (mine !== turn) return;
+  const [module] = await Promise.all([view.load(), place === "" ? null : refresh()]);
+  if (mine !== turn || me === null) return;
   fill(main);
   leave = module.show(main, parts, me) ?? (() => {});
+}
+
+/** Hear anew who is here, and which lookups there are: the configuration may have been reloaded. */
+async function refresh() {
+  try {
+    me = await read("me");
+  } catch (error) {
+    if (error.status !== 401) sayLost(error.message);
+  }
 }
 
 function decoded(part) {
