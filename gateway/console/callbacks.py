@@ -13,7 +13,7 @@ import msgspec
 from gateway.console.sight import Sight
 from gateway.core.errors import QueueUnavailable
 from gateway.history.entries import CallbackEntry
-from gateway.history.reading import read_latest, sessions_after
+from gateway.history.reading import now_ms, read_latest, sessions_after
 from gateway.process.background import end
 from gateway.telemetry import events
 from gateway.tools.explaining.story import code_name
@@ -28,7 +28,7 @@ MOST_KEPT = 2000
 """Callbacks of two minutes that are remembered, for those who begin to watch or change their filter."""
 
 _LATEST = 4  # entries of a session that are read at a look
-_BACKLOG_MS = -120_000.0  # that the first look goes back
+_BACKLOG = 120.0  # seconds that the first look goes back
 
 
 class LookupSeen(msgspec.Struct, frozen=True):
@@ -136,26 +136,27 @@ class Latest:
                 yield one
 
     async def _keep_looking(self) -> None:
-        since = _BACKLOG_MS
+        since: float | None = None
         while True:
             try:
                 self.last, since = await self._look(since)
             except QueueUnavailable as error:
-                self.last, since = Look(error=str(error)), _BACKLOG_MS
+                self.last, since = Look(error=str(error)), None
             except Exception as error:  # noqa: BLE001 - a bug: who watches must hear that nothing comes
-                self.last, since = Look(error=f"a bug: {type(error).__name__}"), _BACKLOG_MS
+                self.last, since = Look(error=f"a bug: {type(error).__name__}"), None
                 events.edge_failed(error=error)
             async with self._news:
                 self._news.notify_all()
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _look(self, since: float) -> tuple[Look, float]:
-        """Read what has come since a time; return also until when."""
+    async def _look(self, since: float | None) -> tuple[Look, float]:
+        """Read what has come since a time, in ms on the server's clock; return also until when."""
         link, keys = await self._sight.link(), self._sight.service().keys
-        found = await sessions_after(link, keys, since)
-        some = sample(found.names, MOST_SESSIONS)
+        now = await now_ms(link)
+        names = await sessions_after(link, keys, now - _BACKLOG * 1000 if since is None else since)
+        some = sample(names, MOST_SESSIONS)
         entries = await read_latest(link, keys, some, _LATEST)
-        oldest = time.time() + _BACKLOG_MS / 1000
+        oldest = time.time() - _BACKLOG
         while self._kept and self._kept[0].at < oldest:  # no longer: a session may have been forgotten
             self._kept.popleft()
         for entry in entries:
@@ -165,7 +166,7 @@ class Latest:
                 self._kept.append(_seen(entry, self._number))
         for old in list(islice(self._seen, max(0, len(self._seen) - 5 * MOST_KEPT))):
             del self._seen[old]
-        return Look(len(found.names), len(some)), found.until_ms
+        return Look(len(names), len(some)), now
 
 
 def sample(names: Sequence[str], most: int) -> list[str]:

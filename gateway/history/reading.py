@@ -1,8 +1,8 @@
 """The history, read back."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from gateway.core.records import session_name
 from gateway.history.entries import Entry, decode
@@ -18,39 +18,47 @@ async def read_session(link: RedisLink, keys: Keys, apps: Collection[int], sessi
 
 async def read_named(link: RedisLink, keys: Keys, names: Collection[str]) -> list[Entry]:
     """Return what is kept of sessions, each named as in records, oldest first; raise QueueUnavailable."""
-    return await read_latest(link, keys, names, 0)
+    asked = [link.execute("LRANGE", keys.history(name), 0, -1) for name in names]
+    return _entries(await asyncio.gather(*asked))
 
 
 async def read_latest(link: RedisLink, keys: Keys, names: Collection[str], most: int) -> list[Entry]:
-    """Return the same, of each session the latest ``most`` entries alone; 0: all. Raise QueueUnavailable."""
+    """Return the same, of each session the latest ``most`` entries alone.
+
+    A session that cannot be read is left out: something else may lie at its key. Raise QueueUnavailable if
+    none can be read.
+    """
     asked = [link.execute("LRANGE", keys.history(name), 0, most - 1) for name in names]
-    lists: list[list[bytes]] = await asyncio.gather(*asked)
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    failures = [one for one in found if isinstance(one, BaseException)]
+    if failures and len(failures) == len(found):
+        raise failures[0]
+    return _entries(one for one in found if not isinstance(one, BaseException))
+
+
+def _entries(lists: Iterable[list[bytes]]) -> list[Entry]:
     found = [entry for data in lists for entry in map(decode, reversed(data)) if entry is not None]
     return sorted(found, key=lambda entry: entry.at)
 
 
 async def sessions_since(link: RedisLink, keys: Keys, seconds: float) -> list[str]:
     """Return the names of the sessions with an entry in the last seconds; raise QueueUnavailable."""
-    return (await sessions_after(link, keys, -seconds * 1000)).names
+    return await sessions_after(link, keys, await now_ms(link) - seconds * 1000)
 
 
-class Sessions(NamedTuple):
-    """Sessions with new entries, and until when they were looked for, in ms on the server's clock."""
+async def sessions_after(link: RedisLink, keys: Keys, ms: float) -> list[str]:
+    """Return the sessions with an entry that was written at ``ms`` of the server's clock, or later.
 
-    names: list[str]
-    until_ms: float
-
-
-async def sessions_after(link: RedisLink, keys: Keys, ms: float) -> Sessions:
-    """Return the sessions with an entry that was written later than ``ms``, on the server's clock.
-
-    A number below zero goes back from now. Raise QueueUnavailable.
+    Raise QueueUnavailable.
     """
-    now: list[Any] = await link.execute("TIME")
-    until = int(now[0]) * 1000 + int(now[1]) / 1000
-    least = until + ms if ms < 0 else ms
-    found: list[bytes] = await link.execute("ZRANGEBYSCORE", keys.histories(), least, "+inf")
-    return Sessions([name.decode(errors="replace") for name in found], until)
+    found: list[bytes] = await link.execute("ZRANGEBYSCORE", keys.histories(), ms, "+inf")
+    return [name.decode(errors="replace") for name in found]
+
+
+async def now_ms(link: RedisLink) -> float:
+    """Return the time on the server's clock; raise QueueUnavailable."""
+    time: list[Any] = await link.execute("TIME")
+    return int(time[0]) * 1000 + int(time[1]) / 1000
 
 
 async def read_slots(link: RedisLink, keys: Keys, slots: Sequence[int]) -> dict[int, dict[str, int]]:

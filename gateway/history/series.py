@@ -22,6 +22,7 @@ BOUNDS = (
 """Seconds: the upper ends of the buckets that durations are counted in."""
 
 CALLBACKS, BACKENDS = "callbacks", "backends"
+_LONGEST_COUNT = 18  # digits, those that Redis counts with
 _MARK = "/"
 _BUCKET = "<"
 
@@ -120,5 +121,5 @@ def as_counts(pairs: Iterable[bytes]) -> dict[str, int]:
     return {
         name.decode(errors="replace"): int(value)
         for name, value in zip(row, row, strict=False)
-        if value.isdigit()
+        if value.isdigit() and len(value) <= _LONGEST_COUNT
     }

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from gateway.console.callbacks import MOST_SESSIONS, sample
@@ -19,7 +21,9 @@ from gateway.console.streams import MOST_STREAMS
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
 from gateway.fleet.reloading import NEVER
+from gateway.history.entries import CallbackEntry, LookupPart, encode
 from gateway.tools.processes import Valkey
+from gateway.wire.keys import Keys
 from tests.console import ACT, READ, Opened, Visitor, config_file, opened
 from tests.desk import APP, Desk, Place, when
 from workers.main import workers
@@ -453,6 +457,24 @@ async def test_callbacks_are_streamed_as_they_are_answered(place: Place, tmp_pat
             assert (await here.reader.ask("GET", "/console/api/events/callbacks?slow=x")).status == 400
             async with here.reader.events("callbacks?slow=60000") as events:
                 assert (await anext(events))["rows"] == []
+
+
+async def test_of_many_sessions_a_sample_is_read_and_it_is_said(place: Place, tmp_path: Path) -> None:
+    """And one key that somebody has spoilt hides no other session."""
+    keys, at = Keys(place.prefix), time.time()
+    async with opened(place, tmp_path / "deskgate.toml") as here, Redis.from_url(place.redis_url) as redis:
+        for number in range(MOST_SESSIONS * 2):
+            name = f"{APP}:s{number}"
+            part = {"order": LookupPart("live", 0)}
+            entry = CallbackEntry(at, f"t{number}", APP, name, "", "/", "r", 0, 1.0, 1000.0, part)
+            await redis.lpush(keys.history(name), *([encode(entry), b"{", b"\xff"] if number else [b""]))
+            await redis.zadd(keys.histories(), {name: at * 1000})
+        await redis.delete(keys.history(f"{APP}:s0"))
+        await redis.set(keys.history(f"{APP}:s0"), "no list")
+        async with here.reader.events("callbacks") as events:
+            found = await anext(events)
+        assert (found["sessions"], found["read"], found["error"]) == (2 * MOST_SESSIONS, MOST_SESSIONS, "")
+        assert len(found["rows"]) == MOST_SESSIONS - 1
 
 
 def test_sample_is_spread_evenly() -> None:

@@ -63,7 +63,7 @@ def test_fields_of_another_release_are_passed_over() -> None:
 
 def test_what_redis_holds_is_read_as_counts() -> None:
     """And what somebody else has put there is passed over."""
-    assert as_counts([b"a", b"1", b"b", b"x", b"\xff", b"2"]) == {"a": 1, "\ufffd": 2}
+    assert as_counts([b"a", b"1", b"b", b"x", b"\xff", b"2", b"c", b"9" * 6000]) == {"a": 1, "\ufffd": 2}
 
 
 @given(st.lists(st.floats(0, 30), min_size=1))
