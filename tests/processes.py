@@ -134,3 +134,16 @@ class WorkerProcess(Process):
         await super().__aenter__()
         await self.event("worker.started")
         return self
+
+
+async def told(place: Place, *arguments: str) -> tuple[int, str]:
+    """Return the exit code and the output of a command of ``deskgate`` that ends."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "gateway", *arguments),
+        env={**os.environ, **place.environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    return int(process.returncode or 0), output.decode()

@@ -1,8 +1,6 @@
 """An operator's word reaches real processes: a backend is held, and the fleet reloads."""
 
 import asyncio
-import os
-import sys
 from pathlib import Path
 
 import aiohttp
@@ -13,24 +11,11 @@ from gateway.crm.server import Crm
 from gateway.tools.processes import Valkey
 from tests.acceptance.test_prefork import written
 from tests.desk import Desk, Place
-from tests.processes import GatewayProcess, WorkerProcess
+from tests.processes import GatewayProcess, WorkerProcess, told
 
 pytestmark = pytest.mark.timeout(60)
 
 TOKEN = "a token to act with"
-
-
-async def told(place: Place, *arguments: str) -> tuple[int, str]:
-    """Return the exit code and the output of ``deskgate``."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "gateway", *arguments),
-        env={**os.environ, **place.environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    return int(process.returncode or 0), output.decode()
 
 
 async def test_backend_is_held_by_a_command_and_released(

@@ -17,30 +17,21 @@ from gateway.resilience.gate import Gate
 from gateway.tools.processes import Valkey
 from tests.acceptance.test_prefork import written
 from tests.desk import Desk, Place, when
-from tests.processes import GatewayProcess, Process, WorkerProcess
+from tests.processes import GatewayProcess, Process, WorkerProcess, told
 
 pytestmark = pytest.mark.timeout(60)
 
 HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
 
 
-async def told(config: Path, place: Place, *options: str) -> tuple[int, str]:
+async def status(config: Path, place: Place, *options: str) -> tuple[int, str]:
     """Return the exit code and the output of the command."""
-    command = ("-m", "gateway", "status", "-c", str(config), *options)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        env={**os.environ, **place.environ},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    return int(process.returncode or 0), output.decode()
+    return await told(place, "status", "-c", str(config), *options)
 
 
 async def seen(config: Path, place: Place) -> tuple[int, dict[str, Any]]:
     """Return the exit code, and what the JSON says."""
-    code, output = await told(config, place, "--json")
+    code, output = await status(config, place, "--json")
     return code, json.loads(output)
 
 
@@ -60,7 +51,7 @@ async def test_a_deployment_that_works_is_fine(place: Place, tmp_path: Path, des
             "closed",
         )
         assert found["config"] == (await front.event("gateway.started"))["config"]
-        code, text = await told(config, place)
+        code, text = await status(config, place)
         assert code == 0
         assert [line.split()[0] for line in text.splitlines() if line] == [
             *("redis", "gateways", "seen", "lane", "crm")
@@ -122,7 +113,7 @@ async def test_redis_that_is_away_is_a_finding(tmp_path: Path, crm: Crm, valkey:
     code, found = await seen(config, place)
     assert (code, found["redis"]["up"], found["gateways"], found["lanes"]) == (1, False, None, [])
     assert found["redis"]["error"]
-    code, text = await told(config, place)
+    code, text = await status(config, place)
     assert (code, "cannot be reached" in text) == (1, True)
 
 

@@ -64,7 +64,7 @@ NAME_KEYS = (  # who names a key: everybody else is handed what it needs
     *(
         "gateway/tools/connections.py",
         "gateway/tools/health.py",
-        "gateway/tools/holding.py",
+        "gateway/tools/fleet.py",
         "gateway/tools/status/look.py",
     ),  # these look
     *("gateway/tools/explaining/run.py", "gateway/console/charts.py"),

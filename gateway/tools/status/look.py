@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Literal
 
 import msgspec
@@ -12,11 +12,9 @@ from gateway.declared.catalog import Catalog
 from gateway.fleet.board import FleetBoard
 from gateway.queue.census import LaneCensus, count_lanes
 from gateway.resilience.shut import ShutLanes
+from gateway.tools.fleet import reaching
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
-
-PATIENCE = 2.0
-"""Seconds that Redis gets for an answer."""
 
 Health = Literal["ok", "no worker", "backlog"]
 _LATE = 1.0
@@ -118,15 +116,8 @@ class Watch:
 @asynccontextmanager
 async def watching(catalog: Catalog, url: str) -> AsyncIterator[Watch]:
     """Connect for the length of the block; a Redis that is away is a finding, no failure."""
-    async with AsyncExitStack() as stack:
-        keys = Keys(catalog.settings.redis.prefix)
-        link = RedisLink(url, PATIENCE, PATIENCE)
-        stack.push_async_callback(link.close)
-        board = FleetBoard(link, keys)
-        stack.push_async_callback(board.close)
-        watch = Watch(catalog, link, keys, board)
-        await link.start()
-        yield watch
+    async with reaching(catalog, url) as fleet:
+        yield Watch(catalog, fleet.link, fleet.keys, fleet.board)
 
 
 def _lane(name: str, one: LaneCensus, breaker: str | None, paused: float, held: float) -> LaneStatus:
