@@ -38,7 +38,6 @@ class Service:
     flow: Flow
     askers: Mapping[int, Asker]
     board: FleetBoard
-    forgetter: Forgetter
 
 
 @asynccontextmanager
@@ -86,5 +85,4 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         stack.push_async_callback(session_events.close, settings.gateway.budget)
         readiness = Readiness(catalog.lanes, hand_off.unattended, link.probe)
         callbacks = Callbacks(dialect, flow, session_events)
-        parts = (catalog, callbacks, readiness, shut, keys, link, memory, refreshes, flow, askers)
-        yield Service(*parts, board, forgetter)
+        yield Service(catalog, callbacks, readiness, shut, keys, link, memory, refreshes, flow, askers, board)
