@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
-from select import PIPE_BUF
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,7 +15,7 @@ from gateway.telemetry import events
 from gateway.telemetry.events import Event
 from gateway.telemetry.tally import tally
 from gateway.telemetry.terminal import TerminalLine
-from gateway.telemetry.writer import Piece, Writer
+from gateway.telemetry.writer import Writer
 
 # structlog is loaded by those that write a log: it takes commands that end a quarter of their time.
 # ruff: noqa: PLC0415
@@ -189,20 +188,7 @@ class _Lines:
         self._write(events)
 
     def _write(self, events: list[EventDict | str]) -> None:
-        """Write lines, in pieces that a pipe does not mix with another process's."""
-        piece: list[bytes] = []
-        size = 0
-        for line in map(_encode, events):
-            if piece and size + len(line) >= PIPE_BUF:
-                self._put(piece)
-                piece, size = [], 0
-            piece.append(line)
-            size += len(line) + 1
-        if piece:
-            self._put(piece)
-
-    def _put(self, lines: list[bytes]) -> None:
-        self._writer.put(Piece(b"\n".join((*lines, b"")), len(lines)))
+        self._writer.put([_encode(event) for event in events])
 
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)

@@ -4,9 +4,8 @@ import os
 import select
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from select import PIPE_BUF
 
 BUFFERED = 8 * 1024 * 1024
 """Bytes of lines that wait to be written. One more line is dropped."""
@@ -15,15 +14,15 @@ END_WITHIN = 1.0
 """Seconds that the lines which wait get to be written when the process ends."""
 
 
-class Piece(NamedTuple):
-    """Some lines that are written in one go."""
+GATHERED_FOR = 0.02
+"""Seconds that lines wait for further ones, to be written together.
 
-    data: bytes
-    lines: int
+A thread that is woken in each turn of the loop takes the interpreter from it thousands of times a second.
+"""
 
 
 class Writer:
-    """Writes pieces to a file from a thread of its own, which begins with the first piece."""
+    """Writes lines to a file from a thread of its own, which begins with the first one."""
 
     def __init__(self, file: int, told: Callable[[int, float], None], limit: int = BUFFERED) -> None:
         """Take a descriptor.
@@ -32,60 +31,71 @@ class Writer:
         written again.
         """
         self._file, self._told, self._limit = file, told, limit
-        self._pieces: deque[Piece] = deque()
+        self._lines: list[bytes] = []
         self._waiting = 0
         self._dropped = 0
         self.dropped_in_all = 0
         """Lines dropped so far."""
         self._dropping_since = 0.0
-        self._ending = self._cut = False
+        self._cut = False
         self._changed = threading.Condition(threading.Lock())
+        self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def put(self, piece: Piece) -> None:
-        """Have a piece written, or drop it if too much waits. Any thread may call this."""
+    def put(self, lines: Sequence[bytes]) -> None:
+        """Have lines written, or drop them if too much waits. Any thread may call this."""
+        size = _size(lines)
         with self._changed:
-            if self._waiting + len(piece.data) > self._limit:
-                self._drop(piece)
+            if self._waiting + size > self._limit:
+                self._drop(len(lines))
                 return
-            self._pieces.append(piece)
-            self._waiting += len(piece.data)
+            first = not self._lines
+            self._lines += lines
+            self._waiting += size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="log", daemon=True)
                 self._thread.start()
-            if len(self._pieces) == 1:
+            if first:
                 self._changed.notify()
 
     def close(self) -> None:
         """Write what waits, if that can be done soon."""
         with self._changed:
-            self._ending = True
+            self._ending.set()
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(END_WITHIN)
 
     def _run(self) -> None:
-        while True:
+        while self._lines_wait():
+            self._ending.wait(GATHERED_FOR)
             with self._changed:
-                while not self._pieces:
-                    if self._ending:
-                        return
-                    self._changed.wait()
-                piece = self._pieces.popleft()
-            written = self._write(piece.data)
-            with self._changed:
-                self._waiting -= len(piece.data)
-                if not written:
-                    self._drop(piece)
-                dropped, self._dropped = (self._dropped, 0) if written else (0, self._dropped)
-            if dropped:
-                self._told(dropped, time.monotonic() - self._dropping_since)
+                lines, self._lines = self._lines, []
+            for piece in _pieces(lines):
+                self._write_piece(piece)
 
-    def _drop(self, piece: Piece) -> None:
+    def _lines_wait(self) -> bool:
+        """Return as soon as lines wait; False at the end."""
+        with self._changed:
+            while not self._lines and not self._ending.is_set():
+                self._changed.wait()
+            return bool(self._lines)
+
+    def _write_piece(self, lines: Sequence[bytes]) -> None:
+        written = self._write(b"\n".join((*lines, b"")))
+        with self._changed:
+            self._waiting -= _size(lines)
+            if not written:
+                self._drop(len(lines))
+            dropped, self._dropped = (self._dropped, 0) if written else (0, self._dropped)
+        if dropped:
+            self._told(dropped, time.monotonic() - self._dropping_since)
+
+    def _drop(self, lines: int) -> None:
         if not self._dropped:
             self._dropping_since = time.monotonic()
-        self._dropped += piece.lines
-        self.dropped_in_all += piece.lines
+        self._dropped += lines
+        self.dropped_in_all += lines
 
     def _write(self, data: bytes) -> bool:
         """Write all of ``data``; False if its reader has gone, or the disk is full."""
@@ -103,3 +113,22 @@ class Writer:
             return False
         self._cut = False
         return True
+
+
+def _size(lines: Sequence[bytes]) -> int:
+    """Return the bytes of lines in the file."""
+    return sum(map(len, lines)) + len(lines)
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
+    """Cut lines into pieces that a pipe does not mix with another process's; a longer one is alone."""
+    piece: list[bytes] = []
+    room = PIPE_BUF
+    for line in lines:
+        if piece and len(line) >= room:
+            yield piece
+            piece, room = [], PIPE_BUF
+        piece.append(line)
+        room -= len(line) + 1
+    if piece:
+        yield piece

@@ -2,12 +2,15 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+
+from gateway.telemetry.writer import BUFFERED, Writer
 
 SETUP = """
 import asyncio, logging, structlog
@@ -196,6 +199,22 @@ def test_a_closed_output_swallows_the_lines() -> None:
         ["/bin/sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code], stderr=subprocess.PIPE, check=True
     )
     assert ended.stderr == b"went on\n"
+
+
+def test_lines_of_many_turns_are_written_together() -> None:
+    """A thread woken for each turn of the loop takes the interpreter from it."""
+    writing, reading = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # it keeps writes apart
+    with writing, reading:
+        writer = Writer(writing.fileno(), lambda *_: None)
+        lines = [b"line %d" % number for number in range(200)]
+        for line in lines:
+            writer.put([line])
+            os.sched_yield()  # the thread may write it at once
+        writer.close()
+        writing.shutdown(socket.SHUT_WR)
+        writes = list(iter(lambda: reading.recv(BUFFERED), b""))
+    assert b"".join(writes).split() == b" ".join(lines).split()
+    assert len(writes) <= 20
 
 
 def test_lines_that_wait_are_written_at_the_end() -> None:
