@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from gateway.core.charsets import find_charset
@@ -17,7 +17,6 @@ from gateway.declared.request import FilledRequest
 from gateway.declared.template import climbs, fill_path, parse_template
 from gateway.lookups.answers import Response, Undecoded
 from gateway.lookups.decoding import decode
-from gateway.lookups.http import HttpBackend
 from gateway.lookups.reported import AttemptReporter
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import Runner
@@ -47,11 +46,25 @@ class ClientResponse:
         return self.value
 
 
+class Fetching(Protocol):
+    """An HTTP backend, as far as a client needs it."""
+
+    async def fetch(
+        self, request: FilledRequest, reading: Lookup, traceparent: str = ""
+    ) -> tuple[Response, object]:
+        """Return the response of one attempt and its value; raise NoAnswer."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
 class BackendClient:
     """Asks one backend for one lookup, until the lookup's deadline on the monotonic clock."""
 
     def __init__(
-        self, backend: HttpBackend, policies: Runner, reading: Lookup, ask: Ask, deadline: float
+        self, backend: Fetching, policies: Runner, reading: Lookup, ask: Ask, deadline: float
     ) -> None:
         """Take the backend, the policies around it, how its responses are read, and what is asked."""
         self._backend, self._policies, self._reading = backend, policies, reading
@@ -114,11 +127,11 @@ class Clients:
     """The backends that the Python lookups of a process may ask, each opened when it is asked first."""
 
     def __init__(
-        self, backends: Mapping[str, Settings], open_one: Callable[[str], tuple[HttpBackend, Runner]]
+        self, backends: Mapping[str, Settings], open_one: Callable[[str], tuple[Fetching, Runner]]
     ) -> None:
         """Take the backends that there are, and what opens one under its policies."""
         self._backends, self._open_one = backends, open_one
-        self._open: dict[str, tuple[HttpBackend, Runner]] = {}
+        self._open: dict[str, tuple[Fetching, Runner]] = {}
 
     def client(self, ask: Ask, name: str, *, deadline: float) -> BackendClient:
         """Return a client of a backend for a question; raise LookupFailed for one that is not there."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gateway.core.errors import Code, DeskgateError, LookupFailed, NoAnswer, NotFound
 from gateway.core.messages import Ask, Callback
@@ -13,16 +14,20 @@ from gateway.core.records import Known
 from gateway.declared.catalog import Catalog, compile_catalog, read
 from gateway.declared.lookup import Lookup
 from gateway.declared.reading import ConfigFaults
+from gateway.declared.request import FilledRequest
 from gateway.front.askers import unanswered
 from gateway.front.flow import Flow
 from gateway.front.ladder import Heard, Source
 from gateway.front.plan import Planned
-from gateway.lookups.answers import interpret
+from gateway.lookups.answers import Response, interpret
+from gateway.lookups.client import Clients
 from gateway.lookups.http import fill
-from gateway.lookups.other_answers import interpret_missing, interpret_rows, interpret_value
+from gateway.lookups.other_answers import interpret_missing, interpret_rows, interpret_value, judge
 from gateway.lookups.python import PythonBackend
 from gateway.lookups.reply import Finding
 from gateway.records.memory import RecordMemory
+from gateway.resilience.policy import Call
+from gateway.resilience.stack import Runner
 from gateway.testing.backend import Request, ScriptedBackend, request_of
 from gateway.testing.clock import Clock
 
@@ -151,18 +156,9 @@ class _ScriptedAsker:
         inputs = planned.job.inputs
         if lookup.python is not None and lookup.lane not in self._backends:
             return await self._call(lookup, planned)
-        backend = self._backends.get(lookup.lane)
-        if backend is None:
-            one = f"{lookup.lane}=ScriptedBackend(…)"
-            msg = f"{lookup.name} asks the backend {lookup.lane}: give Desk one, by {one}"
-            raise NotScripted(msg)
+        backend = self._scripted(lookup.name, lookup.lane)
         if lookup.request is not None:
-            filled = fill(lookup, inputs)
-            request = request_of(
-                *(lookup.name, inputs, filled.method, filled.target),
-                headers=filled.headers,
-                body=filled.body or b"",
-            )
+            request = _asked(lookup.name, inputs, fill(lookup, inputs))
             return interpret(lookup, backend.answer(request).response(lookup), time.time())
         reply = backend.answer(Request(lookup.name, inputs))
         if lookup.statement is not None:
@@ -171,10 +167,21 @@ class _ScriptedAsker:
         return interpret_value(lookup, reply.json)
 
     async def _call(self, lookup: Lookup, planned: Planned) -> Finding:
-        """Return what a Python lookup's own function gives."""
-        backend = PythonBackend({lookup.name: lookup}, self._catalog.backend(lookup.lane), lookup.lane)
-        await backend.start()
+        """Return what a Python lookup's own function gives; the backends that it asks are scripted."""
         job, left = planned.job, self._catalog.settings.gateway.budget
+        missing: list[NotScripted] = []
+
+        def open_scripted(name: str) -> tuple[_ScriptedFetching, Runner]:
+            try:
+                return _ScriptedFetching(self._scripted(lookup.name, name), lookup.name, job.inputs), _attempt
+            except NotScripted as error:  # a worker would make LOOKUP_FAILED of it, and say nothing more
+                missing.append(error)
+                raise
+
+        clients = Clients(self._catalog.settings.backends, open_scripted)
+        declared = self._catalog.backend(lookup.lane)
+        backend = PythonBackend({lookup.name: lookup}, declared, lookup.lane, clients)
+        await backend.start()
         ask = Ask(lookup.name, job.inputs, job.app, job.session, "", left, job.user)
         try:
             return interpret_value(lookup, await backend.call(lookup, ask))
@@ -182,6 +189,48 @@ class _ScriptedAsker:
             return interpret_missing(lookup, str(error) or "the lookup found nothing")
         finally:
             await backend.close()
+            if missing:
+                raise missing[0]
+
+    def _scripted(self, lookup: str, name: str) -> ScriptedBackend:
+        """Return the backend that a lookup asks; raise NotScripted."""
+        backend = self._backends.get(name)
+        if backend is None:
+            msg = f"{lookup} asks the backend {name}: give Desk one, by {name}=ScriptedBackend(…)"
+            raise NotScripted(msg)
+        return backend
+
+
+class _ScriptedFetching:
+    """A scripted backend as a Python lookup's ``ask.backend`` gets it."""
+
+    def __init__(self, backend: ScriptedBackend, lookup: str, inputs: Mapping[str, str]) -> None:
+        self._backend, self._lookup, self._inputs = backend, lookup, inputs
+
+    async def fetch(
+        self,
+        request: FilledRequest,
+        reading: Lookup,
+        traceparent: str = "",  # noqa: ARG002 - nobody traces a test
+    ) -> tuple[Response, object]:
+        """Return the scripted response and its value; raise NoAnswer."""
+        response = self._backend.answer(_asked(self._lookup, self._inputs, request)).response(reading)
+        return response, judge(reading, response, time.time())
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+async def _attempt(call: Call) -> Any:  # noqa: ANN401 - as every runner
+    """Run a call without policies: one attempt."""
+    return await call.make()
+
+
+def _asked(lookup: str, inputs: Mapping[str, str], filled: FilledRequest) -> Request:
+    """Return what a backend hears of a question over HTTP."""
+    return request_of(
+        *(lookup, inputs, filled.method, filled.target), headers=filled.headers, body=filled.body or b""
+    )
 
 
 class _Invented(Mapping[str, str]):

@@ -149,6 +149,52 @@ async def test_a_python_lookup_runs_for_real(tmp_path: Path, monkeypatch: pytest
     assert (await here.answer(uid="x")).variables == {"risk": "?"}
 
 
+_ORDERS = """
+from gateway.lookup import Ask, BackendRejected, NotFound
+async def orders(ask: Ask):
+    crm = ask.backend("crm")
+    found = await crm.get("/customers", query={"phone": ask.inputs["phone"]})
+    if found.status == 404:
+        raise NotFound
+    customer = found.json()["id"]
+    listed = await crm.post("/customers/{id}/orders", places={"id": customer}, json={"open": True})
+    return {"open": len(listed.json())}
+"""
+
+
+def test_a_backend_that_a_python_lookup_asks_is_scripted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the backend's rules, as in a worker."""
+    (tmp_path / "kit_orders.py").write_text(_ORDERS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = (
+        '[apps.1]\nsignature = "off"\n[[routes]]\nlookups = ["orders"]\n'
+        '[backends.crm]\nurl = "${CRM_URL}"\n'
+        'answers = [{ when = "error", is = "unauthorized" }]\n'
+        '[lookups.orders]\npython = "kit_orders:orders"\ninputs = ["phone"]\n'
+        'variables = { orders = "open" }\n'
+        'not_found = { orders = "none" }\nfresh = "0s"\n'
+    )
+    crm = ScriptedBackend(Reply(json={"id": "a 7"}), Reply(json=[1, 2]))
+    assert Desk(config, crm=crm).call(phone="+1").variables == {"orders": "2"}
+    assert [(one.lookup, one.method, one.path) for one in crm.requests] == [
+        ("orders", "GET", "/customers"),
+        ("orders", "POST", "/customers/a%207/orders"),
+    ]
+    assert (crm.requests[0].query, crm.requests[1].json()) == ({"phone": "+1"}, {"open": True})
+    assert Desk(config, crm=ScriptedBackend(status=404)).call(phone="2").variables == {"orders": "none"}
+    refused = Desk(config, crm=ScriptedBackend(json={"error": "expired"})).call(phone="3")
+    assert (refused.code, refused.lookups["orders"].reason) == (
+        Code.BACKEND_DENIED,
+        "backends.crm.answers[0]: unauthorized (200)",
+    )
+    broken = Desk(config, crm=ScriptedBackend(fault="timeout")).call(phone="4")
+    assert broken.code == Code.TIMEOUT
+    with pytest.raises(NotScripted, match=r"orders asks the backend crm: give Desk one, by crm=Scripted"):
+        Desk(config).call(phone="5")
+
+
 def test_a_backend_that_is_not_given_or_not_there_is_named() -> None:
     """A slip in a test is said as one."""
     with pytest.raises(NotScripted, match="crm=ScriptedBackend"):
