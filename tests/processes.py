@@ -53,6 +53,7 @@ class Process:
         """Return the ``count``-th line of an event, as soon as it has been logged."""
         async with self._news:
             await self._news.wait_for(lambda: len(self.events(name)) >= count or self._reader.done())
+        assert len(self.events(name)) >= count, f"ended without {name}: {self.lines[-3:]}"
         return self.events(name)[count - 1]
 
     def events(self, name: str) -> list[dict[str, Any]]:

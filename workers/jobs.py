@@ -2,7 +2,6 @@
 
 import time
 from typing import Any
-from uuid import uuid4
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -13,7 +12,7 @@ from gateway.queue.finish import WorkerSide
 from gateway.queue.jobs import JOB_KEPT, Envelope, Taken, server_ms
 from gateway.resilience.board import Board
 from gateway.telemetry import events
-from gateway.wire.keys import Keys
+from gateway.wire.keys import Keys, new_name
 from gateway.wire.link import RedisLink
 
 MAX_TRIES = 3
@@ -37,7 +36,7 @@ class Lane:
         self.backend, self.link, self.keys = backend, link, keys
         self.longest_job = budget + backend.overrun
         """Seconds that a job may run: to its deadline, and its overrun."""
-        self.channel = keys.jobs(f"{backend.configuration}.{uuid4().hex}")
+        self.channel = keys.jobs(new_name(backend.configuration))
         self.board = board
         self.queue = WorkerSide(link, keys, self.name, self.channel, self.longest_job)
 

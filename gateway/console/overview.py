@@ -40,6 +40,7 @@ class Seen(msgspec.Struct, frozen=True):
     history: str
     redis: RedisStatus
     gateways: int | None
+    gateways_differ: int
     callbacks: Chart
     backends: list[BackendSeen]
 
@@ -86,6 +87,7 @@ class Overview:
             catalog.settings.history.level,
             status.redis,
             status.gateways,
+            status.gateways_differ,
             self._charts.callbacks(now),
             backends,
         )

@@ -19,7 +19,7 @@ from gateway.declared.environment import Environment, digest_of
 from gateway.declared.gateway import Gateway, Worker, check_gateway
 from gateway.declared.history import HistoryTable, check_history
 from gateway.declared.logs import LogChoice, LogTable, check_logs, compile_logs
-from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup
+from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup, digest_lookups
 from gateway.declared.reading import ConfigFaults, Fault, present, read_struct
 from gateway.declared.redis_server import RedisServer, check_embedded, check_redis, find_embedded
 from gateway.declared.route import Route, RouteTable, check_route, compile_route
@@ -66,6 +66,10 @@ class Catalog:
         """Return the settings by which a lane's backend is asked."""
         declared = self.settings.backends.get(lane)
         return PYTHON if declared is None and lane == PYTHON_LANE else self.settings.backends[lane]
+
+    def lane_digest(self, lane: str) -> str:
+        """Return the digest of a lane's lookups, by which its workers are known."""
+        return digest_lookups(lookup for lookup in self.lookups.values() if lookup.lane == lane)
 
     def route(self, callback: Callback) -> Route:
         """Return the first route that matches; raise NoRoute."""

@@ -1,6 +1,6 @@
 """The table ``[lookups.NAME]``, its contradictions, and the :class:`Lookup` that it means."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -10,6 +10,7 @@ import msgspec
 from jmespath.parser import ParsedResult
 
 from gateway.core.charsets import find_charset
+from gateway.core.packing import pack
 from gateway.declared.accept import Accept, AcceptTable, compile_accept
 from gateway.declared.answers import AnswerTable, Rule, check_answers, check_order, compile_answers
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
@@ -266,6 +267,12 @@ def _version(table: LookupTable, backend: Backend | None) -> str:
     path = plain(table.request.path) if table.request is not None else None
     declared = path, _changed(table, NOT_IN_VERSION), _changed(backend, BACKEND_NOT_IN_VERSION)
     return blake2b(encode_written(declared), digest_size=4).hexdigest()
+
+
+def digest_lookups(lookups: Iterable[Lookup]) -> str:
+    """Return a digest of the versions of lookups: two processes with the same one know the same jobs."""
+    versions = sorted((lookup.name, lookup.version) for lookup in lookups)
+    return blake2b(pack(versions), digest_size=4).hexdigest()
 
 
 def usual_of(field: Any) -> Any:  # noqa: ANN401 - a field of msgspec, any value

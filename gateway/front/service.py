@@ -62,7 +62,7 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         await board.start(patience)
         shut = ShutLanes(board, {lane: catalog.backend(lane) for lane in catalog.lanes})
 
-        hand_off = HandOff(link, keys, memory, shut.why)
+        hand_off = HandOff(link, keys, memory, shut.why, catalog.digest)
         stack.push_async_callback(hand_off.replies.close)
         await hand_off.replies.start(patience)
 

@@ -3,14 +3,12 @@
 import time
 from collections.abc import Awaitable, Mapping
 from functools import partial
-from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
 from gateway.core.errors import Code, LookupFailed, NoAnswer
 from gateway.core.messages import Answer, Ask, Job
-from gateway.core.packing import pack
 from gateway.declared.backend import Backend as BackendSettings
-from gateway.declared.lookup import Lookup
+from gateway.declared.lookup import Lookup, digest_lookups
 from gateway.lookups.reply import Finding
 from gateway.lookups.reported import AttemptReporter
 from gateway.process.deferred_calls import DeferredCalls
@@ -82,8 +80,7 @@ class GuardedBackend:
         """Most calls at one time."""
         self.overrun = settings.attempt_timeout
         """Seconds that a job may run on past its deadline: one attempt."""
-        versions = sorted((lookup.name, lookup.version) for lookup in lookups.values())
-        self.configuration = blake2b(pack(versions), digest_size=4).hexdigest()
+        self.configuration = digest_lookups(lookups.values())
         """Digest of the lane's lookups: two processes with the same digest know the same jobs."""
         self._lookups, self._backend, self._policies = lookups, backend, policies
         self._failures, self._failing_since = 0, 0.0

@@ -1,5 +1,6 @@
 """Census: how the lanes stand, counted in Redis in two round trips, however many lanes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import msgspec
 
 from gateway.core.packing import UNREADABLE
 from gateway.queue.jobs import Envelope, arq_keys, server_ms
-from gateway.wire.keys import Keys
+from gateway.wire.keys import Keys, count_configurations
 from gateway.wire.link import RedisLink
 
 _REFRESHES, _CLAIMED = "5e11", "1e12"  # the bands of scores: see lua/lane.lua
@@ -21,6 +22,7 @@ class LaneCensus(NamedTuple):
     callback waits for, ``claimed`` those in a worker's hands. The oldest of the waiting ones was enqueued
     ``oldest`` seconds ago. ``workers`` listen, with ``free`` slots. They can run ``rate`` jobs per second,
     of ``takes`` seconds each. ``polled``: the ``arq`` command runs the lane, too.
+    ``configurations`` counts the workers by the digest of the lane's lookups that they know.
     """
 
     waiting: int
@@ -32,6 +34,7 @@ class LaneCensus(NamedTuple):
     rate: float
     takes: float | None
     polled: bool
+    configurations: Counter[str]
 
 
 async def count_lanes(link: RedisLink, keys: Keys, lanes: Sequence[str]) -> dict[str, LaneCensus]:
@@ -70,6 +73,7 @@ def _census(row: Sequence[Any], job: bytes | None, listening: set[bytes], now_ms
     waiting, refreshes, claimed, _, free, pace, polled = row
     slots = {channel: int(float(count)) for channel, count in zip(free[::2], free[1::2], strict=True)}
     paces = [p.split() for worker, p in zip(pace[::2], pace[1::2], strict=True) if worker in listening]
+    workers = [worker for worker in slots if worker in listening]
     rates = [float(rate) for _, rate in paces]
     takes = sum(float(ms) for ms, _ in paces) / len(paces) / 1000 if paces else None
     return LaneCensus(
@@ -77,11 +81,12 @@ def _census(row: Sequence[Any], job: bytes | None, listening: set[bytes], now_ms
         refreshes,
         claimed,
         _age(job, now_ms),
-        sum(worker in listening for worker in slots),
-        sum(max(0, count) for worker, count in slots.items() if worker in listening),
+        len(workers),
+        sum(max(0, slots[worker]) for worker in workers),
         sum(rates),
         takes,
         bool(polled),
+        count_configurations(workers),
     )
 
 

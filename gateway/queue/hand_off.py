@@ -44,16 +44,18 @@ class HandOff:
         keys: Keys,
         memory: RecordMemory,
         why_shut: Callable[[str], Code | None] = lambda _: None,
+        configuration: str = "",
     ) -> None:
         """Take the link to Redis and the records in memory; nothing is opened yet.
 
-        ``why_shut`` returns the code of a lane whose backend must not be asked now.
+        ``why_shut`` returns the code of a lane whose backend must not be asked now. ``configuration`` is the
+        digest of what the gateway runs by.
         """
         self._why_shut = why_shut
         self.link = link
         self._keys = keys
         self._memory = memory
-        self.replies = Replies(link, keys, self._keep)
+        self.replies = Replies(link, keys, self._keep, configuration)
         self._script = BeginScript(link, keys, self.replies.channel)
         self._together = Batch(self._begin_together, _MOST)
         self._lanes = LaneWatch()

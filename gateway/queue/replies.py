@@ -5,14 +5,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from uuid import uuid4
 
 import msgspec
 
 from gateway.core.messages import Answer, Job
 from gateway.core.packing import UNREADABLE
 from gateway.telemetry import events
-from gateway.wire.keys import Keys
+from gateway.wire.keys import Keys, new_name
 from gateway.wire.link import RedisLink
 from gateway.wire.subscription import Subscription
 
@@ -69,9 +68,18 @@ class Pending:
 class Replies:
     """The jobs that are expected, by their ids; :class:`Pending` has each answer."""
 
-    def __init__(self, link: RedisLink, keys: Keys, keep: Callable[[Pending, Answer, float], None]) -> None:
-        """Take the link whose server pushes, and ``keep``: it gets each answer, and when that came."""
-        self.subscription = Subscription(link, keys.replies(uuid4().hex), self._receive)
+    def __init__(
+        self,
+        link: RedisLink,
+        keys: Keys,
+        keep: Callable[[Pending, Answer, float], None],
+        configuration: str = "",
+    ) -> None:
+        """Take the link whose server pushes, and ``keep``: it gets each answer, and when that came.
+
+        ``configuration`` is the digest by which the gateway is known to whoever looks at the fleet.
+        """
+        self.subscription = Subscription(link, keys.replies(new_name(configuration)), self._receive)
         self._keep = keep
         self._pending: OrderedDict[str, Pending] = OrderedDict()
         # Answers for callbacks that have joined a job and do not know it yet. With two generations of them,

@@ -1,6 +1,9 @@
 """Every Redis key and channel of the project, in one place (arq's own are in :mod:`gateway.queue.jobs`)."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from uuid import uuid4
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +90,14 @@ class Keys:
     def jobs(self, worker: str) -> str:
         """Return the channel on which one worker is handed its jobs; it stands for the worker everywhere."""
         return f"{self.prefix}:jobs:{worker}"
+
+
+def new_name(configuration: str) -> str:
+    """Return a name of a process for its channel. It tells the digest of what the process runs by."""
+    return f"{configuration}.{uuid4().hex}"
+
+
+def count_configurations(channels: Iterable[bytes]) -> Counter[str]:
+    """Return the number of channels by the digest in their names; ``""`` counts those without one."""
+    names = (channel.decode(errors="replace").rpartition(":")[2] for channel in channels)
+    return Counter(name.rpartition(".")[0] for name in names)

@@ -63,6 +63,31 @@ async def test_a_deployment_that_works_is_fine(place: Place, tmp_path: Path, des
             assert (await seen(config, place))[1]["lanes"][0]["workers"] == 2
 
 
+async def test_a_rollout_that_is_half_done_is_told(place: Place, tmp_path: Path) -> None:
+    """Against our file: a comment makes another content of it, and the same lookups."""
+    old = written(tmp_path / "old.toml", place.config())
+    new = written(tmp_path / "new.toml", place.config({"lookups.order.variables.order_id": "number"}))
+    remarked = tmp_path / "remarked.toml"
+    remarked.write_text(old.read_text("utf-8") + "# as agreed\n", encoding="utf-8")
+    async with (
+        GatewayProcess(old, place) as front,
+        WorkerProcess(old, place) as worker,
+        Process("-m", "workers", "-c", str(new), environ={**place.environ}) as other,
+    ):
+        await front.address()
+        await asyncio.gather(worker.event("worker.started"), other.event("worker.started"))
+
+        async def differ(config: Path) -> tuple[int, int, int]:
+            code, found = await seen(config, place)
+            return code, found["gateways_differ"], found["lanes"][0]["workers_differ"]
+
+        assert await differ(old) == (0, 0, 1)
+        assert await differ(new) == (0, 1, 1)
+        assert await differ(remarked) == (0, 1, 1)
+        _, text = await status(new, place)
+    assert "1 of 1 gateways, 1 of 2 workers of crm run another configuration than this file" in text
+
+
 async def test_jobs_that_wait_are_shown_with_their_age(
     place: Place, crm: Crm, tmp_path: Path, desk: Desk
 ) -> None:

@@ -33,7 +33,7 @@ function makeTiles() {
     tile("rate", "callbacks/s", h("dd", { class: "figure" }, chart.element)),
     tile("wrong", "not code 0"),
     tile("took", "p50 / p95", h("dd", { class: "figure" }, took.element)),
-    tile("gateways", "gateways"),
+    tile("gateways", "gateways", (facts.differ = h("dd", { class: "note", hidden: true }))),
     tile("redis", "Redis"),
     tile("config", "configuration"),
   );
@@ -48,6 +48,8 @@ function makeTiles() {
       chart.draw(callbacks.counts, callbacks.wrong, `${perSecond(callbacks.per_s)} a second, ${share(callbacks.error_share)} not code 0`);
       took.draw([callbacks.p50s_ms, callbacks.p95s_ms], `${duration(callbacks.p50_ms)} and ${duration(callbacks.p95_ms)}`);
       write(facts.gateways, seen.gateways === null ? "unknown" : String(seen.gateways));
+      write(facts.differ, `${seen.gateways_differ} of another configuration`);
+      facts.differ.hidden = !seen.gateways_differ;
       write(facts.redis, redis.up ? [`${redis.ms.toFixed(1)} ms`, redis.memory].filter(Boolean).join(", ") : "lost");
       facts.redis.classList.toggle("bad", !redis.up);
       facts.redis.title = redis.up ? `${redis.version ?? ""}, ${redis.clients ?? "?"} clients` : redis.error;
@@ -138,6 +140,7 @@ export function stateOf(one) {
   if (lane?.paused_s) states.push({ text: `paused ${coarse(lane.paused_s)}`, kind: "warn" });
   if (lane?.breaker === "open") states.push({ text: "breaker open", kind: "bad" });
   if (lane?.breaker === "half_open") states.push({ text: "breaker half open", kind: "warn" });
+  if (lane?.workers_differ) states.push({ text: `${lane.workers_differ} of ${lane.workers} workers differ`, kind: "warn" });
   if (health === "no worker") states.push({ text: "no worker", kind: "bad" });
   if (health === "backlog") states.push({ text: "backlog", kind: "bad" });
   const wrong = lately(one.chart.wrong) / Math.max(1, lately(one.chart.counts));

@@ -1,7 +1,7 @@
 """How a deployment stands, as Redis knows it: lanes, backends, gateways, and Redis."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -13,7 +13,7 @@ from gateway.fleet.board import FleetBoard
 from gateway.queue.census import LaneCensus, count_lanes
 from gateway.resilience.shut import ShutLanes
 from gateway.tools.fleet import reaching
-from gateway.wire.keys import Keys
+from gateway.wire.keys import Keys, count_configurations
 from gateway.wire.link import RedisLink
 
 Health = Literal["ok", "no worker", "backlog"]
@@ -21,7 +21,10 @@ _LATE = 1.0
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
-    """A lane: see :class:`LaneCensus`. ``breaker`` is None if it is off. ``held_s``: an operator holds it."""
+    """A lane: see :class:`LaneCensus`. ``breaker`` is None if it is off. ``held_s``: an operator holds it.
+
+    ``workers_differ`` counts the workers that know other lookups, or other versions of them, than our file.
+    """
 
     lane: str
     waiting: int
@@ -36,6 +39,7 @@ class LaneStatus(msgspec.Struct, frozen=True):
     breaker: str | None
     paused_s: float
     held_s: float = 0.0
+    workers_differ: int = 0
 
     @property
     def health(self) -> Health:
@@ -58,12 +62,16 @@ class RedisStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A deployment. ``gateways`` counts gateway processes, None without Redis; ``config`` is our file's."""
+    """A deployment. ``gateways`` counts gateway processes, None without Redis; ``config`` is our file's.
+
+    ``gateways_differ`` counts those that run another content of the file.
+    """
 
     redis: RedisStatus
     gateways: int | None
     lanes: list[LaneStatus]
     config: str
+    gateways_differ: int = 0
 
     @property
     def fine(self) -> bool:
@@ -93,9 +101,12 @@ class Watch:
             return Status(RedisStatus(up=False, error=str(why)), None, [], self._catalog.digest)
         breakers, paused, held = self._shut.breakers(), self._shut.paused(), self._shut.held()
         found = [
-            _lane(name, one, breakers.get(name), paused[name], held[name]) for name, one in lanes.items()
+            _lane(name, one, breakers.get(name), paused[name], held[name], self._catalog.lane_digest(name))
+            for name, one in lanes.items()
         ]
-        return Status(await self._redis(ms), len(channels), found, self._catalog.digest)
+        ours = self._catalog.digest
+        differ = _differ(count_configurations(channels), ours)
+        return Status(await self._redis(ms), len(channels), found, ours, differ)
 
     async def _redis(self, ms: float) -> RedisStatus:
         try:
@@ -120,7 +131,14 @@ async def watching(catalog: Catalog, url: str) -> AsyncIterator[Watch]:
         yield Watch(catalog, fleet.link, fleet.keys, fleet.board)
 
 
-def _lane(name: str, one: LaneCensus, breaker: str | None, paused: float, held: float) -> LaneStatus:
+def _differ(found: Mapping[str, int], ours: str) -> int:
+    """Return how many processes run by another digest; an earlier release does not tell its own."""
+    return sum(count for digest, count in found.items() if digest not in {"", ours})
+
+
+def _lane(  # noqa: PLR0913, PLR0917 - as many as there are things to see
+    name: str, one: LaneCensus, breaker: str | None, paused: float, held: float, digest: str
+) -> LaneStatus:
     return LaneStatus(
         name,
         one.waiting,
@@ -135,4 +153,5 @@ def _lane(name: str, one: LaneCensus, breaker: str | None, paused: float, held: 
         breaker,
         paused,
         held,
+        _differ(one.configurations, digest),
     )

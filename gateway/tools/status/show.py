@@ -35,8 +35,17 @@ def _headline(status: Status, clock: str) -> Table:
         rows.add_row("redis", Text(f"cannot be reached: {printable(redis.error)}", "bold red"))
     if status.gateways is not None:
         rows.add_row("gateways", Text(str(status.gateways), "green" if status.gateways else "bold red"))
+    if differ := _differing(status):
+        rows.add_row("rollout", Text(f"{differ} run another configuration than this file", "yellow"))
     rows.add_row("seen", Text(f"at {clock}, with the configuration {status.config}", "dim"))
     return rows
+
+
+def _differing(status: Status) -> str:
+    """Return the processes that run another configuration, in words."""
+    counts = [(status.gateways_differ, f"of {status.gateways} gateways")]
+    counts += [(lane.workers_differ, f"of {lane.workers} workers of {lane.lane}") for lane in status.lanes]
+    return ", ".join(f"{count} {of}" for count, of in counts if count)
 
 
 def _lanes(lanes: Sequence[LaneStatus]) -> Table:
