@@ -13,7 +13,7 @@ from gateway.process.metrics import Metrics
 from gateway.process.release import RELEASE
 from gateway.process.signals import Signals
 from gateway.resilience.gauges import gauges_of_gates
-from gateway.resilience.shut import ShutLanes
+from gateway.resilience.shut import ShutBackends
 from gateway.telemetry.families import INFO, Gauge
 from gateway.telemetry.tally import tally
 from workers.push import PushWorker
@@ -51,9 +51,8 @@ async def admin_port(process: Watched, signals: Signals, address: Address) -> As
     async def scrape(accept: str) -> Scraped:
         gauges = [Gauge(INFO, {(RELEASE, process.catalog.digest): 1.0})]
         if process.running:
-            lanes = [worker.lane.name for worker in process.running]
-            backends = {lane: process.catalog.backend(lane) for lane in lanes}
-            gauges += gauges_of_gates(ShutLanes(process.running[0].lane.board, backends))
+            board = process.running[0].lane.board
+            gauges += gauges_of_gates(ShutBackends(board, process.catalog.backends))
         return Scraped(*await metrics.page(gauges, accept))
 
     tally.redis_up = redis_up

@@ -184,8 +184,8 @@ def hold(backend: str, path: Path, time: str, end: bool, data: Path) -> None:  #
     from gateway.tools.holding import hold as put
 
     catalog = load(path, embedded=True)
-    if backend not in catalog.lanes:
-        raise click.UsageError(unknown(backend, "a backend that lookups use", catalog.lanes))
+    if backend not in catalog.backends:
+        raise click.UsageError(unknown(backend, "a backend", list(catalog.backends)))
     try:
         seconds = 0.0 if end else parse_duration(time)
     except ValueError as error:

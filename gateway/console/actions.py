@@ -107,8 +107,8 @@ class Actions:
 
 
 def _lane(service: Service, wanted: Wanted) -> str:
-    if wanted.backend not in service.catalog.lanes:
-        msg = f"no lookup uses a backend {wanted.backend!r}"
+    if wanted.backend not in service.catalog.backends:
+        msg = f"there is no backend {wanted.backend!r}"
         raise CannotAct(msg)
     return wanted.backend
 

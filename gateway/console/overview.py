@@ -13,19 +13,23 @@ from gateway.console.sight import Sight
 from gateway.core.errors import QueueUnavailable
 from gateway.declared.catalog import Catalog
 from gateway.process.release import RELEASE
-from gateway.tools.status.look import LaneStatus, RedisStatus, Watch
+from gateway.tools.status.look import Gates, LaneStatus, RedisStatus, Status, Watch
 
 LOOK_EVERY = 2.0
 """Seconds between two looks; all who watch share them."""
 
 
 class BackendSeen(msgspec.Struct, frozen=True):
-    """A backend: its lane, its chart, its ``rate`` a second where one is declared, and its lookups."""
+    """A backend: its lane, what keeps it from being asked, its chart, its lookups.
+
+    ``rate`` is what it may be asked a second, where one is declared.
+    """
 
     name: str
     kind: str
     health: str
     lane: LaneStatus | None
+    gates: Gates | None
     chart: Chart
     rate: float | None
     lookups: list[str]
@@ -79,7 +83,7 @@ class Overview:
             with suppress(QueueUnavailable):  # it has gone since
                 await self._charts.read(link, service.keys, now)
         lanes = {lane.lane: lane for lane in status.lanes}
-        backends = [self._backend(catalog, name, lanes.get(name), now) for name in _names(catalog)]
+        backends = [self._backend(catalog, name, lanes.get(name), status, now) for name in catalog.backends]
         return Seen(
             now,
             RELEASE,
@@ -92,7 +96,9 @@ class Overview:
             backends,
         )
 
-    def _backend(self, catalog: Catalog, name: str, lane: LaneStatus | None, now: float) -> BackendSeen:
+    def _backend(
+        self, catalog: Catalog, name: str, lane: LaneStatus | None, status: Status, now: float
+    ) -> BackendSeen:
         lookups = [one.name for one in catalog.lookups.values() if one.lane == name]
         settings = catalog.backend(name)
         health = lane.health if lane is not None else "unknown" if lookups else "unused"
@@ -102,12 +108,8 @@ class Overview:
             settings.speaks,
             health,
             lane,
+            status.backends.get(name),
             self._charts.backend(name, now),
             None if rate is None else float(rate),
             lookups,
         )
-
-
-def _names(catalog: Catalog) -> list[str]:
-    """Return all backends: those with a lane first, and those that only Python lookups ask."""
-    return [*dict.fromkeys([*catalog.lanes, *catalog.settings.backends])]

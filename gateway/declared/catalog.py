@@ -62,6 +62,16 @@ class Catalog:
         """The lanes that lookups use, each once, in the order of the file."""
         return tuple(dict.fromkeys(lookup.lane for lookup in self.lookups.values()))
 
+    @property
+    def backends(self) -> dict[str, Backend]:
+        """The backends by name: those with a lane, then those that Python lookups alone may ask."""
+        return {name: self.backend(name) for name in (*self.lanes, *self.settings.backends)}
+
+    @property
+    def askable(self) -> dict[str, Backend]:
+        """The backends that Python lookups may ask: those over HTTP."""
+        return {name: one for name, one in self.settings.backends.items() if one.speaks == "http"}
+
     def backend(self, lane: str) -> Backend:
         """Return the settings by which a lane's backend is asked."""
         declared = self.settings.backends.get(lane)

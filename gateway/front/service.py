@@ -18,7 +18,7 @@ from gateway.history.recorder import recorder
 from gateway.queue.hand_off import HandOff
 from gateway.queue.refresh import Refreshes
 from gateway.records.memory import RecordMemory
-from gateway.resilience.shut import ShutLanes
+from gateway.resilience.shut import ShutBackends
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 
@@ -30,7 +30,7 @@ class Service:
     catalog: Catalog
     callbacks: Callbacks
     readiness: Readiness
-    shut: ShutLanes
+    shut: ShutBackends
     keys: Keys
     link: RedisLink
     memory: RecordMemory
@@ -60,7 +60,7 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         board = FleetBoard(link, keys)
         stack.push_async_callback(board.close)
         await board.start(patience)
-        shut = ShutLanes(board, {lane: catalog.backend(lane) for lane in catalog.lanes})
+        shut = ShutBackends(board, catalog.backends)
 
         hand_off = HandOff(link, keys, memory, shut.why, catalog.digest)
         stack.push_async_callback(hand_off.replies.close)

@@ -43,12 +43,14 @@ def open_bare(catalog: Catalog, lane: str, board: Board) -> HttpBackend | Python
 
 def _clients(catalog: Catalog, board: Board) -> Clients:
     """Return the backends that Python lookups may ask."""
-    backends = catalog.settings.backends
+    backends = catalog.askable
+    # Made at once, not with the first question: what they share with the fleet is to be known by then.
+    policies = {
+        name: stack(one, board, name, bulkhead=Bulkhead(one.concurrency)) for name, one in backends.items()
+    }
 
     def open_one(name: str) -> tuple[HttpBackend, Runner]:
-        settings = backends[name]
-        policies = stack(settings, board, name, bulkhead=Bulkhead(settings.concurrency))
-        return _open_http(settings, name, board), policies
+        return _open_http(backends[name], name, board), policies[name]
 
     return Clients(backends, open_one)
 

@@ -129,13 +129,13 @@ class Clients:
     def __init__(
         self, backends: Mapping[str, Settings], open_one: Callable[[str], tuple[Fetching, Runner]]
     ) -> None:
-        """Take the backends that there are, and what opens one under its policies."""
+        """Take the HTTP backends that there are, and what opens one under its policies."""
         self._backends, self._open_one = backends, open_one
         self._open: dict[str, tuple[Fetching, Runner]] = {}
 
     def client(self, ask: Ask, name: str, *, deadline: float) -> BackendClient:
         """Return a client of a backend for a question; raise LookupFailed for one that is not there."""
-        if name not in self._backends or self._backends[name].speaks != "http":
+        if name not in self._backends:
             msg = f"there is no HTTP backend {name!r} in the configuration"
             raise LookupFailed(msg)
         if name not in self._open:

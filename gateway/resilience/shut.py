@@ -1,4 +1,4 @@
-"""What a gateway knows of the backends that must not be asked now: it need not begin a job for them."""
+"""What is known of the backends that must not be asked now: a gateway need not begin a job for them."""
 
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -17,20 +17,20 @@ BreakerState = Literal["closed", "open", "half_open"]
 BREAKER_STATES: tuple[BreakerState, ...] = get_args(BreakerState)
 
 
-class ShutLanes:
-    """The gates of all lanes. A gateway looks at them, and never moves one."""
+class ShutBackends:
+    """The gates of all backends. A gateway looks at them, and never moves one."""
 
     def __init__(self, board: Board, backends: Mapping[str, Backend]) -> None:
-        """Take the settings of each lane's backend."""
+        """Take the settings of each backend."""
         self._board = board
-        self._pauses = {lane: board.entry(pause_name(lane), OPEN) for lane in backends}
-        self._holds = {lane: board.entry(hold_name(lane), OPEN) for lane in backends}
+        self._pauses = {name: board.entry(pause_name(name), OPEN) for name in backends}
+        self._holds = {name: board.entry(hold_name(name), OPEN) for name in backends}
         self._breakers = {
-            lane: board.entry(breaker_name(lane), OPEN)
-            for lane, backend in backends.items()
+            name: board.entry(breaker_name(name), OPEN)
+            for name, backend in backends.items()
             if backend.breaker != "off"
         }
-        self._dry = {lane for lane, one in backends.items() if one.breaker != "off" and one.breaker.dry_run}
+        self._dry = {name for name, one in backends.items() if one.breaker != "off" and one.breaker.dry_run}
 
     def why(self, lane: str) -> Code | None:
         """Return the code of a lane that must not be asked; None if it may be, by a probe at least."""
@@ -46,21 +46,21 @@ class ShutLanes:
         return Code.CIRCUIT_OPEN if breaker.value.refuses(self._board.now()) else None
 
     def paused(self) -> dict[str, float]:
-        """Return the seconds for which each lane is still left alone because it asked for it; 0 for most."""
+        """Return the seconds for which each backend is still left alone, as it asked; 0 for most."""
         return self._left(self._pauses)
 
     def held(self) -> dict[str, float]:
-        """Return the seconds for which an operator still holds each lane; 0 for most."""
+        """Return the seconds for which an operator still holds each backend; 0 for most."""
         return self._left(self._holds)
 
     def breakers(self) -> dict[str, BreakerState]:
         """Return how each breaker stands."""
         now = self._board.now()
-        return {lane: _state_of(gate.value, now) for lane, gate in self._breakers.items()}
+        return {name: _state_of(gate.value, now) for name, gate in self._breakers.items()}
 
     def _left(self, gates: Mapping[str, Entry[Gate]]) -> dict[str, float]:
         now = self._board.now()
-        return {lane: 0.0 if gate.value.is_open else gate.value.left(now) for lane, gate in gates.items()}
+        return {name: 0.0 if gate.value.is_open else gate.value.left(now) for name, gate in gates.items()}
 
 
 def _state_of(gate: Gate, now: float) -> BreakerState:

@@ -178,9 +178,9 @@ class _ScriptedAsker:
                 missing.append(error)
                 raise
 
-        clients = Clients(self._catalog.settings.backends, open_scripted)
-        declared = self._catalog.backend(lookup.lane)
-        backend = PythonBackend({lookup.name: lookup}, declared, lookup.lane, clients)
+        clients = Clients(self._catalog.askable, open_scripted)
+        settings = self._catalog.backend(lookup.lane)
+        backend = PythonBackend({lookup.name: lookup}, settings, lookup.lane, clients)
         await backend.start()
         ask = Ask(lookup.name, job.inputs, job.app, job.session, "", left, job.user)
         try:

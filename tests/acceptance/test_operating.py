@@ -41,10 +41,46 @@ async def test_backend_is_held_by_a_command_and_released(
         assert (await at.call(node="order", orderId="7")).code == 0
 
 
+ASKING = """
+from gateway.lookup import Ask
+
+async def risk(ask: Ask):
+    said = await ask.backend("risks").get("/risk")
+    return {"risk": said.status}
+"""
+
+
+async def test_backend_that_python_lookups_alone_ask_is_held_and_seen_too(
+    place: Place, crm: Crm, tmp_path: Path, desk: Desk
+) -> None:
+    """It has no lane. A worker that starts while it is held asks it not even once."""
+    (tmp_path / "asking.py").write_text(ASKING)
+    changes: dict[str, object] = {
+        "backends.risks": {"url": crm.url},
+        "lookups.risk": {"python": "asking:risk", "variables": {"risk": "risk"}, "fresh": "0s"},
+    }
+    route = '[[routes]]\nwhen = { node = "risk" }\nlookups = ["risk"]\n'
+    text = place.config(changes).replace("[[routes]]", f"{route}[[routes]]", 1)
+    config = written(tmp_path / "deskgate.toml", text)
+    hold = ("hold", "risks", "-c", str(config))
+    assert await told(place, *hold, "--for", "1m") == (0, "risks is held for 60 s\n")
+    async with (
+        GatewayProcess(config, place) as front,
+        WorkerProcess(config, place, PYTHONPATH=str(tmp_path)),
+    ):
+        at = desk.at(await front.address())
+        assert (await at.call(node="risk")).code == Code.CIRCUIT_OPEN
+        assert crm.stats.report()["total"] == 0
+        code, output = await told(place, "status", "-c", str(config), "--once")
+        assert (code, "held" in output.split("risks")[1].splitlines()[0]) == (0, True), output
+        assert await told(place, *hold, "--end") == (0, "risks is asked again\n")
+        assert (await at.call(node="risk")).variables == {"risk": "404"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("erp",), "'erp' is not a backend that lookups use"),
+        (("erp",), "'erp' is not a backend"),
         (("cmr",), "did you mean 'crm'?"),
         (("crm", "--for", "soon"), "--for:"),
         (("crm", "--for", "0s"), "more than 0 s"),

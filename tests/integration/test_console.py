@@ -315,7 +315,7 @@ async def test_actions_that_mean_nothing_are_refused(place: Place, tmp_path: Pat
     """With a word about why."""
     async with opened(place, tmp_path / "deskgate.toml", {"backends.crm.breaker": "off"}) as here:
         for action, body, why in (
-            ("hold", {"backend": "erp"}, "no lookup uses"),
+            ("hold", {"backend": "erp"}, "there is no backend"),
             ("hold", {"backend": "crm", "seconds": 0}, "more than zero"),
             ("hold", {"backend": "crm", "seconds": -1}, "more than zero"),
             ("open-breaker", {"backend": "crm"}, "has no breaker"),

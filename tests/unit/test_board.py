@@ -12,7 +12,7 @@ from gateway.resilience.gauges import gauges_of_gates
 from gateway.resilience.pause import Pause
 from gateway.resilience.policy import Call
 from gateway.resilience.retry import Retry
-from gateway.resilience.shut import ShutLanes
+from gateway.resilience.shut import ShutBackends
 from gateway.resilience.stack import stack
 from tests.clock import ManualClock
 from tests.gates import FAR, admit, call
@@ -47,7 +47,7 @@ def test_gateway_knows_why_a_lane_must_not_be_asked() -> None:
         "off": Backend(url="", breaker="off"),
         "dry": Backend(url="", breaker=BreakerSettings(dry_run=True)),
     }
-    shut = ShutLanes(board, settings)
+    shut = ShutBackends(board, settings)
     assert [shut.why(lane) for lane in settings] == [None] * 3
     for lane in settings:
         board.entry(f"breaker:{lane}", OPEN).put(Gate(clock.now() + 9.0), 1)
@@ -64,7 +64,7 @@ def test_gates_are_told_as_metrics() -> None:
     """A breaker is in one of the states of Polly; it is half open from the end of its break on."""
     clock = ManualClock(frozen=True)
     board = Board(clock)
-    shut = ShutLanes(board, {"crm": Backend(url=""), "off": Backend(url="", breaker="off")})
+    shut = ShutBackends(board, {"crm": Backend(url=""), "off": Backend(url="", breaker="off")})
 
     def told() -> tuple[list[str], list[str]]:
         breaker, *alone = gauges_of_gates(shut)

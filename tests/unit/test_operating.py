@@ -8,7 +8,7 @@ from gateway.resilience.board import Board
 from gateway.resilience.hold import Hold
 from gateway.resilience.operating import LONGEST_HOLD, close_breaker, hold, open_breaker, release
 from gateway.resilience.policy import Call
-from gateway.resilience.shut import ShutLanes
+from gateway.resilience.shut import ShutBackends
 from gateway.resilience.stack import stack
 from tests.clock import ManualClock
 from tests.gates import admit, call
@@ -55,12 +55,12 @@ async def test_released_backend_is_asked_at_once(board: Board) -> None:
 async def test_hold_lasts_an_hour_at_most(board: Board) -> None:
     """One that is forgotten must not serve old answers for days."""
     await hold(board, "crm", 1e9)
-    assert ShutLanes(board, {"crm": Backend(url="")}).held() == {"crm": LONGEST_HOLD}
+    assert ShutBackends(board, {"crm": Backend(url="")}).held() == {"crm": LONGEST_HOLD}
 
 
 async def test_gateways_begin_no_job_for_a_held_backend_even_without_a_breaker(board: Board) -> None:
     """The last known answer goes out at once."""
-    shut = ShutLanes(board, {"crm": Backend(url="", breaker="off"), "erp": Backend(url="")})
+    shut = ShutBackends(board, {"crm": Backend(url="", breaker="off"), "erp": Backend(url="")})
     await hold(board, "crm", SECONDS)
     assert (shut.why("crm"), shut.why("erp")) == (Code.CIRCUIT_OPEN, None)
     assert shut.held() == {"crm": SECONDS, "erp": 0.0}
@@ -90,7 +90,7 @@ async def test_breaker_that_an_operator_opens_is_closed_by_a_probe(board: Board,
         await run(Call(answer, 1e9))
     clock.move(6)
     assert await run(Call(answer, 1e9)) == "answer"
-    assert ShutLanes(board, {"crm": Backend(url="")}).breakers() == {"crm": "closed"}
+    assert ShutBackends(board, {"crm": Backend(url="")}).breakers() == {"crm": "closed"}
     assert len(asked) == 1
 
 
@@ -103,7 +103,7 @@ async def test_breaker_that_an_operator_closes_opens_again_if_the_backend_still_
         raise TimedOut
 
     run = stack(limits(1, 1.0), board, "crm", clock=clock)
-    shut = ShutLanes(board, {"crm": Backend(url="")})
+    shut = ShutBackends(board, {"crm": Backend(url="")})
     await open_breaker(board, "crm", 30.0)
     await close_breaker(board, "crm")
     assert shut.breakers() == {"crm": "closed"}

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.errors import BackendRejected, LookupFailed, NoAnswer, NotFound, Overloaded
 from gateway.declared.backend import Backend
+from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.lookup import Lookup
 from gateway.declared.reading import Secret
 from gateway.lookup import Ask
@@ -283,8 +284,8 @@ async def test_hook_that_fails_or_is_not_there_keeps_a_worker_from_its_start() -
 
 async def test_backend_that_is_not_declared_is_no_client() -> None:
     """Nor is a database, nor any outside of a lookup."""
-    backends = {"db": Backend(url="sqlite:///x")}
-    clients = Clients(backends, pytest.fail)
+    catalog = compile_catalog(*read('[backends.db]\nurl = "sqlite:///x"\n', {}))
+    clients = Clients(catalog.askable, pytest.fail)
     for name in ("db", "crm"):
         with pytest.raises(LookupFailed, match="there is no HTTP backend"):
             clients.client(ASK, name, deadline=1.0)

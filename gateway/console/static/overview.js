@@ -134,12 +134,12 @@ function makeRow(backend, open) {
 
 /** Return what is to be known of a backend first. */
 export function stateOf(one) {
-  const { lane, health } = one;
+  const { lane, gates, health } = one;
   const states = [];
-  if (lane?.held_s) states.push({ text: `held ${coarse(lane.held_s)}`, kind: "warn" });
-  if (lane?.paused_s) states.push({ text: `paused ${coarse(lane.paused_s)}`, kind: "warn" });
-  if (lane?.breaker === "open") states.push({ text: "breaker open", kind: "bad" });
-  if (lane?.breaker === "half_open") states.push({ text: "breaker half open", kind: "warn" });
+  if (gates?.held_s) states.push({ text: `held ${coarse(gates.held_s)}`, kind: "warn" });
+  if (gates?.paused_s) states.push({ text: `paused ${coarse(gates.paused_s)}`, kind: "warn" });
+  if (gates?.breaker === "open") states.push({ text: "breaker open", kind: "bad" });
+  if (gates?.breaker === "half_open") states.push({ text: "breaker half open", kind: "warn" });
   if (lane?.workers_differ) states.push({ text: `${lane.workers_differ} of ${lane.workers} workers differ`, kind: "warn" });
   if (health === "no worker") states.push({ text: "no worker", kind: "bad" });
   if (health === "backlog") states.push({ text: "backlog", kind: "bad" });

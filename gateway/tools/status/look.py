@@ -11,7 +11,7 @@ from gateway.core.errors import QueueUnavailable
 from gateway.declared.catalog import Catalog
 from gateway.fleet.board import FleetBoard
 from gateway.queue.census import LaneCensus, count_lanes
-from gateway.resilience.shut import ShutLanes
+from gateway.resilience.shut import ShutBackends
 from gateway.tools.fleet import reaching
 from gateway.wire.keys import Keys, count_configurations
 from gateway.wire.link import RedisLink
@@ -20,8 +20,16 @@ Health = Literal["ok", "no worker", "backlog"]
 _LATE = 1.0
 
 
+class Gates(msgspec.Struct, frozen=True):
+    """What keeps a backend from being asked: ``breaker`` is None if it is off; seconds that are left."""
+
+    breaker: str | None
+    paused_s: float
+    held_s: float
+
+
 class LaneStatus(msgspec.Struct, frozen=True):
-    """A lane: see :class:`LaneCensus`. ``breaker`` is None if it is off. ``held_s``: an operator holds it.
+    """A lane: see :class:`LaneCensus`. It has the :class:`Gates` of its backend, too.
 
     ``workers_differ`` counts the workers that know other lookups, or other versions of them, than our file.
     """
@@ -64,7 +72,8 @@ class RedisStatus(msgspec.Struct, frozen=True):
 class Status(msgspec.Struct, frozen=True):
     """A deployment. ``gateways`` counts gateway processes, None without Redis; ``config`` is our file's.
 
-    ``gateways_differ`` counts those that run another content of the file.
+    ``gateways_differ`` counts those that run another content of the file. ``backends`` are all, also those
+    that Python lookups alone ask.
     """
 
     redis: RedisStatus
@@ -72,6 +81,7 @@ class Status(msgspec.Struct, frozen=True):
     lanes: list[LaneStatus]
     config: str
     gateways_differ: int = 0
+    backends: dict[str, Gates] = {}
 
     @property
     def fine(self) -> bool:
@@ -85,7 +95,7 @@ class Watch:
     def __init__(self, catalog: Catalog, link: RedisLink, keys: Keys, board: FleetBoard) -> None:
         """Take what is running, from :func:`watching`."""
         self._catalog, self._link, self._keys, self._board = catalog, link, keys, board
-        self._shut = ShutLanes(board, {lane: catalog.backend(lane) for lane in catalog.lanes})
+        self._shut = ShutBackends(board, catalog.backends)
 
     async def look(self) -> Status:
         """Return how it stands now; without Redis there is little to see."""
@@ -100,13 +110,13 @@ class Watch:
             why = self._link.failure or error.__cause__ or error
             return Status(RedisStatus(up=False, error=str(why)), None, [], self._catalog.digest)
         breakers, paused, held = self._shut.breakers(), self._shut.paused(), self._shut.held()
+        gates = {name: Gates(breakers.get(name), paused[name], held[name]) for name in paused}
         found = [
-            _lane(name, one, breakers.get(name), paused[name], held[name], self._catalog.lane_digest(name))
-            for name, one in lanes.items()
+            _lane(name, one, gates[name], self._catalog.lane_digest(name)) for name, one in lanes.items()
         ]
         ours = self._catalog.digest
         differ = _differ(count_configurations(channels), ours)
-        return Status(await self._redis(ms), len(channels), found, ours, differ)
+        return Status(await self._redis(ms), len(channels), found, ours, differ, gates)
 
     async def _redis(self, ms: float) -> RedisStatus:
         try:
@@ -136,9 +146,7 @@ def _differ(found: Mapping[str, int], ours: str) -> int:
     return sum(count for digest, count in found.items() if digest not in {"", ours})
 
 
-def _lane(  # noqa: PLR0913, PLR0917 - as many as there are things to see
-    name: str, one: LaneCensus, breaker: str | None, paused: float, held: float, digest: str
-) -> LaneStatus:
+def _lane(name: str, one: LaneCensus, gates: Gates, digest: str) -> LaneStatus:
     return LaneStatus(
         name,
         one.waiting,
@@ -150,8 +158,8 @@ def _lane(  # noqa: PLR0913, PLR0917 - as many as there are things to see
         one.rate,
         one.takes,
         one.polled,
-        breaker,
-        paused,
-        held,
+        gates.breaker,
+        gates.paused_s,
+        gates.held_s,
         _differ(one.configurations, digest),
     )

@@ -1,7 +1,6 @@
 """The status of a deployment, as people read it on a terminal."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from gateway.telemetry.terminal import printable
 from gateway.tools.presentation import table
-from gateway.tools.status.look import LaneStatus, Status
+from gateway.tools.status.look import Gates, LaneStatus, Status
 
 
 def show(status: Status, at: float) -> RenderableType:
@@ -18,7 +17,7 @@ def show(status: Status, at: float) -> RenderableType:
     clock = time.strftime("%H:%M:%S", time.localtime(at))
     lines: list[RenderableType] = [_headline(status, clock)]
     if status.lanes:
-        lines += [Text(), _lanes(status.lanes)]
+        lines += [Text(), _lanes(status)]
     return Group(*lines)
 
 
@@ -48,10 +47,10 @@ def _differing(status: Status) -> str:
     return ", ".join(f"{count} {of}" for count, of in counts if count)
 
 
-def _lanes(lanes: Sequence[LaneStatus]) -> Table:
+def _lanes(status: Status) -> Table:
     numbers = ("workers", "free", "claimed", "waiting", "oldest", "refreshes", "jobs/s", "a job")
     rows = table("lane", *numbers, "breaker", "paused")
-    for one in lanes:
+    for one in status.lanes:
         rows.add_row(
             one.lane,
             _workers(one),
@@ -65,6 +64,9 @@ def _lanes(lanes: Sequence[LaneStatus]) -> Table:
             _breaker(one.breaker),
             _alone(one),
         )
+    for name in [one for one in status.backends if one not in {lane.lane for lane in status.lanes}]:
+        gates = status.backends[name]  # Python lookups ask it, on lanes of their own
+        rows.add_row(name, *("-" for _ in numbers), _breaker(gates.breaker), _alone(gates))
     return rows
 
 
@@ -74,7 +76,7 @@ def _workers(one: LaneStatus) -> Text:
     return Text(f"{one.workers}{' + arq' if one.polled_by_arq else ''}")
 
 
-def _alone(one: LaneStatus) -> Text:
+def _alone(one: LaneStatus | Gates) -> Text:
     """Return for how long the backend is left alone: an operator holds it, or it has asked for a pause."""
     if one.held_s:
         return Text(f"held {_seconds(one.held_s)}", "bold yellow")
