@@ -13,7 +13,8 @@ from gateway.console.sight import Sight
 from gateway.core.errors import QueueUnavailable
 from gateway.declared.catalog import Catalog
 from gateway.process.release import RELEASE
-from gateway.tools.status.look import Gates, LaneStatus, RedisStatus, Status, Watch
+from gateway.resilience.shut import Gates
+from gateway.tools.status.look import LaneStatus, RedisStatus, Status, Watch
 
 LOOK_EVERY = 2.0
 """Seconds between two looks; all who watch share them."""

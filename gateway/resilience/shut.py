@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+import msgspec
+
 from gateway.core.errors import Code
 from gateway.declared.backend import Backend
-from gateway.resilience.board import Board, Entry
+from gateway.resilience.board import Board
 from gateway.resilience.breaker import breaker_name
 from gateway.resilience.gate import OPEN, Gate
 from gateway.resilience.hold import hold_name
@@ -15,6 +17,18 @@ BreakerState = Literal["closed", "open", "half_open"]
 """The words of Polly: a closed circuit lets every call through."""
 
 BREAKER_STATES: tuple[BreakerState, ...] = get_args(BreakerState)
+
+
+class Gates(msgspec.Struct, frozen=True):
+    """What keeps a backend from being asked.
+
+    ``breaker`` is None if it is off. For ``paused_s`` seconds it is still left alone because it asked for it,
+    for ``held_s`` because an operator holds it.
+    """
+
+    breaker: BreakerState | None
+    paused_s: float
+    held_s: float
 
 
 class ShutBackends:
@@ -45,25 +59,21 @@ class ShutBackends:
             return None
         return Code.CIRCUIT_OPEN if breaker.value.refuses(self._board.now()) else None
 
-    def paused(self) -> dict[str, float]:
-        """Return the seconds for which each backend is still left alone, as it asked; 0 for most."""
-        return self._left(self._pauses)
+    def gates(self) -> dict[str, Gates]:
+        """Return how the gates of each backend stand."""
+        return {name: self._gates(name) for name in self._pauses}
 
-    def held(self) -> dict[str, float]:
-        """Return the seconds for which an operator still holds each backend; 0 for most."""
-        return self._left(self._holds)
-
-    def breakers(self) -> dict[str, BreakerState]:
-        """Return how each breaker stands."""
-        now = self._board.now()
-        return {name: _state_of(gate.value, now) for name, gate in self._breakers.items()}
-
-    def _left(self, gates: Mapping[str, Entry[Gate]]) -> dict[str, float]:
-        now = self._board.now()
-        return {name: 0.0 if gate.value.is_open else gate.value.left(now) for name, gate in gates.items()}
+    def _gates(self, name: str) -> Gates:
+        now, breaker = self._board.now(), self._breakers.get(name)
+        state = None if breaker is None else _state_of(breaker.value, now)
+        return Gates(state, _left(self._pauses[name].value, now), _left(self._holds[name].value, now))
 
 
 def _state_of(gate: Gate, now: float) -> BreakerState:
     if gate.is_open:
         return "closed"
     return "open" if gate.refuses(now) and not gate.probe else "half_open"
+
+
+def _left(gate: Gate, now: float) -> float:
+    return 0.0 if gate.is_open else gate.left(now)

@@ -165,10 +165,10 @@ async def test_backend_is_held_and_its_breaker_moved(stormy: Scene) -> None:
         await page.get_by_role("button", name="Hold").click()
         await expect(page.get_by_role("status").filter(has_text="crm is held for")).to_be_visible()
         await expect(row).to_contain_text("held 60 min")
-        assert shut.held()["crm"] > 3500
+        assert shut.gates()["crm"].held_s > 3500
         await act("Release")
         await expect(row).not_to_contain_text("held")
-        assert shut.held() == {"crm": 0.0}
+        assert shut.gates()["crm"].held_s == 0.0
         await act("Open the breaker")
         await expect(page.get_by_role("status").filter(has_text="is open; a probe follows")).to_be_visible()
 
@@ -369,7 +369,7 @@ async def test_page_of_another_site_neither_frames_nor_reads_nor_acts(stormy: Sc
         framed = theirs.frames[1]
         assert "deskgate" not in await framed.content()
         await theirs.wait_for_load_state("networkidle")
-        assert stormy.here.gateway.service.shut.held() == {"crm": 0.0}
+        assert stormy.here.gateway.service.shut.gates()["crm"].held_s == 0.0
         assert (
             await ours.evaluate("fetch('api/me').then((answer) => answer.status)") == 200
         )  # the cookie holds

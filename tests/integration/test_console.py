@@ -164,7 +164,7 @@ async def test_page_of_another_site_does_nothing_with_our_cookie(
     forged = Visitor(actor.http, actor.url, {**actor.headers, **foreign})
     for page, body in (("actions/hold", HELD), ("try", {"lookup": "order"}), ("logout", {}), ("login", {})):
         assert (await forged.post(page, body)).status == 403
-    assert here.gateway.service.shut.held() == {"crm": 0.0}
+    assert here.gateway.service.shut.gates()["crm"].held_s == 0.0
 
 
 async def test_what_a_form_can_send_is_no_action(here: Opened) -> None:
@@ -176,7 +176,7 @@ async def test_what_a_form_can_send_is_no_action(here: Opened) -> None:
             "POST", "/console/api/actions/hold", data=data, headers={"Content-Type": kind}
         )
         assert answered.status == 415
-    assert here.gateway.service.shut.held() == {"crm": 0.0}
+    assert here.gateway.service.shut.gates()["crm"].held_s == 0.0
 
 
 async def test_cookie_is_for_the_console_alone_and_no_script_sees_it(here: Opened) -> None:
@@ -326,7 +326,7 @@ async def test_actions_that_mean_nothing_are_refused(place: Place, tmp_path: Pat
             assert answered.status == 409
             assert why in answered.value["error"]
         assert (await here.actor.post("actions/hold", {"backend": "crm", "seconds": 1e300})).status == 200
-        assert here.gateway.service.shut.held()["crm"] <= 3600
+        assert here.gateway.service.shut.gates()["crm"].held_s <= 3600
 
 
 async def test_forgotten_session_is_gone_with_its_history(
@@ -539,7 +539,7 @@ async def test_without_redis_what_is_known_is_shown_and_nothing_is_done(
         await when(lambda: here.gateway.service.link.lost)
         answered = await here.actor.post("actions/hold", HELD)
         assert (answered.status, "Redis" in answered.value["error"]) == (409, True)
-        assert here.gateway.service.shut.held() == {"crm": 0.0}
+        assert here.gateway.service.shut.gates()["crm"].held_s == 0.0
         assert (await here.reader.post("session", {"session": "s1"})).status == 503
         while (await anext(events))["redis"]["up"]:
             pass
@@ -650,7 +650,7 @@ async def test_headers_that_make_no_sense_open_nothing(here: Opened, name: str) 
                 {200, 304, 400, 405} if not path.startswith("api/") else {400, 401, 403, 405, 415}
             )
     assert [line for line in lines if line["log_level"] == "error"] == []
-    assert here.gateway.service.shut.held() == {"crm": 0.0}
+    assert here.gateway.service.shut.gates()["crm"].held_s == 0.0
 
 
 async def test_trial_runs_beside_the_gateway_and_ends_with_it(

@@ -55,7 +55,7 @@ async def test_released_backend_is_asked_at_once(board: Board) -> None:
 async def test_hold_lasts_an_hour_at_most(board: Board) -> None:
     """One that is forgotten must not serve old answers for days."""
     await hold(board, "crm", 1e9)
-    assert ShutBackends(board, {"crm": Backend(url="")}).held() == {"crm": LONGEST_HOLD}
+    assert ShutBackends(board, {"crm": Backend(url="")}).gates()["crm"].held_s == LONGEST_HOLD
 
 
 async def test_gateways_begin_no_job_for_a_held_backend_even_without_a_breaker(board: Board) -> None:
@@ -63,7 +63,7 @@ async def test_gateways_begin_no_job_for_a_held_backend_even_without_a_breaker(b
     shut = ShutBackends(board, {"crm": Backend(url="", breaker="off"), "erp": Backend(url="")})
     await hold(board, "crm", SECONDS)
     assert (shut.why("crm"), shut.why("erp")) == (Code.CIRCUIT_OPEN, None)
-    assert shut.held() == {"crm": SECONDS, "erp": 0.0}
+    assert {name: one.held_s for name, one in shut.gates().items()} == {"crm": SECONDS, "erp": 0.0}
 
 
 async def test_jobs_that_are_on_the_lane_already_are_refused_at_once_and_not_repeated(
@@ -90,7 +90,7 @@ async def test_breaker_that_an_operator_opens_is_closed_by_a_probe(board: Board,
         await run(Call(answer, 1e9))
     clock.move(6)
     assert await run(Call(answer, 1e9)) == "answer"
-    assert ShutBackends(board, {"crm": Backend(url="")}).breakers() == {"crm": "closed"}
+    assert ShutBackends(board, {"crm": Backend(url="")}).gates()["crm"].breaker == "closed"
     assert len(asked) == 1
 
 
@@ -106,8 +106,8 @@ async def test_breaker_that_an_operator_closes_opens_again_if_the_backend_still_
     shut = ShutBackends(board, {"crm": Backend(url="")})
     await open_breaker(board, "crm", 30.0)
     await close_breaker(board, "crm")
-    assert shut.breakers() == {"crm": "closed"}
+    assert shut.gates()["crm"].breaker == "closed"
     for _ in range(50):
         with pytest.raises((TimedOut, CircuitOpen)):
             await run(Call(fail, 1e9))
-    assert shut.breakers() == {"crm": "open"}
+    assert shut.gates()["crm"].breaker == "open"

@@ -11,21 +11,13 @@ from gateway.core.errors import QueueUnavailable
 from gateway.declared.catalog import Catalog
 from gateway.fleet.board import FleetBoard
 from gateway.queue.census import LaneCensus, count_lanes
-from gateway.resilience.shut import ShutBackends
+from gateway.resilience.shut import Gates, ShutBackends
 from gateway.tools.fleet import reaching
 from gateway.wire.keys import Keys, count_configurations
 from gateway.wire.link import RedisLink
 
 Health = Literal["ok", "no worker", "backlog"]
 _LATE = 1.0
-
-
-class Gates(msgspec.Struct, frozen=True):
-    """What keeps a backend from being asked: ``breaker`` is None if it is off; seconds that are left."""
-
-    breaker: str | None
-    paused_s: float
-    held_s: float
 
 
 class LaneStatus(msgspec.Struct, frozen=True):
@@ -109,8 +101,7 @@ class Watch:
         except QueueUnavailable as error:
             why = self._link.failure or error.__cause__ or error
             return Status(RedisStatus(up=False, error=str(why)), None, [], self._catalog.digest)
-        breakers, paused, held = self._shut.breakers(), self._shut.paused(), self._shut.held()
-        gates = {name: Gates(breakers.get(name), paused[name], held[name]) for name in paused}
+        gates = self._shut.gates()
         found = [
             _lane(name, one, gates[name], self._catalog.lane_digest(name)) for name, one in lanes.items()
         ]

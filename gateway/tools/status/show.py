@@ -7,9 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gateway.resilience.shut import Gates
 from gateway.telemetry.terminal import printable
 from gateway.tools.presentation import table
-from gateway.tools.status.look import Gates, LaneStatus, Status
+from gateway.tools.status.look import LaneStatus, Status
 
 
 def show(status: Status, at: float) -> RenderableType:
