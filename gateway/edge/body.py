@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-import zlib
 from contextlib import suppress
 from functools import partial
 
 from aiohttp import web
 
+from gateway.core import compression
+from gateway.core.compression import CODINGS
 from gateway.core.errors import BadRequest, TooLarge
 from gateway.edge.connections import connection_of
-
-_WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 async def read_body(request: web.BaseRequest, limit: int, deadline: float) -> bytes:
@@ -35,27 +34,16 @@ def unpack(body: bytes, encoding: str, limit: int) -> bytes:
     encoding = encoding.strip().lower()
     if encoding in {"identity", ""}:
         return body
-    if encoding not in _WINDOW_BITS:
-        msg = f"Content-Encoding is not one of {', '.join(_WINDOW_BITS)}"
+    if encoding not in CODINGS:
+        msg = f"Content-Encoding is not one of {', '.join(CODINGS)}"
         raise BadRequest(msg)
-    bits = _WINDOW_BITS[encoding]
-    if encoding == "deflate" and body and body[0] & 0x0F != zlib.DEFLATED:
-        bits = -zlib.MAX_WBITS  # without zlib's envelope, as some clients send it (RFC 9110, 8.4.1.2)
-    unpacked = bytearray()
-    while body:  # gzip may have several members (RFC 1952, 2.2)
-        unpacker = zlib.decompressobj(bits)
-        try:
-            unpacked += unpacker.decompress(body, limit + 1 - len(unpacked))
-        except zlib.error:
-            msg = f"the body is not {encoding}"
-            raise BadRequest(msg) from None
-        if len(unpacked) > limit:
-            raise _too_large(limit)
-        if not unpacker.eof:
-            msg = f"the body is not whole {encoding}"
-            raise BadRequest(msg)
-        body = unpacker.unused_data
-    return bytes(unpacked)
+    try:
+        unpacked = compression.unpack(body, encoding, limit)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    if len(unpacked) > limit:
+        raise _too_large(limit)
+    return unpacked
 
 
 async def _wait_for(request: web.BaseRequest, limit: int, deadline: float) -> bytes:

@@ -3,7 +3,7 @@
 import ssl
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from gateway.core.errors import (
     BackendRejected,
@@ -11,7 +11,6 @@ from gateway.core.errors import (
     BackendUntrusted,
     BadBackendReply,
     NoAnswer,
-    NotJson,
 )
 from gateway.lookups.connector import MAX_HEADER, MAX_HEADERS, HeadTooLong
 from gateway.lookups.ear import LARGEST_HEAD
@@ -40,8 +39,6 @@ def failure_of(error: Exception, *, proxied: bool = False) -> NoAnswer:
         return _failure_of_head(error)
     if isinstance(error, ValueError):  # aiohttp's InvalidURL, or its fault with a header
         return BackendRejected("the inputs make no valid request")
-    if isinstance(error.__cause__, ContentEncodingError):
-        return NotJson("the reply is not what its Content-Encoding says")
     nameless = isinstance(error, aiohttp.ClientConnectorDNSError)
     return BackendUnavailable(
         f"no connection: the {'proxy' if proxied else 'backend'}'s name has no address"

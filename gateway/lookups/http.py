@@ -11,10 +11,12 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from gateway.core.compression import CODINGS, unpack, unpack_beginning
 from gateway.core.errors import (
     BackendDenied,
     BadBackendReply,
     LookupFailed,
+    NotJson,
 )
 from gateway.core.messages import Ask
 from gateway.declared.backend import Backend
@@ -45,6 +47,8 @@ from gateway.telemetry import events
 
 T = TypeVar("T")
 _PEEKED = 2048
+_ASKED_FOR = "gzip, deflate"
+_NOT_ASKED_FOR = frozenset(("br", "zstd", "compress", "x-compress"))
 
 
 class HttpBackend:
@@ -80,6 +84,7 @@ class HttpBackend:
             max_field_size=MAX_HEADER,
             max_headers=MAX_HEADERS,
             middlewares=(send,),
+            auto_decompress=False,  # aiohttp takes a part of a gzip for the whole
         )
 
     async def start(self) -> None:
@@ -204,21 +209,49 @@ class HttpBackend:
             body += chunk
             if len(body) > self._max_reply:
                 response.close()
-                msg = f"the reply is over max_reply ({self._max_reply} bytes)"
-                raise BadBackendReply(msg)
-        return bytes(body)
+                raise self._too_large()
+        return self._unpack(bytes(body), response.headers)
+
+    def _unpack(self, body: bytes, headers: Mapping[str, str]) -> bytes:
+        """Return a body without its Content-Encoding; raise NotJson if it is of another one, or cut short."""
+        for coding in _codings(headers):
+            if coding in _NOT_ASKED_FOR:
+                msg = f"the reply has the Content-Encoding {coding}, which was not asked for"
+                raise NotJson(msg)
+            try:
+                body = unpack(body, coding, self._max_reply)
+            except ValueError:
+                msg = "the reply is not what its Content-Encoding says, or not whole"
+                raise NotJson(msg) from None
+            if len(body) > self._max_reply:
+                raise self._too_large()
+        return body
+
+    def _too_large(self) -> BadBackendReply:
+        return BadBackendReply(f"the reply is over max_reply ({self._max_reply} bytes)")
 
 
 def _own_headers(auth: Auth) -> CIMultiDict[str]:
-    headers = CIMultiDict({"Accept": "application/json", "User-Agent": "deskgate"})
+    headers = CIMultiDict(
+        {"Accept": "application/json", "Accept-Encoding": _ASKED_FOR, "User-Agent": "deskgate"}
+    )
     headers.update(auth_headers(auth))  # credentials may come in any header, Accept included
     return headers
+
+
+def _codings(headers: Mapping[str, str]) -> list[str]:
+    """Return the codings of a body, the last one first. Some servers name others there: they pack nothing."""
+    named = [coding.strip().lower() for coding in headers.get("Content-Encoding", "").split(",")]
+    return [coding for coding in reversed(named) if coding in CODINGS or coding in _NOT_ASKED_FOR]
 
 
 def _peek(response: aiohttp.ClientResponse) -> bytes:
     """Return what is there of a body that nobody waits for."""
     with suppress(aiohttp.ClientError, RuntimeError):  # it broke off, or somebody reads it
-        return response.content.read_nowait(_PEEKED)
+        body = response.content.read_nowait(_PEEKED)
+        for coding in _codings(response.headers):
+            body = unpack_beginning(body, coding, _PEEKED) if coding in CODINGS else b""
+        return body
     return b""
 
 

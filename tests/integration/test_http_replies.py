@@ -263,6 +263,35 @@ async def test_a_reply_that_cannot_be_unpacked_is_a_bad_reply() -> None:
         assert error.transient
 
 
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        'request = { path = "/" }\nreply = "text"\nvariables = { v = "@" }',
+        'request = { path = "/" }\nreply = "form"\nvariables = { v = "v" }',
+        'request = { path = "/" }\nvariables = { v = "@" }',
+    ],
+    ids=["text", "form", "a number"],
+)
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "gzip, br"])
+async def test_a_compressed_reply_that_is_cut_short_is_no_answer(encoding: str, lookup: str) -> None:
+    """Its framing says that it is whole, and what can be unpacked reads like one: a balance of 1234."""
+    whole = b"v=12345678901234567890" if "form" in lookup else b"12345678901234567890"
+    packed = zlib.compress(whole) if encoding == "deflate" else gzip.compress(whole)
+    for cut in (1, 8, 12, 14) if encoding == "gzip" else (8,):
+        headers = {"Content-Encoding": encoding}
+        async with serving(answering(packed[:-cut], headers=headers)) as url, backend(url, lookup) as ask:
+            error = await failure(ask())
+            assert (error.code, error.transient) == (Code.BAD_BACKEND_REPLY, True)
+
+
+async def test_a_reply_of_several_members_is_read_whole() -> None:
+    """As servers send it that compress each piece by itself; and some name codings that are none."""
+    body = gzip.compress(b'{"v": "Lin ') + gzip.compress(b'Xia"}')
+    headers = {"Content-Encoding": "utf-8, gzip"}
+    async with serving(answering(body, headers=headers)) as url, backend(url) as ask:
+        assert await ask() == {"v": "Lin Xia"}
+
+
 async def test_a_compressed_bomb_is_a_bad_reply_before_it_fills_the_memory() -> None:
     """100 MB fit into 100 KB; the limit counts what comes out."""
     bomb = gzip.compress(b'{"v":"' + bytes(100_000_000) + b'"}', compresslevel=9)

@@ -78,8 +78,7 @@ OWNERS = {  # who alone may import what
 }
 AIOHTTP = ("aiohttp.web", "aiohttp.abc")  # its documented modules, beside what aiohttp itself exports
 NO_PUBLIC_NAME = {  # undocumented modules, and why
-    # Nothing public tells a bad Content-Encoding from a hang-up.
-    # Nor a header that is too long from another protocol.
+    # Nothing public tells a header that is too long from another protocol.
     "gateway/lookups/failures.py": ("aiohttp.http_exceptions",),
     # The types of the parameters and results of what is public: TCPConnector.connect(), Connection.protocol.
     "gateway/lookups/connector.py": ("aiohttp.connector", "aiohttp.tracing"),
