@@ -20,7 +20,7 @@ from gateway.declared.lookup import Lookup
 from gateway.lookups.other_answers import interpret_rows
 from gateway.lookups.reply import Finding
 from gateway.lookups.sql_errors import failure_of
-from gateway.lookups.sql_values import as_value, size_of
+from gateway.lookups.sql_values import as_value, read_document, size_of
 from gateway.process.background import Background, end
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class SqlBackend:
         self._heard = 0.0  # when the database has last said a word, on whichever connection
         self._distrusted = 0.0  # connections that were made before are not used any more
         arguments: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         if self._scheme == "sqlite":
             # SQLAlchemy reads the escapes of the address once, SQLite those of the path once more.
             path = quote(quote(rest.removeprefix("///")))
@@ -85,6 +86,7 @@ class SqlBackend:
             arguments = {"timeout": declared.attempt_timeout / 2}
         elif self._scheme == "postgresql":
             arguments = {"prepare_threshold": None}  # a prepared statement belongs to a session
+            settings = {"json_deserializer": read_document}
         try:
             self._engine = create_async_engine(
                 f"{_DRIVERS[self._scheme]}:{rest}",
@@ -94,6 +96,7 @@ class SqlBackend:
                 pool_recycle=_RECYCLE,
                 hide_parameters=True,
                 connect_args=arguments,
+                **settings,
             )
         except ImportError as error:
             msg = f"backends.{name}: the driver cannot be imported ({error.name}): install deskgate[sql]"

@@ -7,13 +7,17 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from gateway.core.variables import keep_number
+import msgspec
+
+from gateway.core.variables import WrittenNumber, keep_number
 
 _DEEPEST = 20
 
+read_document = msgspec.json.Decoder(float_hook=keep_number).decode
+"""Return the value of a document that a database has: its numbers keep their digits."""
 
 _WRITTEN: tuple[tuple[tuple[type, ...], Callable[[Any], Any]], ...] = (
-    ((bool, str, type(None)), lambda value: value),
+    ((bool, str, WrittenNumber, type(None)), lambda value: value),
     ((Decimal,), lambda value: keep_number(f"{value:f}") if value.is_finite() else str(value)),
     ((int,), int),
     ((float,), lambda value: value if math.isfinite(value) else str(value)),

@@ -148,6 +148,24 @@ async def test_types_keep_their_words(postgresql: PostgreSql) -> None:
 
 
 @needs_postgresql
+@pytest.mark.parametrize("kind", ["json", "jsonb"])
+async def test_numbers_in_documents_keep_their_digits(kind: str, postgresql: PostgreSql) -> None:
+    """A statement that gathers rows with `json_agg` has its amounts there."""
+    orders = '[{"total": 29.90}, {"total": 19999999999999999.99}, {"total": 12345678901234567890}]'
+    sql = f"select '{orders}'::{kind} as orders, array['{orders}'::{kind}] as more, :uid as uid"
+    totals = ", ".join(f't{i} = "orders[{i}].total"' for i in range(3))
+    more = f'variables = {{ {totals}, again = "more[0][0].total", sum = "sum(orders[:2].total)" }}'
+    async with asking(declared(postgresql.url, sql, more)) as ask:
+        assert (await ask(uid="u1")).variables == {
+            "t0": "29.90",
+            "t1": "19999999999999999.99",
+            "t2": "12345678901234567890",
+            "again": "29.90",
+            "sum": "20000000000000029.89",
+        }
+
+
+@needs_postgresql
 async def test_statement_that_hangs_ends_in_the_database_too(postgresql: PostgreSql) -> None:
     """By its own limit; and when nobody waits for it any more."""
     sql = "select cast(pg_sleep(60) as text) as tier, :uid as uid"
