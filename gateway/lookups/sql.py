@@ -103,7 +103,7 @@ class SqlBackend:
             raise ImportError(msg) from None
         event.listen(self._engine.sync_engine, "connect", _note_when_made)
         event.listen(self._engine.sync_engine, "checkout", self._check_when_made)
-        for logger in ("psycopg", "sqlalchemy.pool"):  # they write beside the log, in other words
+        for logger in ("psycopg", "asyncmy", "sqlalchemy.pool"):  # they write beside the log, in other words
             logging.getLogger(logger).setLevel(logging.CRITICAL + 1)
 
     async def start(self) -> None:

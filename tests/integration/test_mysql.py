@@ -1,6 +1,7 @@
 """SQL lookups against a real MariaDB: as those against PostgreSQL, with the words of MySQL."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 
@@ -94,3 +95,14 @@ async def test_more_rows_than_fit_are_not_fetched(mariadb: MariaDb) -> None:
     sql = "select seq as v from seq_1_to_100000 where :uid <> ''"
     async with asking(declared(mariadb.url, sql, 'rows = "all"\nvariables = { tier = "[0].v" }')) as ask:
         assert "over 1000 rows" in str(await why(ask(uid="u1")))
+
+
+async def test_words_of_the_driver_are_not_written_beside_the_log(
+    mariadb: MariaDb, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It repeats the server's warnings, and with them what a visitor has typed."""
+    sql = "select tier from customers where visits + 0 = :uid"
+    logging.getLogger("asyncmy").setLevel(logging.NOTSET)
+    async with asking(declared(mariadb.url, sql, ONE)) as ask:
+        assert (await ask(uid="3 and my card is 4111")).variables == {"tier": "gold"}
+    assert "4111" not in caplog.text
