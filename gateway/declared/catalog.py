@@ -90,10 +90,6 @@ class Catalog:
         raise NoRoute(msg)
 
 
-def _lane_of(table: LookupTable) -> str:
-    return table.backend or (PYTHON_LANE if table.python is not None else "")
-
-
 def load(path: Path) -> Catalog:
     """Return the catalog of the configuration file; raise ConfigFaults with everything that is wrong."""
     return compile_content(read_content(path))
@@ -149,7 +145,7 @@ def compile_catalog(
     """
     found: list[Fault] = []
     lookups = {
-        name: compile_lookup(name, table, settings.backends.get(_lane_of(table)), found)
+        name: compile_lookup(name, table, present(settings.backends), found)
         for name, table in present(settings.lookups).items()
     }
     found += _contradictions(settings, lookups, event_variables)

@@ -1,12 +1,11 @@
 """The table ``[lookups.NAME]``, its contradictions, and the :class:`Lookup` that it means."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from typing import Any, Literal
 
-import msgspec
 from jmespath.parser import ParsedResult
 
 from gateway.core.charsets import find_charset
@@ -16,36 +15,14 @@ from gateway.declared.answers import AnswerTable, Rule, check_answers, check_ord
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
 from gateway.declared.expression import compile_mapping
 from gateway.declared.question import check_question
-from gateway.declared.reading import Fault, encode_written, plain, unknown
+from gateway.declared.reading import Fault, plain, unknown
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request, exposed
 from gateway.declared.statement import Statement, compile_statement
 from gateway.declared.values import Duration, Table
+from gateway.declared.version import version_of
 
 NOT_FOUND_FRESH = Duration(10)
 """Seconds for which "there is no such thing" is fresh, if the lookup does not say: it may soon be there."""
-
-NOT_IN_VERSION = frozenset(
-    (
-        *("fresh", "not_found_fresh", "stale_while_revalidate", "stale_if_error"),  # for how long it is used
-        *("share", "fallback"),  # who else may use it; what goes out without it
-        *("when", "internal"),  # whether it is asked for, and what of the answer is told
-        "hedge",  # how often it is asked for at a time
-        "accept",  # the answer belongs to the inputs in their one form
-    )
-)
-"""Settings of a lookup that do not change what its answer means. Every other setting does."""
-
-BACKEND_NOT_IN_VERSION = frozenset(
-    (
-        "auth",  # who asks; credentials are renewed
-        *("tls", "proxy"),  # how it is reached
-        *("attempt_timeout", "attempts", "concurrency", "max_reply"),  # how gently it is asked
-        *("keep_alive", "idle_before_reuse"),  # and on which connections
-        *("open", "close"),  # what its process holds
-        *("breaker", "rate", "burst", "retry_after_max", "retry_budget"),  # and when it is left alone
-    )
-)
-"""The same of a lookup's backend."""
 
 ReplyFormat = Literal["json", "xml", "text", "form"]
 """The formats of a backend's reply."""
@@ -184,8 +161,12 @@ def _check_answers(path: str, lookup: LookupTable) -> Iterator[Fault]:
     yield from check_answers(f"{path}.answers", lookup.answers, has_status=lookup.request is not None)
 
 
-def compile_lookup(name: str, table: LookupTable, backend: Backend | None, faults: list[Fault]) -> Lookup:
+def compile_lookup(
+    name: str, table: LookupTable, backends: Mapping[str, Backend], faults: list[Fault]
+) -> Lookup:
     """Return what ``table`` means; add a fault for each expression and template that cannot be compiled."""
+    lane = table.backend or PYTHON_LANE
+    backend = backends.get(lane)
 
     def report(place: str, message: str, *, warning: bool = False) -> None:
         faults.append(Fault(f"lookups.{name}.{place}", message, warning=warning))
@@ -213,8 +194,8 @@ def compile_lookup(name: str, table: LookupTable, backend: Backend | None, fault
         rules += compile_answers(f"backends.{table.backend}.answers", backend.answers, faults)
     return Lookup(
         name=name,
-        lane=table.backend or PYTHON_LANE,
-        version=_version(table, backend),
+        lane=lane,
+        version=version_of(table, backend, backends),
         inputs=inputs,
         variables=variables,
         request=request,
@@ -257,33 +238,7 @@ def _warn_exposed(path: str, request: RequestTemplate, accept: Mapping[str, Acce
             yield Fault(f"{path}.request.{where}", message, warning=True)
 
 
-def _version(table: LookupTable, backend: Backend | None) -> str:
-    """Return a digest of all that decides what is asked and what the answer means.
-
-    Settings at their defaults take no part, so a new release with a new setting keeps all versions. A text of
-    the environment takes part by its variable's name, so that a renewed key asks the same question. In a path
-    stands no key: there the text itself takes part.
-    """
-    path = plain(table.request.path) if table.request is not None else None
-    declared = path, _changed(table, NOT_IN_VERSION), _changed(backend, BACKEND_NOT_IN_VERSION)
-    return blake2b(encode_written(declared), digest_size=4).hexdigest()
-
-
 def digest_lookups(lookups: Iterable[Lookup]) -> str:
     """Return a digest of the versions of lookups: two processes with the same one know the same jobs."""
     versions = sorted((lookup.name, lookup.version) for lookup in lookups)
     return blake2b(pack(versions), digest_size=4).hexdigest()
-
-
-def usual_of(field: Any) -> Any:  # noqa: ANN401 - a field of msgspec, any value
-    """Return the default of a setting; a mutable one is made anew each time."""
-    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-
-
-def _changed(table: Table | None, without: Collection[str]) -> dict[str, Any]:
-    """Return the settings of a table that differ from their defaults."""
-    fields = msgspec.structs.fields(table) if table is not None else ()
-    settings = {field.name: (getattr(table, field.name), usual_of(field)) for field in fields}
-    return {
-        name: value for name, (value, usual) in settings.items() if value != usual and name not in without
-    }

@@ -56,14 +56,19 @@ encode_json = msgspec.json.Encoder(enc_hook=plain).encode
 """Return a value as JSON, the secrets in it as plain text."""
 
 
-def _as_written(value: Any) -> Any:
-    if isinstance(value, float):  # a duration, in a table that has one
-        return float(value)
-    return plain(value.written) if isinstance(value, Secret) else plain(value)
+def _as_meant(value: Any) -> Any:
+    return float(value) if isinstance(value, float) else plain(value)  # a duration, in a table that has one
 
+
+def _as_written(value: Any) -> Any:
+    return plain(value.written) if isinstance(value, Secret) else _as_meant(value)
+
+
+encode_meant = msgspec.json.Encoder(enc_hook=_as_meant, order="sorted").encode
+"""Return a value as JSON, its keys in order, each text of the environment as it is."""
 
 encode_written = msgspec.json.Encoder(enc_hook=_as_written, order="sorted").encode
-"""Return a value as JSON, each text of the environment as the file has it: by its variable's name."""
+"""Return the same, each text of the environment as the file has it: by its variable's name."""
 
 
 class Fault(msgspec.Struct, frozen=True, order=True):

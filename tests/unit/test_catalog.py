@@ -11,8 +11,9 @@ from gateway.core.errors import Code, NoRoute
 from gateway.core.messages import Callback
 from gateway.declared.backend import PYTHON, PYTHON_LANE, PYTHON_TIMEOUT, Backend
 from gateway.declared.catalog import Catalog, compile_catalog, load, read
-from gateway.declared.lookup import BACKEND_NOT_IN_VERSION, NOT_IN_VERSION, LookupTable
+from gateway.declared.lookup import LookupTable
 from gateway.declared.reading import ConfigFaults
+from gateway.declared.version import BACKEND_NOT_IN_VERSION, NOT_IN_VERSION
 from gateway.front.dialects.desk import DESK
 from gateway.front.ladder import descend, merge
 from gateway.lookups.reply import map_not_found
@@ -292,6 +293,56 @@ def test_a_path_of_the_environment_is_a_part_of_the_question() -> None:
     assert len(versions(changes, {"PLACE": "/a"}, {"PLACE": "/b"})) == 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "texts"),
+    [
+        ({"lookups.stock.variables": {"stock": "${TEXT}"}}, ("units", "total_units")),
+        (
+            {"lookups.stock.required": ["${TEXT}"], "lookups.stock.variables": {"a": "a", "b": "b"}},
+            ("a", "b"),
+        ),
+        ({"lookups.stock.not_found": {"stock": "${TEXT}"}}, ("0", "none")),
+        ({"lookups.stock.answers": [{"when": "${TEXT}", "is": "bad"}]}, ("error", "errors")),
+        ({"lookups.stock.answers": [{"when": {"code": "${TEXT}"}, "is": "bad"}]}, ("1", "2")),
+        ({"backends.erp.answers": [{"when": "${TEXT}", "is": "bad"}]}, ("error", "errors")),
+        ({"backends.erp.charset": "${TEXT}"}, ("GBK", "Big5")),
+        (
+            {
+                "lookups.stock.request": None,
+                "lookups.stock.backend": "db",
+                "lookups.stock.sql": "${file:/tmp/stock.sql}",
+                "backends.db": {"url": "sqlite:///x"},
+            },
+            ("select 1 as stock", "select 2 as stock"),
+        ),
+    ],
+    ids=str,
+)
+def test_what_the_environment_says_of_a_reply_is_a_part_of_its_meaning(
+    changes: dict[str, object], texts: tuple[str, str]
+) -> None:
+    """A statement in a file that is edited is another one; no key stands in it that is merely renewed."""
+    environments = [{"TEXT": text, "file:/tmp/stock.sql": text} for text in texts]
+    assert len(versions(changes, *environments)) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backends.erp.url": "http://elsewhere"},
+        {"backends.erp.charset": "GBK"},
+        {"backends.erp.answers": [{"when": {"errcode": 40001}, "is": "unauthorized"}]},
+    ],
+    ids=str,
+)
+def test_a_python_lookup_is_another_one_if_a_backend_means_something_else(changes: dict[str, object]) -> None:
+    """It may ask each of them, and their rules say which responses it gets as answers."""
+    python: dict[str, object] = {"lookups.stock.request": None, "lookups.stock.backend": None}
+    python["lookups.stock.python"] = "a:b"
+    assert versions(python, {}) != versions(python | changes, {})
+    assert versions(python, {}) == versions(python | {"backends.erp.attempts": 1}, {})
+
+
 @pytest.mark.parametrize("place", ["query", "headers", "json"])
 def test_a_renewed_key_asks_the_same_question(place: str) -> None:
     """Keys of the environment are rotated; that must not cost every session its last known answer."""
@@ -397,5 +448,5 @@ def test_versions_are_those_of_the_release_before() -> None:
         "profile": "907c1238",
         "customer": "c1896ead",
         "order": "d2392e85",
-        "churn": "cc865c5c",
+        "churn": "6dc55ce3",
     }
