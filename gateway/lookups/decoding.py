@@ -47,7 +47,9 @@ ACCEPTED: dict[ReplyFormat, str] = {
 _BOMS = ((BOM_UTF8, "utf_8"), (BOM_UTF16_LE, "utf_16_le"), (BOM_UTF16_BE, "utf_16_be"))
 _IN_CONTENT_TYPE = re.compile(r""";\s*charset\s*=\s*["']?([^\s;"']+)""", re.IGNORECASE)
 _IN_XML_DECLARATION = re.compile(rb"""\s*<\?xml[^>]{0,100}?\sencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
-_PAGE = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_PAGE = re.compile(r"(?>\s+|<\?xml[^>]*>|<!--.*?-->)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(r"\s*<[a-z!?]", re.IGNORECASE)
+_OF_PAGES = frozenset(("text/html", "application/xhtml+xml"))
 _HARDLY_MEANT = "cp1252"  # ISO-8859-1 and US-ASCII: what servers say if nobody tells them
 _LONGEST_LABEL = 40
 
@@ -78,7 +80,7 @@ def decode(lookup: Lookup, body: bytes, content_type: str) -> object:
         except UNREADABLE:
             pass  # below is said why
     text = _decode_text(lookup, body, charset)
-    if not _looks_like(lookup.reply, text):
+    if not _looks_like(lookup.reply, text) or _is_labelled_page(lookup.reply, text, content_type):
         raise _unreadable(lookup)
     return _READERS[lookup.reply](lookup, text.strip(), charset.codec)
 
@@ -143,6 +145,12 @@ def _looks_like(reply: ReplyFormat, text: str) -> bool:
     if reply == "form":
         return start not in set("{[<")
     return not _PAGE.match(text)
+
+
+def _is_labelled_page(reply: ReplyFormat, text: str, content_type: str) -> bool:
+    """True for markup in the place of a text, if its server calls it a page. Many call plain texts so."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return reply == "text" and media_type in _OF_PAGES and _MARKUP.match(text) is not None
 
 
 def _unreadable(lookup: Lookup) -> NotJson:

@@ -270,6 +270,7 @@ def test_a_large_document_takes_no_more_than_its_share_of_time(body: bytes) -> N
         *(
             b"<!DOCTYPE html><p>",
             b"<html><body/></html>",
+            b"<!-- down for maintenance --><html><body/></html>",
             b'<?xml version="1.0"?>\n<!DOCTYPE HTML PUBLIC "x">',
         ),
         "<html>Das Gerät</html>".encode("latin-1"),
@@ -302,9 +303,26 @@ def test_plain_text_is_itself_without_the_space_around_it(body: bytes, content_t
     assert decode(lookup("text"), body, content_type) == text
 
 
+def test_a_long_comment_costs_no_time() -> None:
+    """Nor do many of them in front of what is no page."""
+    body = b"<!-- a -->" * 20_000 + b"gold"
+    begun = time.process_time()
+    assert decode(lookup("text"), body, "text/plain") == body.decode()
+    assert time.process_time() - begun < 1.0
+
+
 @pytest.mark.parametrize("reply", ["text", "form"])
 @pytest.mark.parametrize(
-    "body", [b"<!DOCTYPE html>\n<p>", b" <HTML lang=en>", b"<html>", "<html>für".encode("latin-1")]
+    "body",
+    [
+        b"<!DOCTYPE html>\n<p>",
+        b" <HTML lang=en>",
+        b"<html>",
+        "<html>für".encode("latin-1"),
+        b"<!-- a -->\n<!-- b -->\n<!doctype html>",
+        b"<head><title>502 Bad Gateway</title></head>",
+        b"<h1>Bad Gateway</h1>",
+    ],
 )
 def test_a_page_is_no_text_and_no_form(reply: ReplyFormat, body: bytes) -> None:
     """A user must never be told the markup of a gateway's error page."""
