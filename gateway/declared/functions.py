@@ -1,5 +1,6 @@
 """The functions of expressions: JMESPath's, a few of them fit for what users read, and some of our own."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
@@ -14,6 +15,7 @@ MAX_REPLACED = 1024 * 1024
 """Most characters of the result of ``replace``."""
 
 _EXACT = Context(prec=400)
+_ROUNDED = Context(prec=28)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")  # RFC 8259, 6
 _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
 _DIRECTIVES = frozenset("YymdHIMSpjAaBbz%")  # the same on every system
@@ -54,6 +56,27 @@ class ReplyFunctions(Functions):
             return sum(numbers)
         total = reduce(_EXACT.add, (Decimal(as_text(number)) for number in numbers))
         return keep_number(str(total))
+
+    @signature({"types": ["array-number"]})
+    def _func_avg(self, numbers: list[float]) -> float | None:
+        """Divide the exact sum: of 0.1, 0.2 and 0.3 the average is 0.2. One without an end is rounded."""
+        if not any(isinstance(number, float) for number in numbers):
+            return sum(numbers) / len(numbers) if numbers else None
+        total = reduce(_EXACT.add, (Decimal(as_text(number)) for number in numbers))
+        average = _ROUNDED.divide(total, len(numbers))
+        if _EXACT.multiply(average, len(numbers)) != total:
+            return float(average)
+        return keep_number(str(average))
+
+    @signature({"types": ["number"]})
+    def _func_ceil(self, number: float) -> int:
+        """Round up the number as it is written, not the nearest binary one."""
+        return math.ceil(_whole_text(number))
+
+    @signature({"types": ["number"]})
+    def _func_floor(self, number: float) -> int:
+        """Round down, as ceil rounds up."""
+        return math.floor(_whole_text(number))
 
     @signature({"types": ["number"]})
     def _func_abs(self, number: float) -> float:
@@ -98,6 +121,13 @@ class ReplyFunctions(Functions):
             return None
         when = _read_time(written, find_zone(zone) if zone else None)
         return _DIRECTIVE.sub(lambda match: when.strftime(match[0]), form)
+
+
+def _whole_text(number: float) -> float | Decimal:
+    """Return a number with all digits of its text; one that no float can be stays infinite."""
+    if isinstance(number, WrittenNumber) and math.isfinite(number):
+        return Decimal(number.written)
+    return number
 
 
 def check_date_format(form: str) -> None:

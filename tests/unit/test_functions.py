@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from gateway.core.variables import keep_number
 from gateway.declared.expression import EVALUATION_ERRORS, compile_expression, evaluate
 from gateway.declared.functions import MAX_REPLACED, ReplyFunctions
 from gateway.declared.lookup import Lookup
@@ -99,6 +100,44 @@ def test_to_number_reads_what_json_calls_a_number(value: str, text: str) -> None
 def test_sum_is_exact(numbers: str, total: str) -> None:
     """The prices 0.10 and 0.20 do not add up to 0.30000000000000004."""
     assert read("sum(@)", numbers) == total
+
+
+@pytest.mark.parametrize(
+    ("numbers", "average"),
+    [
+        ("[0.1,0.2,0.3]", "0.2"),
+        ("[29.90,19.91]", "24.905"),
+        ("[19999999999999999.99]", "19999999999999999.99"),
+        ("[0.1,0.1,0.2]", "0.13333333333333333"),
+        ("[1,2]", "1.5"),
+        ("[2,4]", "3.0"),
+        ("[]", ""),
+    ],
+)
+def test_average_is_that_of_the_numbers_as_they_are_written(numbers: str, average: str) -> None:
+    """A bot that says 0.20000000000000004 is not believed. Of whole numbers it is as in JMESPath."""
+    assert read("avg(@)", numbers) == average
+
+
+@pytest.mark.parametrize(
+    ("expression", "number", "text"),
+    [
+        ("floor(@)", "19999999999999999.99", "19999999999999999"),
+        ("ceil(@)", "19999999999999999.01", "20000000000000000"),
+        ("ceil(@)", "0.00000000000000000000000000001", "1"),
+        ("floor(@)", "-0.5", "-1"),
+        ("floor(@)", "7", "7"),
+        ("ceil(@)", "1.5e3", "1500"),
+    ],
+)
+def test_rounding_sees_all_digits(expression: str, number: str, text: str) -> None:
+    """The nearest binary number of 19999999999999999.99 is the whole number above it."""
+    assert read(expression, number) == text
+
+
+def test_rounding_of_a_number_out_of_range_fails_at_once() -> None:
+    """It has a million digits."""
+    assert fails("floor(@)", keep_number("1e999999"))
 
 
 @pytest.mark.parametrize("numbers", [[math.inf, 1], [math.nan, 1.0], [1e308, math.inf]])
