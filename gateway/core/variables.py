@@ -47,14 +47,19 @@ def as_text(value: object) -> str:
 
 def as_json(value: object) -> str:
     """Return ``value`` as compact JSON, its letters not escaped. Raise as :func:`as_text` does."""
+    if isinstance(value, bytes | bytearray | memoryview):  # msgspec writes base64, which nobody has said
+        raise _unsayable(value)
     return _encode(value).decode()
 
 
 def _write_number(value: object) -> msgspec.Raw:
     if isinstance(value, WrittenNumber):
         return msgspec.Raw(value.written.encode())
-    msg = f"JSON cannot say a value of the type {type(value).__name__}"
-    raise TypeError(msg)
+    raise _unsayable(value)
+
+
+def _unsayable(value: object) -> TypeError:
+    return TypeError(f"JSON cannot say a value of the type {type(value).__name__}")
 
 
 _encode = msgspec.json.Encoder(enc_hook=_write_number).encode
