@@ -1,5 +1,6 @@
 """Forgetting: the records of a session erased, in Redis and in the memory of every gateway at once."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ MESSAGES_KEPT = 600.0
 
 FORGET = Script("gateway.forgetting", "forget", MSGPACK, LANE)
 _PAGE = 1000
+_MARGIN = 10.0  # for a server that was silent before that was noticed
 _messages = msgspec.msgpack.Decoder(tuple[float, list[str]])
 
 
@@ -40,6 +42,7 @@ class ForgetArguments(NamedTuple):
     history: str
     histories: str
     void: str
+    last: str
 
 
 def forget_arguments(keys: Keys, names: Sequence[str]) -> tuple[list[str], list[str | int]]:
@@ -55,6 +58,7 @@ def forget_arguments(keys: Keys, names: Sequence[str]) -> tuple[list[str], list[
         history=keys.history(""),
         histories=keys.histories(),
         void=keys.void(""),
+        last=keys.last_forgotten(),
     )
     return [keys.session(name) for name in names], [*arguments, *names]
 
@@ -73,6 +77,7 @@ class Forgetter:
         self.subscription = Subscription(link, keys.forget(), self._receive, self._listening)
         self._since = 0.0  # all messages until then have been acted on
         self._unbroken = False  # True if every message after that is heard
+        self._read_at = time.monotonic()  # no message until then is missing, whatever became of the others
         self._catching_up = Background()
 
     async def forget(self, name: str) -> int:
@@ -86,7 +91,7 @@ class Forgetter:
 
     async def catch_up(self) -> float:
         """Act on all messages until now; return the time of the last one. Raise QueueUnavailable."""
-        await self._read(self._since)
+        await self._read()
         return self._since
 
     async def start(self, patience: float) -> None:
@@ -114,7 +119,13 @@ class Forgetter:
         self._memory.erase(names, at_ms)
         return at_ms
 
+    @property
+    def _complete_until(self) -> float:
+        """When no message was missing, on the monotonic clock."""
+        return max(self._read_at, self.subscription.heard) if self._unbroken else self._read_at
+
     def _listening(self) -> None:
+        self._read_at = self._complete_until
         self._unbroken = False
         self._catching_up.cancel()
         self._catching_up.start(self._catch_up())
@@ -126,7 +137,7 @@ class Forgetter:
             await self._link.present.wait()
             try:
                 if self._since or len(self._memory):
-                    await self._read(self._since)
+                    await self._read()
                 else:  # the first time: there is nothing in memory to forget
                     self._since = server_ms(await self._link.execute("TIME"))
             except QueueUnavailable:
@@ -135,9 +146,18 @@ class Forgetter:
                 self._unbroken = True
                 return
 
-    async def _read(self, since: float) -> None:
-        """Act on the messages after ``since``, and pass over those that cannot be read."""
-        key, offset = self._keys.forgotten(), 0
+    async def _read(self) -> None:
+        """Act on the messages after those that were acted on, and pass over those that cannot be read.
+
+        Redis keeps them for a while alone. If one may be gone by now, all records in memory are forgotten.
+        """
+        complete, reading = self._complete_until, time.monotonic()
+        now, last = self._link.execute("TIME"), self._link.execute("GET", self._keys.last_forgotten())
+        now_ms, last_ms = server_ms(await now), float(await last or 0.0)
+        deaf_for = reading - complete
+        if deaf_for > MESSAGES_KEPT - _MARGIN and last_ms > now_ms - deaf_for * 1000:
+            self._memory.clear(now_ms)
+        key, offset, since = self._keys.forgotten(), 0, self._since
         while True:
             page: list[Any] = await self._link.execute(
                 "ZRANGEBYSCORE", key, f"({since}", "+inf", "WITHSCORES", "LIMIT", offset, _PAGE
@@ -146,5 +166,6 @@ class Forgetter:
                 self._act(message)
                 self._since = max(self._since, float(sent_ms))
             if len(page) < 2 * _PAGE:
-                return
+                break
             offset += _PAGE
+        self._read_at = reading

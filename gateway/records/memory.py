@@ -67,6 +67,7 @@ class RecordMemory:
         self._held: OrderedDict[str, Known] = OrderedDict()
         self._sessions: dict[str, _Session] = {}
         self._forgotten: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._cleared: tuple[float, int] = _NEVER
         self.erasures = 0
         self.bytes = 0
 
@@ -89,6 +90,8 @@ class RecordMemory:
         """
         session = session_of(key)
         if self._forgotten and asked_ms <= self._forgotten.get(session, _NEVER)[0]:
+            return known
+        if asked_ms <= self._cleared[0]:
             return known
         held = self._held.get(key)
         if held is not None:
@@ -135,9 +138,16 @@ class RecordMemory:
             self._forgotten.popitem(last=False)
         return before - len(self._held)
 
+    def clear(self, at_ms: float) -> None:
+        """Forget everybody. An answer asked for before ``at_ms`` is not kept any more."""
+        self.erasures += 1
+        self._cleared = at_ms, self.erasures
+        for key in list(self._held):
+            self._drop(key)
+
     def erased_since(self, names: Iterable[str], mark: int) -> bool:
         """Tell whether one of these sessions or users was forgotten after ``erasures`` was ``mark``."""
-        return any(self._forgotten.get(name, _NEVER)[1] > mark for name in names)
+        return self._cleared[1] > mark or any(self._forgotten.get(name, _NEVER)[1] > mark for name in names)
 
     def __len__(self) -> int:
         """Return the number of records held."""

@@ -131,7 +131,7 @@ async def _try_queue(link: RedisLink, keys: Keys) -> Finding:
         return Finding("jobs", works=False, said=f"refused: {_reason(link, error)}")
     finally:
         left = [keys.record(record), keys.flight(record), keys.lane(_LANE), keys.free(_LANE)]
-        left.append(keys.void(session_name(0, session)))
+        left += [keys.void(session_name(0, session)), keys.last_forgotten()]
         with suppress(QueueUnavailable):
             await link.execute("DEL", *left, keys.pace(_LANE), keys.forgotten(), keys.board(_LANE))
     return Finding(

@@ -75,6 +75,10 @@ class Keys:
         """Return the sorted set of the latest of these messages, each with the ms at which it was sent."""
         return f"{self.prefix}:forgotten"
 
+    def last_forgotten(self, _: str = "") -> str:
+        """Return the string key of the ms at which the last of these messages was sent. It stays."""
+        return f"{self.prefix}:forgotten:last"
+
     def probe(self, _: str = "") -> str:
         """Return the string key that is written to see whether the server takes writes."""
         return f"{self.prefix}:probe"

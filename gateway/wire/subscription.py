@@ -29,6 +29,8 @@ class Subscription:
         """Take the link whose server publishes; ``begun`` is called whenever messages can come (again)."""
         self.channel = channel
         self.present = asyncio.Event()
+        self.heard = time.monotonic()
+        """When the server was last heard. While ``begun`` is called, that is on the connection before."""
         self._link = link
         self._receive = receive
         self._begun = begun
@@ -69,20 +71,18 @@ class Subscription:
             await backoff.pause()
 
     def _take(self, answer: object) -> None:
-        self._heard = time.monotonic()
-        if not isinstance(answer, list):
-            return
-        if answer[0] == b"message":
+        if isinstance(answer, list) and answer[0] == b"message":
             self._receive(answer[2])
-        elif answer[0] == b"subscribe":
+        elif isinstance(answer, list) and answer[0] == b"subscribe":
             self.present.set()
             if self._begun is not None:
                 self._begun()
+        self.heard = time.monotonic()
 
     async def _keep_alive(self, connection: Connection) -> None:
         """Make a silent death of the connection show itself: raise TimeoutError when no ping is answered."""
-        self._heard = time.monotonic()
-        while time.monotonic() - self._heard < _SILENCE:
+        begun = time.monotonic()
+        while time.monotonic() - max(begun, self.heard) < _SILENCE:
             await asyncio.sleep(_PING_EVERY)
             await connection.send_command("PING", check_health=False)
         raise TimeoutError

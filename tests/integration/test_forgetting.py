@@ -168,6 +168,35 @@ async def test_gateway_that_did_not_listen_learns_of_it(place: Place) -> None:
         await link.close()
 
 
+@pytest.mark.parametrize("meanwhile", ["somebody was forgotten", "nobody was"])
+async def test_gateway_that_did_not_listen_for_long_keeps_nothing_that_may_be_forgotten(
+    meanwhile: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is gone by then. Where none was sent, as while Redis is away for all, records stay."""
+    monkeypatch.setattr("gateway.forgetting.forget.MESSAGES_KEPT", 0.3)
+    monkeypatch.setattr("gateway.forgetting.forget._MARGIN", 0.1)
+    keys, name = Keys(place.prefix), record_name(APP, "s1", "order", "v", {})
+    link, sessions = RedisLink(place.redis_url, 5.0), RecordMemory(10)
+    forget = Forgetter(link, keys, sessions)
+    await link.start()
+    try:
+        await forget.start(5.0)
+        await when(lambda: forget._unbroken)
+        await removed(place, session="s2")  # a message that is heard
+        sessions.put(name, Known({}, 0.0))
+        await asyncio.sleep(0.5)
+        await forget.subscription.close()
+        if meanwhile == "somebody was forgotten":
+            await removed(place, session="s1")
+        await asyncio.sleep(0.5)
+        await forget.start(5.0)
+        await when(lambda: forget._unbroken)
+        assert (sessions.get(name) is None) == (meanwhile == "somebody was forgotten")
+    finally:
+        await forget.close()
+        await link.close()
+
+
 async def test_memory_is_cleared_without_redis(valkey: Valkey, place: Place) -> None:
     """The part that this process can do is done at once; the caller hears that the rest is not done."""
     sessions = RecordMemory(10)

@@ -71,6 +71,21 @@ def test_those_forgotten_long_ago_give_way_to_those_forgotten_since() -> None:
     assert sessions.erased_since(["1:s19999"], 0)
 
 
+def test_after_everybody_was_forgotten_no_answer_to_an_older_question_is_kept() -> None:
+    """A gateway does so when it may have missed whom to forget; calls are under way then."""
+    sessions = RecordMemory(10)
+    sessions.put("1:s1:order:a", Known({"v": "1"}, 1.0))
+    mark = sessions.erasures
+    sessions.clear(5000.0)
+    assert (len(sessions), sessions.bytes) == (0, 0)
+    sessions.put("1:s1:order:a", Known({"v": "1"}, 2.0), asked_ms=4999.0)
+    assert len(sessions) == 0
+    assert sessions.erased_since(["1:s2"], mark)
+    assert not sessions.erased_since(["1:s2"], sessions.erasures)
+    sessions.put("1:s1:order:a", Known({"v": "2"}, 3.0), asked_ms=5001.0)
+    assert len(sessions) == 1
+
+
 UNREADABLE = {
     "cut off": b"\x92\xcb",
     "another shape": encode({"a": 1}),

@@ -12,15 +12,16 @@
 --   history     key of a session's entries in the history begins with it
 --   histories   key of the sorted set of the sessions that have some
 --   void        key of the ms at which a session was forgotten begins with it
+--   last        key of the ms at which the last message was sent
 -- ARGV, for each session
 --   name        as gateways know it
 -- Reply: the number of records erased
 --
 -- Gateways are published the msgpack array [now, [name, ...]], by this server's clock.
-local channel, forgotten, messages_kept, record, flight, waiters, void_kept, history, histories, void = unpack(ARGV, 1, 10)
+local channel, forgotten, messages_kept, record, flight, waiters, void_kept, history, histories, void, last = unpack(ARGV, 1, 11)
 local sessions = #KEYS
 local function session_keys(i) return unpack(KEYS, 1 * i, 1 * i) end
-local function session_arguments(i) return unpack(ARGV, 1 * i + 10, 1 * i + 10) end
+local function session_arguments(i) return unpack(ARGV, 1 * i + 11, 1 * i + 11) end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
@@ -50,5 +51,6 @@ local message = ARRAY_2 .. float(now) .. array(names)
 redis.call('ZADD', forgotten, string.format('%.17g', now), message)
 redis.call('ZREMRANGEBYSCORE', forgotten, '-inf', string.format('%.17g', now - messages_kept))
 redis.call('PEXPIRE', forgotten, messages_kept)
+redis.call('SET', last, string.format('%.17g', now))
 redis.call('PUBLISH', channel, message)
 return removed
