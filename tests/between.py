@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Between:
-    """Carries bytes to a local port and back, until it is told not to."""
+    """Carries bytes to a local server and back, until it is told not to."""
 
-    def __init__(self, port: int) -> None:
-        """Take the port of the server behind it."""
-        self._behind = port
+    def __init__(self, behind: int | str) -> None:
+        """Take the port of the server behind it, or its unix socket."""
+        self._behind = behind
         self.port = 0
         self.carrying = asyncio.Event()
         """Whether connections, those that are there and new ones, carry anything."""
@@ -45,7 +45,10 @@ class Between:
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.append(writer)
-        behind, to_behind = await asyncio.open_connection("127.0.0.1", self._behind)
+        if isinstance(self._behind, str):
+            behind, to_behind = await asyncio.open_unix_connection(self._behind)
+        else:
+            behind, to_behind = await asyncio.open_connection("127.0.0.1", self._behind)
         self._writers.append(to_behind)
         for pump in (self._pump(reader, to_behind), self._pump(behind, writer)):
             task = asyncio.create_task(pump)

@@ -57,7 +57,7 @@ class Lane:
                 wait=wait_random_exponential(multiplier=0.05, max=1.0),
                 reraise=True,
             )
-            return await again(self.queue.finish, taken, answer, at, kept, wants=False)
+            return await again(self.queue.finish, taken, answer, at, kept, wants=False, again=True)
 
 
 async def run_lookup(ctx: dict[str, Any], envelope: Envelope) -> None:

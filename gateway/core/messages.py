@@ -68,8 +68,10 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 class Answer(msgspec.Struct, frozen=True, array_like=True):
     """The answer to a job: code 0 with ``variables``, or another code with ``info`` for people.
 
-    ``age_ms`` is the age of the backend's answer when it was sent. It is long only after an outage. ``found``
-    is False if the backend said that there is no such thing, and ``variables`` are those declared for that.
+    ``found`` is False if the backend said that there is no such thing, and ``variables`` are those declared
+    for that. ``given_ms`` is when the backend gave the answer, on the Redis server's clock: after an outage
+    it may be long ago. Without it, ``age_ms`` is the age of the answer when it was sent; gateways of 0.2.0
+    read that alone.
     """
 
     job_id: str
@@ -78,6 +80,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     variables: dict[str, str] = {}
     age_ms: float = 0.0
     found: bool = True
+    given_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.core.errors import Code, QueueUnavailable
-from gateway.core.records import Known
 from gateway.front.ladder import Heard, Source
 from gateway.front.plan import Planned
 from gateway.queue.asked import NOT_AWAITED, Asked
@@ -107,9 +106,13 @@ def _hear(one: Asked, now: float, *, lost: bool) -> Heard:
         return Heard(Code.OK, served, known, known, of_user, took)
     if one.state in _REFUSED:
         return Heard(Code.OVERLOADED, known=known, of_user=of_user, took=took)
-    if answer is not None and answer.code == Code.OK and one.job is not None:
-        live = Known(answer.variables, one.job.heard, answer.found)
-        return Heard(Code.OK, Source.LIVE, live, known, of_user, one.job.heard - one.since)
+    if (given := one.given) is not None and one.job is not None:
+        if one.is_live(given):
+            return Heard(Code.OK, Source.LIVE, given, known, of_user, one.job.heard - one.since)
+        if (state := one.want.state_of(given, now)) is not None:
+            return Heard(Code.OK, _SERVED[state], given, known, of_user, took)
+        younger = given if known is None or known.born < given.born else known
+        return Heard(Code.TIMEOUT, known=younger, of_user=of_user, took=took)
     if one.why is not None:
         code = one.why
     elif answer is not None:

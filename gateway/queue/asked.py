@@ -12,6 +12,9 @@ from gateway.queue.replies import Pending
 NOT_AWAITED = {State.UNATTENDED, State.SHED, State.REVALIDATING, State.FAILED}
 """States of lookups whose callbacks do not wait for the job."""
 
+EARLIER = 1.0
+"""Seconds by which a live answer may be older than its question: callbacks share jobs."""
+
 _SERVED = {State.FRESH, State.REVALIDATING}
 """States of lookups whose record is the answer."""
 
@@ -41,6 +44,29 @@ class Asked:
     def answer(self) -> Answer | None:
         """The job's answer, if it has come."""
         return self.job.future.result() if self.job is not None and self.job.done() else None
+
+    @property
+    def given(self) -> Known | None:
+        """The job's answer as a record, if one with code 0 has come."""
+        answer = self.answer
+        if answer is None or answer.code != Code.OK or self.job is None:
+            return None
+        return self.job.known(answer, self.job.heard)
+
+    def is_live(self, given: Known) -> bool:
+        """True if the job's answer belongs to this question.
+
+        A worker that could not reach Redis for a while may give back what its backend said long before.
+        """
+        return given.born >= self.since - EARLIER
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the job's answer is from before the question, and too old to be its answer."""
+        given = self.given
+        if given is None or self.is_live(given):
+            return False
+        return self.want.state_of(given, time.monotonic()) is None
 
     @property
     def unusable(self) -> bool:

@@ -58,6 +58,9 @@ class FinishArguments(NamedTuple):
     now: int
     lapse: int
     least: int
+    again: str
+    records: str
+    void: str
 
 
 JOB_KEYS = ("record", "waiters", "job", "retry", "claim")
@@ -114,13 +117,22 @@ class WorkerSide:
         """The number of the lane's workers at the last sweep."""
 
     async def finish(  # noqa: PLR0913 - all that there is to say about a job
-        self, taken: Taken, answer: Answer, at: float, kept: float, *, wants: bool, pass_on: bool = False
+        self,
+        taken: Taken,
+        answer: Answer,
+        at: float,
+        kept: float,
+        *,
+        wants: bool,
+        pass_on: bool = False,
+        again: bool = False,
     ) -> Taken | None:
         """Keep the record for ``kept`` seconds, push the answer to every gateway that waits, clear the job.
 
         ``at`` is when the backend gave the answer, on the monotonic clock. A record's age counts from it,
         however long the answer then waits for Redis. A failed answer leaves the record as it is. A job to
-        ``pass_on`` goes to a free worker of another configuration instead, if there is one.
+        ``pass_on`` goes to a free worker of another configuration instead, if there is one. ``again``: this
+        was tried before, and may have been done.
 
         Return the slot's next job, if it ``wants`` one; without one it counts as free. Safe to repeat when it
         wants none. Raise QueueUnavailable, or UnicodeError for an answer that cannot be encoded.
@@ -129,7 +141,7 @@ class WorkerSide:
         self._ahead_ms = taken.ahead_ms
         self.finishing += 1
         try:
-            return await self._batch.add((row, wants))
+            return await self._batch.add((row, wants, again))
         finally:
             self.finishing -= 1
 
@@ -193,10 +205,12 @@ class WorkerSide:
         envelope, ahead_ms = taken.envelope, taken.ahead_ms
         assert envelope is not None  # noqa: S101 - for the type checker; other jobs are arq's to finish
         job, job_id = envelope.job, answer.job_id
-        answer = msgspec.structs.replace(answer, age_ms=(time.monotonic() - at) * 1000)
+        given_ms = ahead_ms + at * 1000
+        age_ms = (time.monotonic() - at) * 1000
+        answer = msgspec.structs.replace(answer, age_ms=age_ms, given_ms=given_ms)
         record = b""
         if answer.code == Code.OK:
-            record = pack(Record(ahead_ms + at * 1000, answer.variables, job.user, answer.found))
+            record = pack(Record(given_ms, answer.variables, job.user, answer.found))
         return (
             (self._keys.record(job.record), self._keys.waiters(job_id), *arq_keys(job_id)),
             (
@@ -210,23 +224,26 @@ class WorkerSide:
             ),
         )
 
-    async def _finish_together(self, batch: list[tuple[Row, bool]]) -> list[Taken | None]:
+    async def _finish_together(self, batch: list[tuple[Row, bool, bool]]) -> list[Taken | None]:
         """Finish the jobs of several slots in one call."""
         ahead_ms = self._ahead_ms
         shared = FinishArguments(
             worker=self._worker,
-            wanted=sum(wants for _, wants in batch),
+            wanted=sum(wants for _, wants, _ in batch),
             now=int(ahead_ms + time.monotonic() * 1000),
             lapse=self._lapse,
             least=int(self._takes * 1000 * _WORTH),
+            again="1" if any(again for _, _, again in batch) else "",
+            records=self._keys.record(""),
+            void=self._keys.void(""),
         )
         names: list[str] = [*self._finish_keys]
         arguments: list[bytes | str | float] = [*shared]
-        for (keys, values), _ in batch:
+        for (keys, values), _, _ in batch:
             names += keys
             arguments += values
         following = iter(_taken(await self._link.run(FINISH, names, arguments), ahead_ms))
-        return [next(following, None) if wants else None for _, wants in batch]
+        return [next(following, None) if wants else None for _, wants, _ in batch]
 
 
 def handed(message: bytes) -> list[Taken]:

@@ -168,11 +168,15 @@ class HandOff:
         return one.job
 
     async def _wait_joined(self, one: Asked, deadline: float) -> None:
-        """Wait for a job that another callback began. Begin anew if that one had too little time for it."""
+        """Wait for a job that another callback began.
+
+        Begin anew if that one had too little time for it, or if the answer is one from long before.
+        """
         while one.job is not None:
             answer = await asyncio.shield(one.job.future)
             left = deadline - time.monotonic()
-            if one.state is not State.JOINED or answer.code not in RETRIED or left < WORTH_ANOTHER:
+            again = answer.code in RETRIED or one.outdated
+            if one.state is not State.JOINED or not again or left < WORTH_ANOTHER:
                 return
             try:
                 await self._begin([one])
@@ -200,7 +204,8 @@ class HandOff:
         follow = []
         for one, again in (*zip(asked, begun, strict=True), *zip(older, made_anew, strict=True)):
             if again.state is State.FRESH and again.known is not None and not _is_older(again, one):
-                one.take(_answer("", again.known))
+                given_ms = again.server_ms - again.known.age(again.at) * 1000
+                one.take(_answer("", again.known, given_ms))
             elif again.job is not None and again.job is not one.job:
                 follow.append(_follow(one, again.job))
         await asyncio.gather(*follow)
@@ -215,14 +220,14 @@ class HandOff:
         for one, data in zip(asked, found, strict=True):
             record = decode_record(data)
             if one.job is not None and record is not None and record.written_ms >= one.server_ms:
-                self.replies.resolve(_answer(one.job.job_id, record))
+                self.replies.resolve(_answer(one.job.job_id, record, record.written_ms))
 
     def _keep(self, pending: Pending, answer: Answer, at: float) -> None:
         """Take a pushed answer into memory."""
         if answer.code != Code.OK:
             return
         job, asked_ms = pending.job, pending.asked_ms
-        known = Known(answer.variables, at - max(0.0, answer.age_ms) / 1000, answer.found)
+        known = pending.known(answer, at)
         self._memory.put(job.record, known, asked_ms, job.user)
         forgotten = self._memory.get(job.record) is None
         if pending.ours and job.user_record and not forgotten:
@@ -245,9 +250,9 @@ def _younger(want: Wanted, age: float) -> Wanted:
     return want._replace(fresh=fresh, revalidate=0.0, not_found_fresh=not_found_fresh)
 
 
-def _answer(job_id: str, record: Known | Record) -> Answer:
+def _answer(job_id: str, record: Known | Record, given_ms: float) -> Answer:
     """Return the answer that a record holds."""
-    return Answer(job_id, Code.OK, "", dict(record.variables), found=record.found)
+    return Answer(job_id, Code.OK, "", dict(record.variables), found=record.found, given_ms=given_ms)
 
 
 async def _follow(one: Asked, job: Pending) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core.messages import Answer, Job
 from gateway.core.packing import UNREADABLE
+from gateway.core.records import Known
 from gateway.telemetry import events
 from gateway.wire.keys import Keys, new_name
 from gateway.wire.link import RedisLink
@@ -28,8 +29,8 @@ class Pending:
     ``future`` gets the answer, and ``heard`` is when that came. A job is ``late`` when no callback waits for
     it any more. ``job`` is as the first of them asked for it. It is ``ours`` if that one began it; else it
     joined a job of another callback, maybe of another user. ``asked_ms`` is when it did so, on the Redis
-    server's clock. After ``until`` the answer is not expected any more. ``heard`` and ``until`` are on the
-    monotonic clock.
+    server's clock, and ``asked`` is the same moment on this process's. After ``until`` the answer is not
+    expected any more. ``asked``, ``heard`` and ``until`` are on the monotonic clock.
     """
 
     job_id: str
@@ -38,6 +39,7 @@ class Pending:
     until: float
     asked_ms: float
     ours: bool
+    asked: float = field(default_factory=time.monotonic)
     late: bool = False
     heard: float = 0.0
     _callbacks: list[Callable[[object], None]] = field(default_factory=list)
@@ -59,6 +61,13 @@ class Pending:
         self.future.set_result(answer)
         for callback in self._callbacks:
             callback(self)
+
+    def known(self, answer: Answer, at: float) -> Known:
+        """Return an answer with code 0, which came at ``at``, as a record."""
+        born = at - max(0.0, answer.age_ms) / 1000
+        if answer.given_ms:  # it may have been on its way for long
+            born = min(at, self.asked + (answer.given_ms - self.asked_ms) / 1000)
+        return Known(answer.variables, born, answer.found)
 
     def leave(self) -> None:
         """Note that no callback waits any more: an answer that still comes is late."""
