@@ -5,6 +5,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from queue import SimpleQueue
 from select import PIPE_BUF
 
 BUFFERED = 8 * 1024 * 1024
@@ -22,7 +23,13 @@ A thread that is woken in each turn of the loop takes the interpreter from it th
 
 
 class Writer:
-    """Writes lines to a file from a thread of its own, which begins with the first one."""
+    """Writes lines to a file from a thread of its own, which begins with the first one.
+
+    The collector may run in each line of this class, in the thread that has the lock too, and end an object
+    that logs: a task that was never awaited, or a client that nobody has closed. So the lock lets its owner
+    in once more, the thread is woken by a queue that does so, and no number is read before a call and
+    written behind it.
+    """
 
     def __init__(self, file: int, told: Callable[[int, float], None], limit: int = BUFFERED) -> None:
         """Take a descriptor.
@@ -38,56 +45,56 @@ class Writer:
         """Lines dropped so far."""
         self._dropping_since = 0.0
         self._cut = False
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.RLock()
+        self._wake: SimpleQueue[None] = SimpleQueue()
         self._ending = threading.Event()
+        self._begun = False
         self._thread: threading.Thread | None = None
 
     def put(self, lines: Sequence[bytes]) -> None:
         """Have lines written, or drop them if too much waits. Any thread may call this."""
         size = _size(lines)
-        with self._changed:
+        with self._lock:
             if self._waiting + size > self._limit:
                 self._drop(len(lines))
                 return
             first = not self._lines
             self._lines += lines
             self._waiting += size
-            if self._thread is None:
+            if first:
+                self._wake.put(None)
+            if not self._begun:
+                self._begun = True
                 self._thread = threading.Thread(target=self._run, name="log", daemon=True)
                 self._thread.start()
-            if first:
-                self._changed.notify()
 
     def close(self) -> None:
         """Write what waits, if that can be done soon."""
-        with self._changed:
-            self._ending.set()
-            self._changed.notify()
+        self._ending.set()
+        self._wake.put(None)
         if self._thread is not None:
             self._thread.join(END_WITHIN)
 
     def _run(self) -> None:
-        while self._lines_wait():
-            self._ending.wait(GATHERED_FOR)
-            with self._changed:
+        ending = False
+        while not ending or self._lines:
+            self._wake.get()
+            ending = self._ending.wait(GATHERED_FOR)
+            with self._lock:
                 lines, self._lines = self._lines, []
             for piece in _pieces(lines):
                 self._write_piece(piece)
 
-    def _lines_wait(self) -> bool:
-        """Return as soon as lines wait; False at the end."""
-        with self._changed:
-            while not self._lines and not self._ending.is_set():
-                self._changed.wait()
-            return bool(self._lines)
-
     def _write_piece(self, lines: Sequence[bytes]) -> None:
-        written = self._write(b"\n".join((*lines, b"")))
-        with self._changed:
-            self._waiting -= _size(lines)
-            if not written:
+        written, size = self._write(b"\n".join((*lines, b""))), _size(lines)
+        dropped = 0
+        with self._lock:
+            self._waiting -= size
+            if written:
+                dropped = self._dropped
+                self._dropped = 0
+            else:
                 self._drop(len(lines))
-            dropped, self._dropped = (self._dropped, 0) if written else (0, self._dropped)
         if dropped:
             self._told(dropped, time.monotonic() - self._dropping_since)
 

@@ -217,6 +217,30 @@ def test_lines_of_many_turns_are_written_together() -> None:
     assert len(writes) <= 20
 
 
+def test_what_the_collector_ends_may_log_in_the_thread_of_the_log() -> None:
+    """That thread has the lock in most of its steps. It waited for itself for ever, and so did all others."""
+    code = """
+import gc, time
+class Forgotten:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        log.info("late")
+gc.set_threshold(1)
+for number in range(100):
+    gc.disable()
+    for _ in range(20):
+        Forgotten()
+    log.info("line", number=number)
+    gc.enable()
+    time.sleep(0.005)
+gc.collect()
+"""
+    heard = lines(code)
+    assert [line["number"] for line in heard if line["event"] == "line"] == list(range(100))
+    assert sum(line["event"] == "late" for line in heard) == 2000
+
+
 def test_lines_that_wait_are_written_at_the_end() -> None:
     """The last lines say why a process ended."""
     heard = lines("for number in range(5000):\n    log.info('e', number=number)")
