@@ -56,10 +56,13 @@ class Actions:
         if service.link.lost:
             msg = "Redis cannot be reached: the other processes would not hear of it, so nothing was done"
             raise CannotAct(msg)
-        done = await self._of[name](service, wanted)
-        if service.link.lost:
-            msg = "Redis was lost meanwhile: see what has become of it, and try again when it is back"
-            raise CannotAct(msg)
+        try:
+            done = await self._of[name](service, wanted)
+        except QueueUnavailable as error:
+            msg = (
+                f"Redis {_trouble(service, error)}: see what has become of it, and try again when it is well"
+            )
+            raise CannotAct(msg) from None
         events.console_acted(action=name, about=wanted.session or wanted.backend, remote=remote)
         return done
 
@@ -104,6 +107,10 @@ class Actions:
     async def _reload(self, service: Service, _: Wanted) -> str:
         await wish_for_reload(service.board)
         return "every process reads its configuration file now"
+
+
+def _trouble(service: Service, error: QueueUnavailable) -> str:
+    return "was lost meanwhile" if service.link.lost else f"refuses it ({error.__cause__ or error})"
 
 
 def _lane(service: Service, wanted: Wanted) -> str:

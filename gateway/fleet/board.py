@@ -90,6 +90,13 @@ class FleetBoard(Board):
 
     async def change(self, entry: Entry[T], decide: Decide[T]) -> T | None:
         """Change an entry: see :meth:`Entry.change`."""
+        try:
+            return await self.change_for_all(entry, decide)
+        except QueueUnavailable:
+            return self.change_here(entry, decide)
+
+    async def change_for_all(self, entry: Entry[T], decide: Decide[T]) -> T | None:
+        """Change an entry: see :meth:`Entry.change_for_all`."""
         for _ in range(_TRIES):
             value = decide(entry.value, self.now())
             if value is None:
@@ -101,10 +108,7 @@ class FleetBoard(Board):
                 value=pack(value),
                 kept=int(ENTRY_KEPT * 1000),
             )
-            try:
-                reply = await self._link.run(SWAP, SwapKeys(self._keys.board(entry.name)), arguments)
-            except QueueUnavailable:
-                return self.change_here(entry, decide)
+            reply = await self._link.run(SWAP, SwapKeys(self._keys.board(entry.name)), arguments)
             self._note_time(int(reply[0]) + int(reply[1]) / 1e6)
             if reply[3]:
                 self._take(entry, reply[3], anew=True)

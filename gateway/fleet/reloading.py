@@ -22,8 +22,8 @@ NEVER = Wish()
 
 
 async def wish_for_reload(board: Board) -> None:
-    """Have every process of the fleet read its file now, this one included."""
-    await board.entry(_NAME, NEVER).change(lambda _, now: Wish(now))
+    """Have every process of the fleet read its file now, this one included; raise QueueUnavailable."""
+    await board.entry(_NAME, NEVER).change_for_all(lambda _, now: Wish(now))
 
 
 class ReloadWishes:

@@ -48,6 +48,10 @@ class Entry(Generic[T]):
         """Change the value as ``decide`` says; return it, or None if it stays or others were first."""
         return await self._board.change(self, decide)
 
+    async def change_for_all(self, decide: Decide[T]) -> T | None:
+        """Do the same, but never for this process alone: raise QueueUnavailable instead."""
+        return await self._board.change_for_all(self, decide)
+
     def change_soon(self, decide: Decide[T], done: Callable[[T], None] = lambda _: None) -> None:
         """Begin the same and return at once; ``done`` gets the value if it was changed."""
         self._board.change_soon(self, decide, done)
@@ -81,6 +85,10 @@ class Board:
 
     async def change(self, entry: Entry[T], decide: Decide[T]) -> T | None:
         """Change an entry: see :meth:`Entry.change`."""
+        return self.change_here(entry, decide)
+
+    async def change_for_all(self, entry: Entry[T], decide: Decide[T]) -> T | None:
+        """Change an entry: see :meth:`Entry.change_for_all`."""
         return self.change_here(entry, decide)
 
     def change_soon(self, entry: Entry[T], decide: Decide[T], done: Callable[[T], None]) -> None:

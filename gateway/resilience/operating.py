@@ -1,8 +1,10 @@
 """What an operator may decide about a backend, for the whole fleet: to hold it, to open or close its breaker.
 
 Each is a change of a gate on the board, as the policies make them. So it is known to all processes at once.
+An operator means all of them: each raises QueueUnavailable if this process alone would know.
 """
 
+from gateway.core.errors import QueueUnavailable
 from gateway.resilience.board import Board
 from gateway.resilience.breaker import breaker_name
 from gateway.resilience.gate import OPEN, Gate
@@ -33,4 +35,7 @@ async def close_breaker(board: Board, lane: str) -> None:
 
 
 async def _put(board: Board, name: str, seconds: float) -> None:
-    await board.entry(name, OPEN).change(lambda _, now: Gate(now + seconds, seconds) if seconds else OPEN)
+    entry = board.entry(name, OPEN)
+    if await entry.change_for_all(lambda _, now: Gate(now + seconds, seconds) if seconds else OPEN) is None:
+        msg = "other processes changed it each time"
+        raise QueueUnavailable(msg)

@@ -7,11 +7,15 @@ from gateway.tools.fleet import reaching
 
 
 async def hold(catalog: Catalog, url: str, lane: str, seconds: float) -> None:
-    """Have nobody of the fleet ask a lane's backend for so long; 0 ends a hold. Raise QueueUnavailable."""
+    """Have nobody of the fleet ask a lane's backend for so long; 0 ends a hold.
+
+    Raise QueueUnavailable, with the reason as Redis or the network told it.
+    """
     async with reaching(catalog, url) as fleet:
-        if seconds:
-            await operating.hold(fleet.board, lane, seconds)
-        else:
-            await operating.release(fleet.board, lane)
-        if fleet.link.lost:  # the board has decided for this process alone
-            raise QueueUnavailable(str(fleet.link.failure or "the connection broke"))
+        try:
+            if seconds:
+                await operating.hold(fleet.board, lane, seconds)
+            else:
+                await operating.release(fleet.board, lane)
+        except QueueUnavailable as error:
+            raise QueueUnavailable(str(fleet.link.failure or error.__cause__ or error)) from None

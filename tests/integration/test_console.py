@@ -553,6 +553,21 @@ async def test_without_redis_what_is_known_is_shown_and_nothing_is_done(
             pass
 
 
+async def test_what_redis_refuses_is_not_said_to_be_done(
+    valkey: Valkey, place: Place, tmp_path: Path
+) -> None:
+    """A Redis that is full is there, and takes nothing: this process alone would have held the backend."""
+    own = Place(valkey.url, place.prefix, place.crm_url)
+    async with opened(own, tmp_path / "deskgate.toml") as here, Redis.from_url(valkey.url) as redis:
+        await redis.config_set("maxmemory", "1")
+        for action in ("hold", "release", "open-breaker", "close-breaker", "reload"):
+            answered = await here.actor.post(f"actions/{action}", HELD)
+            assert (answered.status, "maxmemory" in answered.value["error"]) == (409, True), answered.value
+        assert here.gateway.service.shut.held() == {"crm": 0.0}
+        assert here.gateway.service.shut.breakers() == {"crm": "closed"}
+        assert not here.gateway.service.link.lost
+
+
 async def test_configuration_is_shown_as_it_runs(place: Place, tmp_path: Path) -> None:
     """And why a newer one does not."""
     path = tmp_path / "deskgate.toml"
