@@ -1,7 +1,7 @@
 """Who may use the console: each way in, and each way that must not lead in."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.console.rights import (
@@ -54,7 +54,17 @@ def test_cookie_cannot_be_made_more_of() -> None:
     assert right_of_cookie(TOKENS, far, NOW) is None
 
 
-@given(st.text() | st.from_regex(r"(read|act)\.\d{1,30}\.[0-9a-f]{64}"))
+SOON = int(NOW) + 60
+
+
+@given(
+    st.text()
+    | st.from_regex(r"(read|act)\.\d{1,30}\.[0-9a-f]{64}")
+    | st.builds(f"read.{SOON}.{{}}".format, st.text(st.characters()))
+)
+@example(f"read.{SOON:020d}{'1' * 5000}.x")  # more digits than Python reads
+@example(f"read.{SOON}.é")
+@example(f"read.{SOON}.\ud800")
 def test_no_other_text_is_a_cookie(text: str) -> None:
     """Whatever a browser or an attacker sends."""
     assert right_of_cookie(TOKENS, text, NOW) is None
