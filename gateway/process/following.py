@@ -47,11 +47,14 @@ class Followed(ABC):
         """Tell the operator why a new content is not used."""
 
     async def look(self, *, asked: bool) -> None:
-        """Use a new content if there is one. If the operator has ``asked`` for it, use what is there."""
+        """Use a new content if there is one. If the operator has ``asked`` for it, use what is there.
+
+        A content that comes back in the place of one that was refused is used anew: so the log and all that
+        is told of this file say that it is well again.
+        """
         content, digest = await asyncio.to_thread(self._read)
         settled, self._seen = digest == self._seen, digest
-        if digest == self._used and not asked:
-            self._refused = None
+        if digest == self._used and self._refused is None and not asked:
             return
         told = digest == self._refused and time.monotonic() - self._refused_at < TELL_EVERY
         if not asked and (told or not settled):

@@ -183,6 +183,10 @@ async def test_worker_keeps_its_port_until_a_restart(place: Place, tmp_path: Pat
         assert "keeps its port" in str(refused["faults"])
         told = await scrape(before["worker.admin"])
         assert total(told, "deskgate_config_last_reload_successful") == 0
+        written(config, place.config(before))
+        await worker.event("config.reloaded")
+        told = await scrape(before["worker.admin"])
+        assert total(told, "deskgate_config_last_reload_successful") == 1, "the alert would never end"
 
 
 @needs_prometheus

@@ -88,12 +88,22 @@ async def test_bad_content_is_told_once_and_again_while_it_lasts(
     await file.looks()
     assert file.errors == [error] * 2
     monkeypatch.undo()
-    file.content = b"first"
-    await file.looks(3)
-    assert (file.used, file.errors) == ([], [error] * 2), "what is in use needs no second use"
     file.content = b"third"
     await file.looks(2)
     assert file.used == [b"third"]
+
+
+@pytest.mark.parametrize("content", [b"bad", None])
+async def test_content_that_comes_back_in_the_place_of_a_bad_one_is_used_once_more(
+    content: bytes | None,
+) -> None:
+    """Else nobody would hear that the file is well again."""
+    file = File()
+    file.content = content
+    await file.looks(2)
+    file.content = b"first"
+    await file.looks(4)
+    assert (file.used, len(file.errors)) == ([b"first"], 1)
 
 
 async def test_file_that_is_away_for_a_moment_is_not_reported() -> None:
