@@ -1,9 +1,13 @@
 """Every Redis key and channel of the project, in one place (arq's own are in :mod:`gateway.queue.jobs`)."""
 
+import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import uuid4
+
+_NUMBER = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,25 @@ class Keys:
         return f"{self.prefix}:jobs:{worker}"
 
 
+_PROCESS = uuid4().hex
+_numbers = itertools.count(1)
+
+
 def new_name(configuration: str) -> str:
-    """Return a name of a process for its channel. It tells the digest of what the process runs by."""
-    return f"{configuration}.{uuid4().hex}"
+    """Return a name of this process for its channel. It tells the digest of what the process runs by.
+
+    A process that reloads gets a further one, and uses the one before for some seconds more. The number at
+    its end is higher.
+    """
+    return f"{configuration}.{_PROCESS}-{next(_numbers)}"
 
 
 def count_configurations(channels: Iterable[bytes]) -> Counter[str]:
-    """Return the number of channels by the digest in their names; ``""`` counts those without one."""
-    names = (channel.decode(errors="replace").rpartition(":")[2] for channel in channels)
-    return Counter(name.rpartition(".")[0] for name in names)
+    """Return the number of processes by the digest that each runs by; ``""`` counts those that tell none."""
+    newest: dict[str, tuple[int, str]] = {}
+    for channel in channels:
+        configuration, _, name = channel.decode(errors="replace").rpartition(":")[2].rpartition(".")
+        process, _, number = name.partition("-")
+        named = (int(number) if _NUMBER.fullmatch(number) else 0, configuration)
+        newest[process] = max(named, newest.get(process, named))
+    return Counter(configuration for _, configuration in newest.values())

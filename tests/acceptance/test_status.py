@@ -6,6 +6,7 @@ import os
 import pty
 import sys
 from pathlib import Path
+from signal import SIGHUP
 from typing import Any
 
 import msgspec
@@ -86,6 +87,21 @@ async def test_a_rollout_that_is_half_done_is_told(place: Place, tmp_path: Path)
         assert await differ(remarked) == (0, 1, 1)
         _, text = await status(new, place)
     assert "1 of 1 gateways, 1 of 2 workers of crm run another configuration than this file" in text
+
+
+async def test_a_process_that_has_reloaded_is_one(place: Place, tmp_path: Path) -> None:
+    """It hears the answers to its last callbacks for half a minute more, under the name that it had."""
+    config = written(tmp_path / "deskgate.toml", place.config())
+    async with GatewayProcess(config, place) as front, WorkerProcess(config, place) as worker:
+        await front.address()
+        for number in (1, 2):
+            written(config, place.config(budget=f"{number}s"))
+            for process in (front, worker):
+                process.signal(SIGHUP)
+                await process.event("config.reloaded", number)
+        code, found = await seen(config, place)
+    assert (code, found["gateways"], found["gateways_differ"]) == (0, 1, 0)
+    assert (found["lanes"][0]["workers"], found["lanes"][0]["workers_differ"]) == (1, 0)
 
 
 async def test_jobs_that_wait_are_shown_with_their_age(

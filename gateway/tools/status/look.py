@@ -105,9 +105,9 @@ class Watch:
         found = [
             _lane(name, one, gates[name], self._catalog.lane_digest(name)) for name, one in lanes.items()
         ]
-        ours = self._catalog.digest
-        differ = _differ(count_configurations(channels), ours)
-        return Status(await self._redis(ms), len(channels), found, ours, differ, gates)
+        ours, gateways = self._catalog.digest, count_configurations(channels)
+        differ = _differ(gateways, ours)
+        return Status(await self._redis(ms), gateways.total(), found, ours, differ, gates)
 
     async def _redis(self, ms: float) -> RedisStatus:
         try:
