@@ -6,6 +6,7 @@ descriptors run out. And they hide connections in the middle of a TLS handshake.
 
 import asyncio
 import errno
+import math
 import socket
 import ssl
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ _SWEEP_EVERY = 1.0
 _SHARE_CLOSED = 16
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _PAUSE = 0.05
+_LOOK_EVERY = 0.01
 
 
 class Limits(NamedTuple):
@@ -61,6 +63,20 @@ class Listener:
             self._loop.remove_reader(listening)
             listening.close()
         self._sockets.clear()
+
+    async def hear_out(self, patience: float) -> None:
+        """Stop, and give each connection that has just come so long to bring its first request.
+
+        Its client has been let in, and does not know that we stop: a request is on its way.
+        """
+        self.stop()
+        while self._newest() > self._loop.time() - patience:  # noqa: ASYNC110 - each connection would set it
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def _newest(self) -> float:
+        """Return when the last connection came that has brought no request yet, or but a part of one."""
+        waiting = [one.since for one in self._server.open if one.reading or not one.requests]
+        return max((*waiting, *self._opening.values()), default=-math.inf)
 
     async def close(self) -> None:
         """Stop, and drop the connections that are not open yet."""

@@ -12,6 +12,9 @@ from gateway.edge.listener import Limits, Listener
 from gateway.edge.response import ErrorPage, Handler
 from gateway.process.listening import listen
 
+FIRST_REQUEST = 0.5
+"""Seconds that a connection gets to bring its first request, if the port closes meanwhile."""
+
 
 class Port:
     """A listening port. ``async with Port(...) as port`` serves until the block ends, then drains."""
@@ -64,7 +67,8 @@ class Port:
         self._listener.stop()
 
     async def __aexit__(self, *_: object) -> None:
-        """Accept nothing new, and finish the requests in hand."""
+        """Accept nothing new, hear out those who have just come, and finish the requests in hand."""
+        await self._listener.hear_out(FIRST_REQUEST)
         await self._listener.close()
         await asyncio.sleep(0)  # a request that has just come is begun
         self._server.pre_shutdown()

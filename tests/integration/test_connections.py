@@ -4,8 +4,9 @@ import asyncio
 import json
 import random
 import socket
+import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from email.message import Message
 from email.parser import BytesParser
 from typing import Any
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
+from gateway.edge.port import FIRST_REQUEST
 from gateway.front.app import gateway
 from tests.desk import APP, Place, when
 from workers.main import workers
@@ -144,3 +146,37 @@ async def test_client_that_reads_nothing_is_not_read_from_for_ever(at_a_time: in
                     rest = rest[client.send(rest) :] or refused
                 await asyncio.sleep(0)
     assert len(lines) < most
+
+
+@pytest.mark.parametrize("part", [0, 30])
+async def test_client_that_was_let_in_is_heard_out_when_the_port_closes(place: Place, part: int) -> None:
+    """Its request is on its way: a client far away knows of the end a round trip later."""
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(gateway(place.catalog()))
+        reader, writer = await asyncio.open_connection(*running.callbacks)
+        await when(lambda: running.connections)
+        whole = request(app=7)
+        writer.write(whole[:part])
+        ending = asyncio.create_task(stack.pop_all().aclose())
+        await asyncio.sleep(0.1)
+        writer.write(whole[part:])
+        assert (await reply(reader))[2]["ErrorCode"] == Code.UNKNOWN_APP
+        assert await reader.read() == b""
+        await ending
+        writer.close()
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_client_that_says_nothing_holds_no_port_up(place: Place, asks: bool) -> None:  # noqa: FBT001
+    """Neither one that has never sent a request, nor one that waits between two."""
+    async with AsyncExitStack() as stack:
+        running = await stack.enter_async_context(gateway(place.catalog()))
+        reader, writer = await asyncio.open_connection(*running.callbacks)
+        if asks:
+            writer.write(request(app=7))
+            await reply(reader)
+        begun = time.monotonic()
+        await stack.pop_all().aclose()
+        assert await reader.read() == b""
+        writer.close()
+    assert time.monotonic() - begun < (FIRST_REQUEST if asks else FIRST_REQUEST + 1)
