@@ -15,7 +15,7 @@ from gateway.core.errors import QueueUnavailable
 from gateway.core.packing import UNREADABLE
 from gateway.process.background import Background, end
 from gateway.process.backoff import Backoff
-from gateway.queue.finish import handed
+from gateway.queue.finish import LAST, handed
 from gateway.queue.jobs import CLAIM_MARGIN, Taken
 from gateway.telemetry import events
 from gateway.wire.connection import OUTAGE
@@ -35,7 +35,8 @@ class PushWorker(Worker):
         self.in_progress_timeout_s = lane.longest_job + CLAIM_MARGIN
         self.registered = asyncio.Event()
         self._due = asyncio.Event()
-        self._draining = False
+        self._draining = self._stayed = False  # stayed: Redis was away when it left
+        self._last = asyncio.Event()
         self._slots = Background()
         self._at_work: set[str] = set()
         self._backlog: deque[Taken] = deque()
@@ -78,11 +79,16 @@ class PushWorker(Worker):
     async def drain(self, grace: float) -> int:
         """Take no new job and wait ``grace`` seconds for the jobs that run; return the number of jobs left.
 
-        A job that is left stays queued, for another worker.
+        A job that is left stays queued, for another worker. A job that was handed over just before is one
+        that runs.
         """
-        self._draining = True
-        with suppress(QueueUnavailable):
+        self._draining = self._stayed = True
+        with suppress(QueueUnavailable, TimeoutError):
             await self.lane.queue.leave()
+            self._stayed = False
+            if await self.lane.queue.send_last():
+                async with asyncio.timeout(_PATIENCE):
+                    await self._last.wait()
         left = await self._slots.close(grace)
         if self.main_task is not None:  # not earlier: a worker that does not listen counts as dead
             await end(self.main_task)
@@ -100,6 +106,9 @@ class PushWorker(Worker):
     async def _sweep(self) -> None:
         """Take jobs of the lane and, after a reconnection, jobs that were lost with the old connection."""
         if self._draining:
+            if self._stayed:
+                await self.lane.queue.leave()
+                self._stayed = False
             return
         connected = self._subscriptions, self.lane.link.restored
         has = None if connected == self._connected else tuple(self._at_work)
@@ -122,6 +131,9 @@ class PushWorker(Worker):
                 events.key_set_aside(key=key, type=kind)
 
     def _receive(self, message: bytes) -> None:
+        if message == LAST:
+            self._last.set()
+            return
         try:
             jobs = handed(message)
         except UNREADABLE as error:

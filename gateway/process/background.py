@@ -1,6 +1,7 @@
 """Background work: tasks that nobody awaits. They are held until they end, and cancelled together."""
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -45,10 +46,11 @@ class Background:
     async def close(self, grace: float = 0.0) -> int:
         """Wait ``grace`` seconds for the tasks that run, then cancel the rest and wait for their end.
 
-        Return the number of tasks that were cancelled.
+        A task that begins meanwhile is one that runs. Return the number of tasks that were cancelled.
         """
-        if self._tasks and grace > 0:
-            await asyncio.wait(self._tasks, timeout=grace)
+        until = time.monotonic() + grace
+        while self._tasks and (left_to_wait := until - time.monotonic()) > 0:
+            await asyncio.wait(self._tasks, timeout=left_to_wait)
         left = [task for task in self._tasks if not task.done()]
         self.cancel()
         await asyncio.gather(*left, return_exceptions=True)

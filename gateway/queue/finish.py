@@ -42,6 +42,9 @@ SWEEP = Script("gateway.queue", "sweep", MSGPACK, LANE, _TAKE)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _handed = msgspec.msgpack.Decoder(tuple[float, list[tuple[str, int, msgspec.Raw]]])
 
+LAST = pack((0.0, ()))
+"""A worker's message to itself: the jobs that it was handed before it left have come."""
+
 
 class FinishKeys(NamedTuple):
     """KEYS of finish.lua, once."""
@@ -113,6 +116,7 @@ class WorkerSide:
         self._batch = Batch(self._finish_together, _MOST)
         self.finishing = 0
         self._sweeps = 0
+        self._left = False
         self.workers = 1
         """The number of the lane's workers at the last sweep."""
 
@@ -197,8 +201,19 @@ class WorkerSide:
         return aside
 
     async def leave(self) -> None:
-        """Register the worker no longer: it is handed no more jobs. Raise QueueUnavailable."""
+        """Register the worker no longer: it is handed no more jobs, and finishes those that it has.
+
+        Raise QueueUnavailable.
+        """
+        self._left = True  # a slot that finishes its job must not register it anew
         await self._link.execute("ZREM", self._finish_keys.free, self._worker)
+
+    async def send_last(self) -> bool:
+        """Send the worker LAST, which comes behind all jobs; False if it does not listen any more.
+
+        Raise QueueUnavailable.
+        """
+        return bool(await self._link.execute("PUBLISH", self._worker, LAST))
 
     def _row(self, taken: Taken, answer: Answer, at: float, kept: float, *, pass_on: bool) -> Row:
         """Return a job's JOB_KEYS and JOB_ARGUMENTS."""
@@ -229,7 +244,7 @@ class WorkerSide:
         ahead_ms = self._ahead_ms
         shared = FinishArguments(
             worker=self._worker,
-            wanted=sum(wants for _, wants, _ in batch),
+            wanted=0 if self._left else sum(wants for _, wants, _ in batch),
             now=int(ahead_ms + time.monotonic() * 1000),
             lapse=self._lapse,
             least=int(self._takes * 1000 * _WORTH),

@@ -26,6 +26,23 @@ async def test_close_waits_for_what_ends_in_time_and_cancels_the_rest() -> None:
     assert len(background) == 0
 
 
+async def test_close_waits_for_what_begins_meanwhile() -> None:
+    """Its place may have been promised before."""
+    background = Background()
+
+    async def follow() -> str:
+        await asyncio.sleep(0.01)
+        return "done"
+
+    async def begin() -> asyncio.Task[str]:
+        await asyncio.sleep(0)
+        return background.start(follow())
+
+    first = background.start(begin())
+    assert await background.close(grace=5) == 0
+    assert first.result().result() == "done"
+
+
 async def test_close_without_grace_cancels_at_once_and_outlives_failures() -> None:
     """One task that fails on its way out must not keep the others open."""
     background, never = Background(), asyncio.Event()
