@@ -3,12 +3,14 @@
 import click
 
 from gateway.cli import asking, exploring, serving, watching
+from gateway.cli.common import open_streams
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="deskgate")
 def main() -> None:
     """Answer Tencent Cloud Desk's callbacks in time, whatever the CRM behind them does."""
+    open_streams()
 
 
 for command in (

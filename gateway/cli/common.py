@@ -1,10 +1,12 @@
 """What the commands share: options, the configuration, and how a command ends that cannot go on."""
 
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -72,6 +74,22 @@ def redis_url(catalog: Catalog, data: Path) -> str:
     except OSError:
         msg = f'redis.url is "embedded", and no "deskgate up --data {data}" runs: name its folder with --data'
         raise click.ClickException(msg) from None
+
+
+def open_streams() -> None:
+    """Have standard streams that take whatever there is.
+
+    One that is closed, as by ``>&-``, is empty. A character that the terminal's encoding does not have is
+    escaped.
+    """
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - open to the end
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def die_of_interrupts() -> None:

@@ -85,7 +85,7 @@ def try_(  # noqa: PLR0913, PLR0917 - one parameter an option
     except (ConfigFaults, ImportError) as error:
         end_with(str(error))
     if as_json:
-        click.echo(msgspec.json.format(encode(as_dict(trial)).encode()).decode())
+        click.echo(msgspec.json.format(encode(as_dict(trial)).encode()))
     else:
         show(trial, open_console())
     sys.exit(NOT_FINE if trial.code else 0)
@@ -138,7 +138,7 @@ def explain(path: Path, session: str, app: int | None, last: int, as_json: bool,
         raise click.ClickException(_nothing(catalog, session))
     if as_json:
         for told in story[-last:]:
-            click.echo(encode_json(as_dict(told)).decode())
+            click.echo(encode_json(as_dict(told)))
     else:
         show(story[-last:], open_console())
 
@@ -192,7 +192,7 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter an option
     except (ConfigFaults, ImportError) as error:
         end_with(str(error))
     if as_json:
-        click.echo(encode_json(as_dict(replayed)).decode())
+        click.echo(encode_json(as_dict(replayed)))
     else:
         show(replayed, open_console())
     if not replayed.callbacks:

@@ -44,7 +44,7 @@ async def _show(catalog: Catalog, url: str, *, as_json: bool, live: bool) -> boo
     async with watching(catalog, url) as watch:
         found = await watch.look()
         if as_json:
-            click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+            click.echo(msgspec.json.format(msgspec.json.encode(found)))
         elif not live:
             open_console().print(show(found, time.time()))
         else:

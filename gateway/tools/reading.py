@@ -73,9 +73,16 @@ class Wanted(NamedTuple):
 
 def took(line: Mapping[str, Any]) -> float:
     """Return the seconds that what a line tells of took, 0 if it does not say."""
-    queued, asked, whole = (line.get(name) for name in ("queue_ms", "backend_ms", "took_ms"))
-    numbers = [one for one in (queued, asked, whole) if isinstance(one, int | float)]
-    return sum(numbers) / 1000
+    numbers = (_number(line.get(name)) for name in ("queue_ms", "backend_ms", "took_ms"))
+    return sum(one for one in numbers if one is not None) / 1000
+
+
+def _number(value: object) -> float | None:
+    """Return a number; None for all else, and for one that is too large."""
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return None
 
 
 def _codes(line: Mapping[str, Any]) -> set[str]:
@@ -203,7 +210,7 @@ def _add_callback(text: Text, fields: Mapping[str, Any]) -> None:
             continue
         text.append(f"\n    {_plain(name)} ")
         text.append(_plain(one.get("source", "")), "cyan")
-        if isinstance(age := one.get("age_ms"), int | float):
+        if (age := _number(one.get("age_ms"))) is not None:
             text.append(f" {age / 1000:.1f} s old")
         if one.get("code"):
             text.append(f" {_plain(one.get('code_name', one['code']))}", "yellow")

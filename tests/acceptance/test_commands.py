@@ -1,6 +1,9 @@
 """Commands that cannot run say what to do, in one line."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +104,33 @@ def test_number_out_of_range_is_an_error_of_usage(tmp_path: Path, arguments: tup
     result = CliRunner().invoke(main, [*arguments, *file])
     assert result.exit_code == 2
     assert "is not in the range" in result.output
+
+
+CHINESE = {"event": "lookup.said", "level": "info", "session": "客户😀"}
+
+
+@pytest.mark.parametrize(
+    ("redirected", "environ", "said"),
+    [
+        ("< log", {"PYTHONIOENCODING": "ascii"}, r"session=\u5ba2\u6237\U0001f600"),
+        ("< log", {"PYTHONIOENCODING": "gbk"}, r"session=客户\U0001f600"),
+        ("< log", {"PYTHONIOENCODING": "utf-8"}, "session=客户😀"),
+        ("< log >&-", {}, ""),
+        ("<&-", {}, ""),
+    ],
+)
+def test_streams_may_be_closed_or_of_another_encoding(
+    tmp_path: Path, redirected: str, environ: dict[str, str], said: str
+) -> None:
+    """A terminal in GBK has no emoji, and a nickname may have one."""
+    (tmp_path / "log").write_text(json.dumps(CHINESE, ensure_ascii=False) + "\n", encoding="utf-8")
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -m gateway logs {redirected}', sys.executable],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.stderr == b""
+    assert said in ended.stdout.decode(environ.get("PYTHONIOENCODING", "utf-8"))
+    assert ended.returncode == ("log" not in redirected)

@@ -118,6 +118,9 @@ def test_time_of_a_lookup_is_its_wait_and_its_calls() -> None:
     assert took(CALLBACK) == pytest.approx(1.5902)
     assert took(LOST) == 0
     assert took({"took_ms": "long"}) == 0
+    assert took({"took_ms": 10**400}) == 0
+    aged = {"event": "callback.answered", "lookups": {"order": {"age_ms": 10**400}}}
+    assert "order" in show(Chosen(b"", aged)).plain
 
 
 JSON = st.recursive(
