@@ -563,8 +563,8 @@ async def test_what_redis_refuses_is_not_said_to_be_done(
         for action in ("hold", "release", "open-breaker", "close-breaker", "reload"):
             answered = await here.actor.post(f"actions/{action}", HELD)
             assert (answered.status, "maxmemory" in answered.value["error"]) == (409, True), answered.value
-        assert here.gateway.service.shut.held() == {"crm": 0.0}
-        assert here.gateway.service.shut.breakers() == {"crm": "closed"}
+        gates = here.gateway.service.shut.gates()["crm"]
+        assert (gates.held_s, gates.breaker) == (0.0, "closed")
         assert not here.gateway.service.link.lost
 
 
