@@ -29,8 +29,10 @@ BEARER = PlaceTable(header="Authorization", text=f"Bearer {TOKEN}")
 """RFC 6750."""
 
 
-def check_place(path: str, place: PlaceTable) -> Iterator[Fault]:
-    """Yield the contradictions of the table at ``path``."""
+def check_place(path: str, place: PlaceTable | None) -> Iterator[Fault]:
+    """Yield the contradictions of the table at ``path``; None is a table that could not be read."""
+    if place is None:
+        return
     named = [kind for kind in _KINDS if getattr(place, kind) is not None]
     if len(named) != 1:
         yield Fault(

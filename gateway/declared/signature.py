@@ -50,10 +50,11 @@ def check_sign(path: str, auth: SignAuth) -> Iterator[Fault]:
                 yield Fault(f"{path}.headers.{name}", "a header's name is letters, digits and hyphens")
     if auth.timestamp not in {"s", "ms"} and "%" not in auth.timestamp:
         yield Fault(f"{path}.timestamp", "must be 's', 'ms', or a format such as '%Y-%m-%d %H:%M:%S'")
-    if auth.params and auth.place.header is not None:
+    place: PlaceTable | None = auth.place  # None: it could not be read
+    if auth.params and place is not None and place.header is not None:
         message = "stand beside a signature in `query`, `form` or `json`; with a header use `headers`"
         yield Fault(f"{path}.params", message, (f"{path}.place",))
-    yield from check_place(f"{path}.place", auth.place)
+    yield from check_place(f"{path}.place", place)
 
 
 def _check_parts(path: str, text: str, known: tuple[str, ...]) -> Iterator[Fault]:

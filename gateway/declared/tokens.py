@@ -78,7 +78,9 @@ def check_oauth2(path: str, auth: OAuth2Auth) -> Iterator[Fault]:
 def check_login(path: str, auth: LoginAuth) -> Iterator[Fault]:
     """Yield the contradictions of the table at ``path``."""
     faults: list[Fault] = []
-    compile_login(auth.request, lambda where, text: faults.append(Fault(f"{path}.request.{where}", text)))
+    request: RequestTable | None = auth.request  # None: it could not be read
+    if request is not None:
+        compile_login(request, lambda where, text: faults.append(Fault(f"{path}.request.{where}", text)))
     yield from faults
     if auth.url:
         url = split_url(auth.url)
