@@ -197,8 +197,7 @@ def hold(backend: str, path: Path, time: str, end: bool, data: Path) -> None:  #
     try:
         uvloop.run(put(catalog, redis_url(catalog, data), backend, seconds))
     except QueueUnavailable as error:
-        msg = f"Redis cannot be reached, or refuses it: {error}"
-        raise click.ClickException(msg) from None
+        raise click.ClickException(str(error)) from None
     click.echo(f"{backend} is asked again" if end else f"{backend} is held for {brief_duration(seconds)}")
 
 

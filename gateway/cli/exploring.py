@@ -100,8 +100,7 @@ def _recorded(catalog: Catalog, url: str, session: str, lookup: str) -> "tuple[d
     try:
         found = uvloop.run(read_questions(catalog, url, session, lookup))
     except QueueUnavailable as error:
-        msg = f"Redis cannot be reached: {error}"
-        raise click.ClickException(msg) from None
+        raise click.ClickException(str(error)) from None
     for entry in reversed(found):
         if (said := entry.reply) is not None:
             return dict(entry.inputs or {}), Given((said.body or "").encode(), said.status or 200)
@@ -132,8 +131,7 @@ def explain(path: Path, session: str, app: int | None, last: int, as_json: bool,
     try:
         story = uvloop.run(read_story(catalog, redis_url(catalog, data), apps, session))
     except QueueUnavailable as error:
-        msg = f"Redis cannot be reached: {error}"
-        raise click.ClickException(msg) from None
+        raise click.ClickException(str(error)) from None
     if not story:
         raise click.ClickException(_nothing(catalog, session))
     if as_json:
@@ -187,8 +185,7 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter an option
         url = redis_url(catalog, data)
         replayed = uvloop.run(_replay(catalog, url, session, seconds, by_record=by_record))
     except QueueUnavailable as error:
-        msg = f"Redis cannot be reached: {error}"
-        raise click.ClickException(msg) from None
+        raise click.ClickException(str(error)) from None
     except (ConfigFaults, ImportError) as error:
         end_with(str(error))
     if as_json:

@@ -59,9 +59,7 @@ class Actions:
         try:
             done = await self._of[name](service, wanted)
         except QueueUnavailable as error:
-            msg = (
-                f"Redis {_trouble(service, error)}: see what has become of it, and try again when it is well"
-            )
+            msg = f"nothing was done: {service.link.why(error)}"
             raise CannotAct(msg) from None
         events.console_acted(action=name, about=wanted.session or wanted.backend, remote=remote)
         return done
@@ -107,10 +105,6 @@ class Actions:
     async def _reload(self, service: Service, _: Wanted) -> str:
         await wish_for_reload(service.board)
         return "every process reads its configuration file now"
-
-
-def _trouble(service: Service, error: QueueUnavailable) -> str:
-    return "was lost meanwhile" if service.link.lost else f"refuses it ({error.__cause__ or error})"
 
 
 def _lane(service: Service, wanted: Wanted) -> str:

@@ -9,7 +9,7 @@ from gateway.tools.fleet import reaching
 async def hold(catalog: Catalog, url: str, lane: str, seconds: float) -> None:
     """Have nobody of the fleet ask a lane's backend for so long; 0 ends a hold.
 
-    Raise QueueUnavailable, with the reason as Redis or the network told it.
+    Raise QueueUnavailable, which says why the fleet cannot hear of it.
     """
     async with reaching(catalog, url) as fleet:
         try:
@@ -18,4 +18,4 @@ async def hold(catalog: Catalog, url: str, lane: str, seconds: float) -> None:
             else:
                 await operating.release(fleet.board, lane)
         except QueueUnavailable as error:
-            raise QueueUnavailable(str(fleet.link.failure or error.__cause__ or error)) from None
+            raise QueueUnavailable(fleet.link.why(error)) from None

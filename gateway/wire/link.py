@@ -25,7 +25,7 @@ from gateway.wire.connection import (
     open_redis,
 )
 from gateway.wire.keys import Keys
-from gateway.wire.refusals import Refusals
+from gateway.wire.refusals import Refusals, told
 from gateway.wire.wire import Wire
 
 
@@ -132,6 +132,14 @@ class RedisLink:
     async def probe(self) -> None:
         """Try what every script does; raise QueueUnavailable if the server refuses it."""
         await self.run(PROBE, *self._probe_arguments())
+
+    def why(self, error: QueueUnavailable) -> str:
+        """Return why a call failed, for people: Redis is away, has refused it, or was too slow."""
+        if self.lost:
+            return f"Redis cannot be reached: {self.failure or 'the connection broke'}"
+        if isinstance(cause := error.__cause__, ResponseError):
+            return f"Redis refuses: {told(cause)}"
+        return str(error)
 
     async def close(self) -> None:
         """Close the connections."""

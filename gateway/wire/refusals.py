@@ -27,6 +27,12 @@ _WORDS: dict[type[Exception], str] = {  # redis-py takes the first word of these
 _LONGEST = 200
 
 
+def told(error: BaseException) -> str:
+    """Return an error reply in Redis' own words, the first of which names its kind."""
+    word = next((word for kind, word in _WORDS.items() if isinstance(error, kind)), "")
+    return f"{word} {error}".strip()
+
+
 class Refusals:
     """Tells an operator of error replies: each kind at once, and each minute while it comes."""
 
@@ -39,8 +45,7 @@ class Refusals:
         if type(error) is RedisConnectionError and error.__cause__ is not None:  # redis-py's wrapping
             error = error.__cause__
         if isinstance(error, (ResponseError, AuthenticationError, BusyLoadingError)):
-            word = next((word for kind, word in _WORDS.items() if isinstance(error, kind)), "")
-            self.tell(f"{word} {error}".strip())
+            self.tell(told(error))
 
     def tell(self, words: str) -> None:
         """Note an error reply in Redis' own words; the first one names its kind."""

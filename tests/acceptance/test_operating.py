@@ -103,7 +103,22 @@ async def test_hold_without_redis_is_no_hold(valkey: Valkey, place: Place, tmp_p
     own = Place(valkey.url, place.prefix, place.crm_url)
     config = written(tmp_path / "deskgate.toml", own.config())
     code, output = await told(own, "hold", "crm", "-c", str(config))
-    assert (code, "Redis cannot be reached" in output) == (1, True), output
+    assert (code, "Redis cannot be reached: Error" in output) == (1, True), output
+    code, output = await told(own, "explain", "-c", str(config), "--session", "s1")
+    assert (code, "Redis cannot be reached: Error" in output) == (1, True), output
+
+
+@pytest.mark.parametrize("option", ["--for=1m", "--end"])
+async def test_hold_that_redis_refuses_is_no_hold(
+    valkey: Valkey, place: Place, tmp_path: Path, option: str
+) -> None:
+    """A full server has not written it down: so nobody hears of it, and the command says why."""
+    own = Place(valkey.url, place.prefix, place.crm_url)
+    config = written(tmp_path / "deskgate.toml", own.config())
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.config_set("maxmemory", 1)
+    code, output = await told(own, "hold", "crm", option, "-c", str(config))
+    assert (code, "Redis refuses: OOM" in output) == (1, True), output
 
 
 async def test_hold_that_redis_refuses_is_no_hold(valkey: Valkey, place: Place, tmp_path: Path) -> None:

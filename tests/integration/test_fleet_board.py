@@ -1,15 +1,21 @@
 """The board over a real Valkey: changed by one process at a time, known to all, and of use without Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
+import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from gateway.core.errors import QueueUnavailable
 from gateway.fleet.board import FleetBoard
+from gateway.fleet.reloading import wish_for_reload
 from gateway.resilience.board import Entry
 from gateway.resilience.gate import OPEN, Gate
+from gateway.resilience.hold import hold_name
+from gateway.resilience.operating import hold
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -117,3 +123,26 @@ async def test_redis_that_refuses_to_write_is_as_one_that_is_lost(valkey: Valkey
         made = await mine.change(lambda _, now: Gate(now + 5.0))
         assert made is not None
         assert mine.value == made
+
+
+@pytest.mark.parametrize("change", [partial(hold, lane="crm", seconds=60.0), wish_for_reload])
+async def test_operators_word_is_for_the_whole_fleet_or_for_nobody(
+    valkey: Valkey, change: Callable[[FleetBoard], Awaitable[None]]
+) -> None:
+    """A full server takes no hold: who believed in one would move a CRM that is still asked."""
+    link = RedisLink(valkey.url, 1.0)
+    ours = FleetBoard(link, Keys("t"))
+    async with AsyncExitStack() as stack, Redis.from_url(valkey.url) as redis:
+        stack.push_async_callback(link.close)
+        stack.push_async_callback(ours.close)
+        await link.start()
+        await redis.config_set("maxmemory", 1)
+        with pytest.raises(QueueUnavailable) as refused:
+            await change(ours)
+        assert link.why(refused.value).startswith("Redis refuses: OOM")
+        valkey.stop()
+        await when(lambda: link.lost)
+        with pytest.raises(QueueUnavailable) as lost:
+            await change(ours)
+        assert link.why(lost.value).startswith("Redis cannot be reached: ")
+        assert ours.entry(hold_name("crm"), OPEN).value is OPEN

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from gateway.core.errors import QueueUnavailable
 from gateway.declared.catalog import Catalog
 from gateway.history.entries import LookupEntry
 from gateway.history.reading import read_named, read_session, sessions_since
@@ -43,5 +44,7 @@ async def _reading(catalog: Catalog, url: str) -> AsyncIterator[tuple[RedisLink,
     await link.start()
     try:
         yield link, Keys(catalog.settings.redis.prefix)
+    except QueueUnavailable as error:
+        raise QueueUnavailable(link.why(error)) from None
     finally:
         await link.close()
