@@ -96,8 +96,9 @@ def health(path: Path, lanes: tuple[str, ...], data: Path) -> None:
     except OUTAGE as error:
         msg = f"Redis cannot be reached: {error}"
         raise click.ClickException(msg) from None
-    if missing:
-        msg = f"no worker runs for {', '.join(missing)}"
+    if missing.lanes:
+        why = f": {missing.refuses}" if missing.refuses else ""
+        msg = f"no worker runs for {', '.join(missing.lanes)}{why}"
         raise click.ClickException(msg)
     click.echo("ok")
 

@@ -25,7 +25,7 @@ from gateway.wire.connection import (
     open_redis,
 )
 from gateway.wire.keys import Keys
-from gateway.wire.refusals import Refusals, told
+from gateway.wire.refusals import REFUSES, Refusals, told
 from gateway.wire.wire import Wire
 
 
@@ -129,16 +129,19 @@ class RedisLink:
             self._wire.flush()
         return future
 
-    async def probe(self) -> None:
-        """Try what every script does; raise QueueUnavailable if the server refuses it."""
-        await self.run(PROBE, *self._probe_arguments())
+    async def probe(self, keys: Keys | None = None) -> None:
+        """Try what every script does; raise QueueUnavailable if the server refuses it.
+
+        ``keys`` has the key to try it with, for a link that was made without.
+        """
+        await self.run(PROBE, *self._probe_arguments(keys))
 
     def why(self, error: QueueUnavailable) -> str:
         """Return why a call failed, for people: Redis is away, has refused it, or was too slow."""
         if self.lost:
             return f"Redis cannot be reached: {self.failure or 'the connection broke'}"
         if isinstance(cause := error.__cause__, ResponseError):
-            return f"Redis refuses: {told(cause)}"
+            return f"{REFUSES}{told(cause)}"
         return str(error)
 
     async def close(self) -> None:
@@ -199,8 +202,9 @@ class RedisLink:
         elif isinstance(answer, Exception):
             raise answer
 
-    def _probe_arguments(self) -> tuple[list[str], list[str]]:
-        probe = self._keys.probe() if self._keys is not None else "probe"
+    def _probe_arguments(self, keys: Keys | None = None) -> tuple[list[str], list[str]]:
+        known = keys or self._keys
+        probe = known.probe() if known is not None else "probe"
         return [probe, "arq:job:probe"], [probe]
 
     def _note_present(self) -> None:

@@ -2,6 +2,7 @@
 
 import time
 
+from redis.asyncio import Redis
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -26,11 +27,23 @@ _WORDS: dict[type[Exception], str] = {  # redis-py takes the first word of these
 }
 _LONGEST = 200
 
+REFUSES = "Redis refuses: "
+"""What comes before an error reply, for people."""
+
 
 def told(error: BaseException) -> str:
     """Return an error reply in Redis' own words, the first of which names its kind."""
     word = next((word for kind, word in _WORDS.items() if isinstance(error, kind)), "")
     return f"{word} {error}".strip()
+
+
+async def why_refused(redis: Redis, key: str) -> str:
+    """Return why a server takes no writes, nothing if it takes one to this key."""
+    try:
+        await redis.set(key, "1", px=1000)
+    except ResponseError as error:
+        return f"{REFUSES}{told(error)}"
+    return ""
 
 
 class Refusals:

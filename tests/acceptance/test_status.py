@@ -158,6 +158,22 @@ async def test_redis_that_is_away_is_a_finding(tmp_path: Path, crm: Crm, valkey:
     assert (code, "cannot be reached" in text) == (1, True)
 
 
+async def test_redis_that_is_full_is_told_and_not_the_workers_alone(
+    tmp_path: Path, crm: Crm, valkey: Valkey
+) -> None:
+    """Workers cannot write that they live: "no worker runs" would send somebody to restart them."""
+    place = Place(valkey.url, "full", crm.url)
+    config = written(tmp_path / "deskgate.toml", place.config())
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.config_set("maxmemory", 1)
+    code, found = await seen(config, place)
+    assert (code, found["redis"]["up"], found["redis"]["refuses"][:3]) == (1, True, "OOM")
+    code, text = await status(config, place)
+    assert (code, "takes no writes" in text) == (1, True)
+    code, text = await told(place, "health", "-c", str(config))
+    assert (code, "no worker runs for crm: Redis refuses: OOM" in text) == (1, True), text
+
+
 async def test_user_who_may_not_ask_for_much_sees_the_lanes(tmp_path: Path, crm: Crm, valkey: Valkey) -> None:
     """README's rights for a user of deskgate's own leave out INFO."""
     redis = Redis.from_url(valkey.url)

@@ -50,13 +50,18 @@ function makeTiles() {
       write(facts.gateways, seen.gateways === null ? "unknown" : String(seen.gateways));
       write(facts.differ, `${seen.gateways_differ} of another configuration`);
       facts.differ.hidden = !seen.gateways_differ;
-      write(facts.redis, redis.up ? [`${redis.ms.toFixed(1)} ms`, redis.memory].filter(Boolean).join(", ") : "lost");
-      facts.redis.classList.toggle("bad", !redis.up);
-      facts.redis.title = redis.up ? `${redis.version ?? ""}, ${redis.clients ?? "?"} clients` : redis.error;
+      write(facts.redis, redisWord(redis));
+      facts.redis.classList.toggle("bad", !redis.up || redis.refuses !== "");
+      facts.redis.title = redis.refuses ? redis.refuses : redis.up ? `${redis.version ?? ""}, ${redis.clients ?? "?"} clients` : redis.error;
       write(facts.config, seen.config);
       facts.config.title = `deskgate ${seen.release}`;
     },
   };
+}
+
+function redisWord(redis) {
+  if (!redis.up) return "lost";
+  return redis.refuses ? "takes no writes" : [`${redis.ms.toFixed(1)} ms`, redis.memory].filter(Boolean).join(", ");
 }
 
 const COLUMNS = ["backend", "state", "calls/s", "errors", "p50 / p95", "workers", "free", "waiting", "oldest"];

@@ -15,6 +15,7 @@ from gateway.resilience.shut import Gates, ShutBackends
 from gateway.tools.fleet import reaching
 from gateway.wire.keys import Keys, count_configurations
 from gateway.wire.link import RedisLink
+from gateway.wire.refusals import REFUSES
 
 Health = Literal["ok", "no worker", "backlog"]
 _LATE = 1.0
@@ -50,11 +51,15 @@ class LaneStatus(msgspec.Struct, frozen=True):
 
 
 class RedisStatus(msgspec.Struct, frozen=True):
-    """The server: the ms of a round trip, and what it tells of itself; None where it may not."""
+    """The server: the ms of a round trip, and what it tells of itself; None where it may not.
+
+    ``refuses``: why it takes no writes. Workers cannot say that they live then, so lanes seem to have none.
+    """
 
     up: bool
     ms: float | None = None
     error: str = ""
+    refuses: str = ""
     version: str | None = None
     memory: str | None = None
     memory_limit: str | None = None
@@ -78,7 +83,8 @@ class Status(msgspec.Struct, frozen=True):
     @property
     def fine(self) -> bool:
         """True if nothing is wrong that somebody should look at."""
-        return self.redis.up and bool(self.gateways) and all(lane.health == "ok" for lane in self.lanes)
+        served = self.redis.up and not self.redis.refuses
+        return served and bool(self.gateways) and all(lane.health == "ok" for lane in self.lanes)
 
 
 class Watch:
@@ -109,15 +115,24 @@ class Watch:
         differ = _differ(gateways, ours)
         return Status(await self._redis(ms), gateways.total(), found, ours, differ, gates)
 
+    async def _refuses(self) -> str:
+        try:
+            await self._link.probe(self._keys)
+        except QueueUnavailable as error:
+            return self._link.why(error).removeprefix(REFUSES)
+        return ""
+
     async def _redis(self, ms: float) -> RedisStatus:
+        refuses = await self._refuses()
         try:
             lines = (await self._link.execute("INFO")).decode().splitlines()
         except QueueUnavailable:  # a user of its own may not ask
-            return RedisStatus(up=True, ms=ms)
+            return RedisStatus(up=True, ms=ms, refuses=refuses)
         told = {name: value for name, _, value in (line.partition(":") for line in lines)}
         return RedisStatus(
             up=True,
             ms=ms,
+            refuses=refuses,
             version=told.get("valkey_version") or told.get("redis_version"),
             memory=told.get("used_memory_human"),
             memory_limit=None if told.get("maxmemory") in {None, "0"} else told.get("maxmemory_human"),

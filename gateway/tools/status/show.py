@@ -30,7 +30,11 @@ def _headline(status: Status, clock: str) -> Table:
         limit = f" of {redis.memory_limit}" if redis.memory_limit else ""
         more = f", {redis.memory}{limit}, {redis.clients} clients" if redis.memory else ""
         version = f"{redis.version}, " if redis.version else ""
-        rows.add_row("redis", Text(f"{version}{redis.ms:.1f} ms{more}", "green"))
+        rows.add_row("redis", Text(f"{version}{redis.ms:.1f} ms{more}", "" if redis.refuses else "green"))
+        if redis.refuses:
+            rows.add_row(
+                "", Text(f"takes no writes, so no worker is seen: {printable(redis.refuses)}", "bold red")
+            )
     else:
         rows.add_row("redis", Text(f"cannot be reached: {printable(redis.error)}", "bold red"))
     if status.gateways is not None:
