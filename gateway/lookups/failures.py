@@ -1,5 +1,6 @@
 """What it means that no response came from a backend, or half of one. No text here shows an address."""
 
+import os
 import ssl
 
 import aiohttp
@@ -12,7 +13,7 @@ from gateway.core.errors import (
     BadBackendReply,
     NoAnswer,
 )
-from gateway.lookups.connector import MAX_HEADER, MAX_HEADERS, HeadTooLong
+from gateway.lookups.connector import MAX_HEADER, MAX_HEADERS, BrokenConnection, HeadTooLong
 from gateway.lookups.ear import LARGEST_HEAD
 
 # X509_V_ERR_… of OpenSSL.
@@ -21,6 +22,10 @@ _UNTRUSTED = {
     10: "the backend's certificate has expired",
     62: "the backend's certificate is for another host",
     64: "the backend's certificate is for another host",
+}
+_BROKEN = {
+    "ServerDisconnectedError": "closed before an answer came",
+    "ClientPayloadError": "in the midst of the reply",
 }
 _UNKNOWN_AUTHORITY = "the backend's certificate is signed by an authority that this machine does not know"
 
@@ -39,12 +44,25 @@ def failure_of(error: Exception, *, proxied: bool = False) -> NoAnswer:
         return _failure_of_head(error)
     if isinstance(error, ValueError):  # aiohttp's InvalidURL, or its fault with a header
         return BackendRejected("the inputs make no valid request")
-    nameless = isinstance(error, aiohttp.ClientConnectorDNSError)
-    return BackendUnavailable(
-        f"no connection: the {'proxy' if proxied else 'backend'}'s name has no address"
-        if nameless
-        else f"no connection, or it broke: {type(error).__name__}"
-    )
+    return BackendUnavailable(_why_broken(error, "proxy" if proxied else "backend"))
+
+
+def _why_broken(error: Exception, named: str) -> str:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"no connection: the {named}'s name has no address"
+        case aiohttp.ClientConnectorError():
+            return f"no connection: {_words(error.os_error)}"
+    return f"the connection broke: {_words(error)}"
+
+
+def _words(error: BaseException) -> str:
+    """Return the system's words for a failure, which name no address; else ours, or its type."""
+    for one in (error, error.__cause__):
+        if isinstance(one, OSError) and one.errno is not None and one.errno > 0:
+            return os.strerror(one.errno)
+    kind = str(error) if isinstance(error, BrokenConnection) else type(error).__name__
+    return _BROKEN.get(kind, kind)
 
 
 def _failure_of_tls(error: aiohttp.ClientSSLError) -> NoAnswer:

@@ -21,6 +21,7 @@ from gateway.history.recorder import KEEP, KeepArguments
 from gateway.lookups.build import open_backend
 from gateway.lookups.credentials import try_grant
 from gateway.lookups.credentials.grants import GrantFailed
+from gateway.lookups.failures import failure_of
 from gateway.lookups.reach import Reach
 from gateway.lookups.sql import SqlBackend
 from gateway.queue.begin import BeginScript
@@ -181,7 +182,8 @@ async def _look_at_backend(catalog: Catalog, lane: str) -> Finding:
         limit = f"{settings.attempt_timeout:g} s"
         return Finding(lane, works=False, said=f"{shown} does not answer within {limit}")
     except (aiohttp.ClientError, OSError) as error:
-        return Finding(lane, works=False, said=f"{shown}: {type(error).__name__}")
+        said = f"{shown}: {failure_of(error, proxied=settings.proxy is not None)}"
+        return Finding(lane, works=False, said=said)
     return Finding(lane, works=True, said=said)
 
 

@@ -98,6 +98,7 @@ async def test_what_cannot_be_reached_is_named(place: Place, tmp_path: Path) -> 
     assert code == 1
     failed = [line.split()[1] for line in lines if line.startswith("  FAIL")]
     assert failed == ["redis", "crm", "python"]
+    assert "  FAIL crm      http://127.0.0.1:1: no connection: Connection refused" in lines
     assert "hunter2" not in str(lines)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -132,6 +133,38 @@ async def test_a_handshake_that_breaks_off_is_unavailable() -> None:
     async with server, backend(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}") as ask:
         error = await failure(ask())
     assert (type(error), error.transient) == (BackendUnavailable, True)
+
+
+@pytest.mark.parametrize(
+    ("sent", "lingers", "why"),
+    [
+        (b"", 0, "Connection reset by peer"),
+        (b"", None, "closed before an answer came"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 90\r\n\r\n{",
+            None,
+            "in the midst",
+        ),
+    ],
+)
+async def test_a_connection_that_breaks_says_how(sent: bytes, lingers: int | None, why: str) -> None:
+    """In the words of the system, which whoever is on call knows: by no class of a library."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        await writer.drain()
+        if lingers is not None:
+            linger = struct.pack("ii", 1, lingers)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, backend(url) as ask:
+        assert str(await failure(ask())).startswith(f"the connection broke: {why}")
+    async with backend(url) as ask:
+        assert str(await failure(ask())) == "no connection: Connection refused"
 
 
 class NameServer:

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from gateway.core.errors import Code
 from gateway.declared.lookup import Lookup
 from gateway.history.entries import AttemptPart, CallbackEntry, LookupEntry, LookupPart, decode, encode
-from gateway.tools.explaining.show import bar
+from gateway.tools.explaining.show import bar, show
 from gateway.tools.explaining.story import Part, tell
 
 AT = 1_800_000_000.0
@@ -113,6 +114,23 @@ def test_a_bar_shows_where_the_time_went() -> None:
     entry = LookupEntry(AT, "t", 1, "s", "u", "order", "crm", 0, attempts, 10.0, 40.0)
     assert bar(entry) == "░" * 8 + "█" * 16 + "·" * 8 + "█" * 8
     assert bar(LookupEntry(AT, "t", 1, "s", "u", "order", "crm", 0, (), 0.0, 0.0)) == ""
+
+
+def test_a_question_that_ended_in_another_way_says_how() -> None:
+    """Behind an open breaker lies what opened it: CIRCUIT_OPEN alone sends nobody to the CRM."""
+    failed = asked(AT - 0.5, "t0", Code.BACKEND_UNAVAILABLE, reason="no connection: Connection refused")
+    said = printed(failed, callback(LookupPart("stale", Code.CIRCUIT_OPEN, 1.0, known_ms=5000.0)))
+    assert "it ended with BACKEND_UNAVAILABLE: no connection: Connection refused" in said
+    same = callback(LookupPart("stale", Code.BACKEND_UNAVAILABLE, 60.0, known_ms=5000.0))
+    assert printed(failed, same).count("Connection refused") == 1
+
+
+def printed(*entries: CallbackEntry | LookupEntry) -> str:
+    """Return what people read of a session."""
+    console = Console(width=120)
+    with console.capture() as captured:
+        show(tell(entries, {"order": LOOKUP}), console)
+    return captured.get()
 
 
 @pytest.mark.parametrize(

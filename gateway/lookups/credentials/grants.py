@@ -26,6 +26,7 @@ from gateway.declared.values import CONTROL
 from gateway.lookups.answers import pause_of
 from gateway.lookups.credentials.assertion import sign_assertion
 from gateway.lookups.credentials.placing import FORM
+from gateway.lookups.failures import failure_of
 from gateway.lookups.reach import Reach
 
 GRANT_TIMEOUT = 10.0
@@ -106,7 +107,8 @@ class Grant:
             msg = f"no answer within {GRANT_TIMEOUT:g} s"
             raise GrantFailed(msg, Code.BACKEND_UNAVAILABLE) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            msg = f"no connection, or it broke: {type(error).__name__}"
+            failed = failure_of(error, proxied="proxy" in self._reach.arguments)
+            msg = str(failed).replace("the backend", "the token endpoint")
             raise GrantFailed(msg, Code.BACKEND_UNAVAILABLE) from None
 
     def _read(self, status: int, headers: Mapping[str, str], body: bytes) -> Granted:

@@ -77,6 +77,8 @@ def _asked(part: Part, asked: LookupEntry) -> Iterator[Text]:
         if attempt.body:
             more = "…" if attempt.cut or len(attempt.body) > _LONGEST_REPLY else ""
             yield Text(f"         {printable(attempt.body[:_LONGEST_REPLY])}{more}", "dim")
+    if asked.code and asked.code != part.part.code:  # else a rung has said it
+        yield Text(f"      it ended with {code_name(asked.code)}: {printable(asked.reason)}")
     if asked.unmapped:
         yield Text(f"      the expressions of {printable(', '.join(asked.unmapped))} failed on the reply")
     if not asked.found:
