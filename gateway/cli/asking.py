@@ -180,7 +180,7 @@ def hold(backend: str, path: Path, time: str, end: bool, data: Path) -> None:  #
     """Have nobody ask BACKEND for a while: the last known answers go out, with CIRCUIT_OPEN."""
     from gateway.core.errors import QueueUnavailable
     from gateway.core.units import brief_duration, parse_duration
-    from gateway.declared.reading import unknown
+    from gateway.declared.wording import unknown
     from gateway.resilience.operating import LONGEST_HOLD
     from gateway.tools.holding import hold as put
 

@@ -63,7 +63,7 @@ def try_(  # noqa: PLR0913, PLR0917 - one parameter an option
     import msgspec
 
     from gateway.core.variables import as_json as encode
-    from gateway.declared.reading import unknown
+    from gateway.declared.wording import unknown
     from gateway.tools.presentation import open_console
     from gateway.tools.trial.run import Given, try_lookup
     from gateway.tools.trial.show import as_dict, show

@@ -13,7 +13,8 @@ import uvloop
 from gateway.console.trial import LONGEST_TRIAL, Question
 from gateway.core.variables import as_json
 from gateway.declared.catalog import compile_content, read_content
-from gateway.declared.reading import ConfigFaults, unknown
+from gateway.declared.reading import ConfigFaults
+from gateway.declared.wording import unknown
 from gateway.tools.trial.run import Given, NoSuchLookup, try_lookup
 from gateway.tools.trial.show import as_dict
 

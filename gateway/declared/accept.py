@@ -11,8 +11,9 @@ from typing import Any
 import re2
 
 from gateway.core.errors import InvalidInput
-from gateway.declared.reading import Fault, Secret, plain, unknown
+from gateway.declared.reading import Fault, Secret, plain
 from gateway.declared.values import Table
+from gateway.declared.wording import unknown
 
 LONGEST_INPUT = 1024
 """Most characters of an input that `accept` takes."""

@@ -8,8 +8,9 @@ from typing import Literal
 import msgspec
 
 from gateway.declared.lookup import Lookup
-from gateway.declared.reading import Fault, plain, unknown
+from gateway.declared.reading import Fault, plain
 from gateway.declared.values import HAS_EDGE, Table, Tokens, has_edge
+from gateway.declared.wording import unknown
 
 
 class Markers(Table, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from gateway.core.charsets import find_charset
 from gateway.declared.answers import AnswerTable, check_answers
 from gateway.declared.breaker import Breaker, check_breaker
 from gateway.declared.credentials import Auth, NoAuth, check_auth
-from gateway.declared.reading import Fault, Secret, unknown
+from gateway.declared.reading import Fault, Secret
 from gateway.declared.tls import BackendTls, check_proxy, check_tls
 from gateway.declared.values import (
     Duration,
@@ -22,6 +22,7 @@ from gateway.declared.values import (
     check_positive,
     split_url,
 )
+from gateway.declared.wording import unknown
 
 PYTHON_LANE = "python"
 """The lane of Python lookups: every other lane has the name of its backend."""

@@ -17,7 +17,8 @@ from jmespath.parser import ParsedResult
 from jmespath.visitor import TreeInterpreter
 
 from gateway.declared.functions import ReplyFunctions, check_date_format, find_zone
-from gateway.declared.reading import Secret, suggestion
+from gateway.declared.reading import Secret
+from gateway.declared.wording import suggestion
 
 EVALUATION_ERRORS = (JMESPathError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError)
 """An expression raises one of these if it fails on a value."""

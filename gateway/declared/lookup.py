@@ -15,11 +15,12 @@ from gateway.declared.answers import AnswerTable, Rule, check_answers, check_ord
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
 from gateway.declared.expression import compile_mapping
 from gateway.declared.question import check_question
-from gateway.declared.reading import Fault, plain, unknown
+from gateway.declared.reading import Fault, plain
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request, exposed
 from gateway.declared.statement import Statement, compile_statement
 from gateway.declared.values import Duration, Table
 from gateway.declared.version import version_of
+from gateway.declared.wording import unknown
 
 NOT_FOUND_FRESH = Duration(10)
 """Seconds for which "there is no such thing" is fresh, if the lookup does not say: it may soon be there."""

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.declared.backend import FUNCTION, Backend
-from gateway.declared.reading import Fault, known, unknown
+from gateway.declared.reading import Fault
+from gateway.declared.wording import known, unknown
 
 WAYS = {"request": "http", "sql": "sql", "python": "python"}
 """Each way to ask, and the kind of backend that it takes."""

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from gateway.core.errors import DeskgateError
 from gateway.declared.environment import UnreadableSecret
+from gateway.declared.wording import kind_of, misfit, misfit_of_environment, misplaced, suggestion
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -107,23 +107,6 @@ def present(table: Mapping[str, T | None]) -> dict[str, T]:
     return {name: value for name, value in table.items() if value is not None}
 
 
-def unknown(word: str, kind: str, names: Iterable[str]) -> str:
-    """Return the message that ``word`` is not ``kind``, of which there are ``names``."""
-    return f"{word!r} is not {kind}{suggestion(word, names)}"
-
-
-def suggestion(word: str, names: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` if one of ``names`` is close to ``word``, else nothing."""
-    close = get_close_matches(word, [*map(str, names)])
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def known(names: Iterable[str]) -> str:
-    """Return ``; known: x, y``, or nothing if there are no names."""
-    listed = ", ".join(names)
-    return f"; known: {listed}" if listed else ""
-
-
 def read_struct(
     table: object, struct: type[S], path: str, environ: Mapping[str, str], faults: list[Fault]
 ) -> S | None:
@@ -137,8 +120,11 @@ def read_struct(
     prefix = f"{path}." if path else ""
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     hints = get_type_hints(struct)
+    inside = {name: _keys_of(hints[field.name]) for name, field in fields.items()}
     faults += [
-        Fault(f"{prefix}{key}", f"unknown key{suggestion(key, fields)}") for key in table if key not in fields
+        Fault(f"{prefix}{key}", f"unknown key{misplaced(key, inside) or suggestion(key, fields)}")
+        for key in table
+        if key not in fields
     ]
     values: dict[str, Any] = {}
     for key, field in fields.items():
@@ -164,9 +150,11 @@ def _read(value: object, hint: Any, path: str, environ: Mapping[str, str], fault
     structs = [a for a in (hint, *get_args(hint)) if _is_struct(a)]
     if origin is dict or (origin is tuple and structs):
         return _read_many(value, hint, path, environ, faults)
-    texts = [a for a in get_args(hint) if get_origin(a) is Literal]
-    if structs and texts and not isinstance(value, dict):  # a struct, or a word in its place
-        return _read_leaf(value, texts[0], path, environ, faults)
+    words = [a for a in get_args(hint) if get_origin(a) is Literal]
+    if structs and words and not isinstance(value, dict):  # a struct, or a word in its place
+        if not isinstance(value, str):
+            return _wrong(f"a table, or {' or '.join(map(repr, get_args(words[0])))}", value, path, faults)
+        return _read_leaf(value, words[0], path, environ, faults)
     if len(structs) == 1:  # a struct, or a struct that may be left out
         return read_struct(value, structs[0], path, environ, faults)
     if structs:
@@ -216,14 +204,13 @@ def _read_leaf(value: object, hint: Any, path: str, environ: Mapping[str, str], 
         message, place = str(error), ""
         if match := _PLACE.match(message):
             message, place = match[1], match[2]
-        if expanded != value:  # a value taken from the environment stays out of messages
-            message = "the value taken from the environment does not fit here"
-        faults.append(Fault(path + place, message[:1].lower() + message[1:]))
+        told = misfit(message, hint) if expanded == value else misfit_of_environment(message)
+        faults.append(Fault(path + place, told))
         return None
 
 
 def _wrong(wanted: str, value: object, path: str, faults: list[Fault]) -> None:
-    faults.append(Fault(path, f"expected {wanted}, got {_kind(value)}"))
+    faults.append(Fault(path, f"expected {wanted}, got {kind_of(value)}"))
 
 
 def _empty(hint: Any) -> Any:
@@ -260,21 +247,18 @@ def parse(kind: Any, value: object) -> object:
     try:
         return kind.parse(value)
     except (TypeError, AttributeError):
-        msg = f"expected text in quotes, got {_kind(value)}"
+        example = getattr(kind, "EXAMPLE", "")
+        shown = f", such as {example!r}" if example else ""
+        msg = f"expected text in quotes{shown}, got {kind_of(value)}"
         raise ValueError(msg) from None  # msgspec adds the place to a ValueError alone
+
+
+def _keys_of(hint: Any) -> list[str]:
+    """Return the keys of the table that a setting is, none for another setting."""
+    structs = [one for one in (hint, *get_args(hint)) if _is_struct(one)]
+    named = get_origin(hint) in {dict, tuple}  # a table for each name
+    return [] if named else [field.encode_name for one in structs for field in msgspec.structs.fields(one)]
 
 
 def _is_struct(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, msgspec.Struct) and not hasattr(hint, "parse")
-
-
-def _kind(value: object) -> str:
-    names = {
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        str: "text",
-        list: "a list",
-        dict: "a table",
-    }
-    return names.get(type(value), type(value).__name__)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from gateway.core.messages import Callback
 from gateway.declared.app import AppTable
 from gateway.declared.lookup import Lookup, LookupTable
-from gateway.declared.reading import Fault, known, unknown
+from gateway.declared.reading import Fault
 from gateway.declared.values import Table
 from gateway.declared.waves import find_cycle, in_waves, needs_of
 from gateway.declared.when import holds
+from gateway.declared.wording import known, unknown
 
 
 class RouteTable(Table, frozen=True, kw_only=True):

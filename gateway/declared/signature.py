@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 from gateway.declared.placing import PlaceTable, check_place
-from gateway.declared.reading import Fault, Secret, unknown
+from gateway.declared.reading import Fault, Secret
 from gateway.declared.values import HAS_EDGE, HEADER_NAME, Table, has_edge
+from gateway.declared.wording import unknown
 
 PARTS = ("method", "path", "sorted_query", "sorted_pairs", "body", "timestamp", "nonce", "secret")
 """What ``over`` may hold, each in braces."""

@@ -31,6 +31,7 @@ class Duration(float):
     """Seconds, written with a unit: ``"800ms"``."""
 
     __slots__ = ()
+    EXAMPLE = "1.6s"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -42,6 +43,7 @@ class Share(float):
     """A part of a whole, written in per cent: ``"20%"``."""
 
     __slots__ = ()
+    EXAMPLE = "20%"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -57,6 +59,7 @@ class PerSecond(float):
     """So many in a second, written with the time that they are counted in: ``"50/s"``, ``"3000/min"``."""
 
     __slots__ = ()
+    EXAMPLE = "50/s"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -72,6 +75,7 @@ class Size(int):
     """Bytes, written with a unit: ``"64KiB"``."""
 
     __slots__ = ()
+    EXAMPLE = "64KiB"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -106,6 +110,7 @@ class Address(tuple[str, int]):
     """Host and port to listen on. An empty host is every interface; port 0 lets the kernel choose."""
 
     __slots__ = ()
+    EXAMPLE = "127.0.0.1:8080"
 
     @classmethod
     def parse(cls, text: str) -> Self:

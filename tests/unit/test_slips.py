@@ -30,3 +30,48 @@ def test_credentials_that_are_not_whole_are_told_and_no_bug(kind: str, value: st
 def test_a_table_that_credentials_need_is_missed(auth: str, missing: str) -> None:
     """Once, and by its name."""
     assert faults(f"{BACKEND}[backends.crm.auth]\n{auth}\n") == [f"backends.crm.auth.{missing}: missing"]
+
+
+LOOKUP = '[lookups.order]\nbackend = "crm"\nvariables = { status = "status" }\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[gateway]\nbudget = 1.6", "gateway.budget: expected text in quotes, such as '1.6s', got a number"),
+        ("[gateway]\nlisten = 8080", "gateway.listen: expected text in quotes, such as '127.0.0.1:8080',"),
+        ("[[routes]]\nlookups = 'order'", "routes[0].lookups: expected a list in brackets, got text"),
+        ("[apps.1]\nsignature = false", "apps.1.signature: expected one of required, optional, off, got a"),
+        (f"{BACKEND}breaker = false", "backends.crm.breaker: expected a table, or 'off', got a boolean"),
+        (f"{BACKEND}attempts = 2.5", "backends.crm.attempts: expected a whole number without quotes, got a"),
+        (
+            "[logs]\nlevel = 'warn'",
+            "logs.level: 'warn' is not one of debug, info, warning, error; did you mean",
+        ),
+        (f"{LOOKUP}empty = 'none'", "lookups.order.empty: 'none' is not one of not_found, bad, ok"),
+        (
+            f"{LOOKUP}variables = {{ a = 3 }}".replace("variables = { s", "#"),
+            "lookups.order.variables.a: expected",
+        ),
+        (f"{LOOKUP}path = '/o'", "lookups.order.path: unknown key; it belongs into `request`"),
+        (f"{BACKEND}token = 't'", "backends.crm.token: unknown key; it belongs into `auth`"),
+        ("budget = '1s'", "budget: unknown key; it belongs into `gateway`"),
+        ("[gateway]\nlogs = 1", "gateway.logs: unknown key"),
+        (
+            f"{LOOKUP}[backends.CRM]\nurl = 'http://crm'",
+            "lookups.order.backend: 'crm' is not a backend; did you",
+        ),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_in_words_of_the_file(text: str, told: str) -> None:
+    """Not in those of a library: `str`, `array` and `enum` are no words of TOML."""
+    assert any(fault.startswith(told) for fault in faults(text)), faults(text)
+
+
+def test_a_number_from_the_environment_is_told_without_its_value() -> None:
+    """A variable gives text; whoever wants a number from it learns that."""
+    (told,) = faults(f'{BACKEND}attempts = "${{N}}"', N="hunter2")
+    assert told.endswith(
+        "does not fit here: expected a whole number without quotes, and a variable gives text"
+    )
+    assert "hunter2" not in told
