@@ -33,6 +33,17 @@ evaluate = _interpreter.visit
 _FUNCTIONS: dict[str, Any] = ReplyFunctions.FUNCTION_TABLE
 _MOST_ARGUMENTS = {"date": 3}  # JMESPath has a least number alone, where the number varies
 _BARE_NUMBER = re.compile(r"[=<>]\s*(-?[0-9][0-9.]*)|(?<![\w\"'`.])(-?[0-9][0-9.]*)\s*[=!<>]")
+_SIGN_HINTS = {
+    "$": "a path begins with the name of a field: write `total.amount` for $.total.amount",
+    "-": "a name with a hyphen stands in double quotes: '\"order-status\"'",
+    "=": "to compare, write ==",
+}
+_NUMBER_HINTS = {
+    ".": "write an element of a list as `items[0].name`",
+    ".[": "write an element of a list as `items[0].name`, without a dot before the bracket",
+    "(": "write a number in backquotes: `1`",
+    ",": "write a number in backquotes: `1`",
+}
 _COMPARATORS = frozenset({"eq", "ne", "lt", "lte", "gt", "gte"})
 _GOES_ON = frozenset({"dot", "lbracket", "flatten", "filter"})  # behind a name that is meant as one
 _TRUTH_FUNCTIONS = frozenset({"contains", "starts_with", "ends_with"})
@@ -72,13 +83,24 @@ def compile_mapping(text: str, report: Report, warn: Report) -> ParsedResult:
 
 
 def _reason(text: str, error: JMESPathError) -> str:
-    """Return why ``text`` is no expression, with a hint if it compares with a bare number."""
-    reason = str(error).splitlines()[0].rstrip(":")
+    """Return why ``text`` is no expression, and what to write if it is one of the usual slips."""
+    reason = str(error).splitlines()[0].rstrip(":").removesuffix(", for expression")
     if found := _BARE_NUMBER.search(text):
         number = found[1] or found[2]
         table = f"in a rule also when = {{ field = {number} }}"
         return f": {reason}; write a number in backquotes, {table}: `{number}`"
-    return f": {reason}"
+    return f": {reason}{_hint(text, error)}"
+
+
+def _hint(text: str, error: JMESPathError) -> str:
+    """Return what to write in place of the sign at which an expression ends to be one, nothing for most."""
+    at = getattr(error, "lexer_position", getattr(error, "lex_position", len(text)))
+    before, sign = text[:at].rstrip(), text[at : at + 1]
+    if sign.isdigit():
+        hint = next((hint for end, hint in _NUMBER_HINTS.items() if before.endswith(end)), "")
+    else:
+        hint = _SIGN_HINTS.get(sign, "")
+    return f"; {hint}" if hint else ""
 
 
 def _calls(node: Any) -> Iterator[Any]:  # noqa: ANN401 - a node is a dict of JMESPath's

@@ -46,6 +46,33 @@ def test_a_comparison_with_a_bare_number_is_explained(expression: str, shown: st
 
 
 @pytest.mark.parametrize(
+    ("expression", "hint"),
+    [
+        (
+            "$.total.amount",
+            "; a path begins with the name of a field: write `total.amount` for $.total.amount",
+        ),
+        ("total-amount", "; a name with a hyphen stands in double quotes: '\"order-status\"'"),
+        ("errcode = 'x'", "; to compare, write =="),
+        ("items.0.name", "; write an element of a list as `items[0].name`"),
+        (
+            "items.[0].name",
+            "; write an element of a list as `items[0].name`, without a dot before the bracket",
+        ),
+        ("date(born, 1)", "; write a number in backquotes: `1`"),
+        ("split(1, name)", "; write a number in backquotes: `1`"),
+        ("a b", '"b" (UNQUOTED_IDENTIFIER)'),
+        ("a[1 2]", '"2" (NUMBER)'),
+    ],
+)
+def test_a_usual_slip_gets_what_to_write(expression: str, hint: str) -> None:
+    """JSONPath, a hyphen, one `=`: JMESPath says that a token is unknown, and not what is wanted."""
+    ((fault,), _) = judged(expression)
+    assert fault.endswith(hint)
+    assert "for expression" not in fault
+
+
+@pytest.mark.parametrize(
     "expression", ["a.0.b", "items.[0]", "a = 'x'", "a ==", "", "a['x']", "x1 =", "a[0]=b"]
 )
 def test_another_mistake_gets_no_hint_at_numbers(expression: str) -> None:
