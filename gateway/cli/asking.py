@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -48,17 +49,26 @@ def check(path: Path, strict: bool, connect: bool, data: Path) -> None:  # noqa:
     for warning in found:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"ok: {path}")
-    host, port = settings.gateway.listen
-    click.echo(f"  callbacks   {host}:{port}, answered within {settings.gateway.budget:g} s")
-    click.echo(f"  apps        {', '.join(map(str, catalog.apps)) or 'none: every callback will be refused'}")
-    for route in catalog.routes:
-        names = ", ".join(lookup.name for lookup in route.lookups)
-        click.echo(f"  {route.name:<11} {names or 'no lookups'}")
-    for lane in catalog.lanes:
-        names = ", ".join(name for name, lookup in catalog.lookups.items() if lookup.lane == lane)
-        click.echo(f"  lane        {lane}: {names}")
+    for line in _will_run(catalog):
+        click.echo(f"  {line}")
     if connect and not uvloop.run(_look(catalog, redis_url(catalog, data), strict=strict)):
         sys.exit(HAS_FAULTS)
+
+
+def _will_run(catalog: Catalog) -> Iterator[str]:
+    """Yield what a configuration without faults will run, and what of it nobody asks for."""
+    (host, port), budget = catalog.settings.gateway.listen, catalog.settings.gateway.budget
+    yield f"callbacks   {host}:{port}, answered within {budget:g} s"
+    yield f"apps        {', '.join(map(str, catalog.apps)) or 'none: every callback will be refused'}"
+    for route in catalog.routes:
+        yield f"{route.name:<11} {', '.join(lookup.name for lookup in route.lookups) or 'no lookups'}"
+    if not catalog.routes:
+        yield "routes      none: every callback will be refused with NO_ROUTE"
+    if catalog.unasked:
+        yield f"unasked     {', '.join(catalog.unasked)}: in no route, and in no `prefetch`"
+    for lane in catalog.lanes:
+        names = ", ".join(name for name, lookup in catalog.lookups.items() if lookup.lane == lane)
+        yield f"lane        {lane}: {names}"
 
 
 async def _look(catalog: Catalog, url: str, *, strict: bool) -> bool:

@@ -42,6 +42,13 @@ class Condition:
     wanted: tuple[Any, ...] | None
     expression: ParsedResult = field(compare=False)
 
+    def takes(self, other: "Condition") -> bool:
+        """True if this one holds wherever ``other`` does, as far as the texts show."""
+        if self.text != other.text or self.wanted is None or other.wanted is None:
+            return self == other
+        mine = [(type(value), value) for value in self.wanted]
+        return all((type(value), value) in mine for value in other.wanted)
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -54,7 +61,9 @@ class Rule:
 
     def covers(self, other: "Rule") -> bool:
         """True if every response that ``other`` matches is matched by this rule, as far as the texts show."""
-        return other.statuses <= self.statuses and all(one in other.conditions for one in self.conditions)
+        return other.statuses <= self.statuses and all(
+            any(one.takes(other_one) for other_one in other.conditions) for one in self.conditions
+        )
 
 
 def check_answers(

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult
 import msgspec
 
 from gateway.core.charsets import find_charset
-from gateway.declared.answers import AnswerTable, check_answers
+from gateway.declared.answers import AnswerTable, check_answers, check_order, compile_answers
 from gateway.declared.breaker import Breaker, check_breaker
 from gateway.declared.credentials import Auth, NoAuth, check_auth
 from gateway.declared.reading import Fault, Secret
@@ -108,7 +108,7 @@ def check_backend(name: str, backend: Backend) -> Iterator[Fault]:
         yield Fault(f"{path}.retry_after_max", f"must be at most {LONGEST_PAUSE:.0f} s")
     if backend.burst > 1 and backend.rate is None:
         yield Fault(f"{path}.burst", "is for a `rate` alone", (f"{path}.rate",))
-    yield from check_answers(f"{path}.answers", backend.answers, has_status=backend.speaks == "http")
+    yield from _check_answers(f"{path}.answers", backend)
     if backend.breaker != "off":
         yield from check_breaker(f"{path}.breaker", backend.breaker)
     if name == PYTHON_LANE and backend.kind != "python":
@@ -116,6 +116,15 @@ def check_backend(name: str, backend: Backend) -> Iterator[Fault]:
     yield from {"python": _check_python, "sql": _check_sql, "http": _check_http}[backend.speaks](
         path, backend
     )
+
+
+def _check_answers(path: str, backend: Backend) -> Iterator[Fault]:
+    """Yield what is wrong with its rules, once for all lookups that ask it; each may declare `not_found`."""
+    faults: list[Fault] = []
+    rules = compile_answers(path, backend.answers, faults)
+    yield from check_answers(path, backend.answers, has_status=backend.speaks == "http")
+    yield from faults
+    yield from check_order(rules, declares_not_found=True)
 
 
 def _check_python(path: str, backend: Backend) -> Iterator[Fault]:

@@ -22,7 +22,7 @@ from gateway.declared.logs import LogChoice, LogTable, check_logs, compile_logs
 from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup, digest_lookups
 from gateway.declared.reading import ConfigFaults, Fault, present, read_struct
 from gateway.declared.redis_server import RedisServer, check_embedded, check_redis, find_embedded
-from gateway.declared.route import Route, RouteTable, check_route, compile_route
+from gateway.declared.route import Route, RouteTable, check_order_of_routes, check_route, compile_route
 from gateway.declared.values import Table
 
 
@@ -71,6 +71,13 @@ class Catalog:
     def askable(self) -> dict[str, Backend]:
         """The backends that Python lookups may ask: those over HTTP."""
         return {name: one for name, one in self.settings.backends.items() if one.speaks == "http"}
+
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """The lookups that no route and no session event makes, in the order of the file."""
+        made = {lookup.name for route in self.routes for lookup in route.lookups}
+        made |= {lookup.name for app in self.apps.values() for lookup in app.prefetch}
+        return tuple(name for name in self.lookups if name not in made)
 
     def backend(self, lane: str) -> Backend:
         """Return the settings by which a lane's backend is asked."""
@@ -184,3 +191,4 @@ def _contradictions(
     for number, route in enumerate(settings.routes):
         if route is not None:
             yield from check_route(number, route, settings.apps, settings.lookups, reads)
+    yield from check_order_of_routes(settings.routes)

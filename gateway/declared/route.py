@@ -9,7 +9,7 @@ from gateway.declared.lookup import Lookup, LookupTable
 from gateway.declared.reading import Fault
 from gateway.declared.values import Table
 from gateway.declared.waves import find_cycle, in_waves, needs_of
-from gateway.declared.when import holds
+from gateway.declared.when import holds, implies
 from gateway.declared.wording import known, unknown
 
 
@@ -85,6 +85,25 @@ def check_route(
         yield Fault(f"{path}.lookups", f"these need one another's variables: {' → '.join(cycle)}")
     concerned = apps if route.app is None else {str(route.app): apps.get(str(route.app))}
     yield from _check_markers(path, concerned, setters)
+
+
+def check_order_of_routes(routes: Sequence[RouteTable | None]) -> Iterator[Fault]:
+    """Yield a warning for each route behind one that takes all of its callbacks; the first match wins."""
+    for number, route in enumerate(routes):
+        covering = next((i for i, one in enumerate(routes[:number]) if _covers(one, route)), None)
+        if covering is not None:
+            message = f"can never match: routes[{covering}] comes first and matches all that this one does"
+            yield Fault(f"routes[{number}]", message, warning=True)
+
+
+def _covers(earlier: RouteTable | None, route: RouteTable | None) -> bool:
+    return (
+        earlier is not None
+        and route is not None
+        and earlier.app in {None, route.app}
+        and earlier.path in {None, route.path}
+        and implies(route.when, earlier.when)
+    )
 
 
 def _check_markers(

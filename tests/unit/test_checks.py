@@ -293,7 +293,11 @@ CONTRADICTIONS = [
         "routes[0].lookups[1]",
         "both set the variable 'status'",
     ),
-    (WHOLE + route("[]") + route("['x']"), "routes[1].lookups[0]", "'x' is not a lookup"),
+    (
+        WHOLE + route("[]") + "when = { a = 'b' }\n" + route("['x']"),
+        "routes[1].lookups[0]",
+        "'x' is not a lookup",
+    ),
     (WHOLE + route("[]", "path = 'order'"), "routes[0].path", "must begin with '/'"),
     (WHOLE + route("[]", "app = 7"), "routes[0].app", "7 is not an app"),
     (
@@ -484,6 +488,7 @@ def warned(text: str) -> list[str]:
         ("status = '4xx'\nis = 'bad'", "status = [404, 410]\nis = 'not_found'"),
         ("when = { code = 1 }\nis = 'bad'", "when = { code = 1, sub = 2 }\nis = 'bad'"),
         ("when = 'error'\nis = 'bad'", "when = 'error'\nstatus = 200\nis = 'ok'"),
+        ("when = { code = [1, 2] }\nis = 'bad'", "when = { code = 2 }\nis = 'ok'"),
     ],
 )
 def test_a_rule_behind_a_wider_one_is_warned_about(first: str, second: str) -> None:
@@ -492,6 +497,16 @@ def test_a_rule_behind_a_wider_one_is_warned_about(first: str, second: str) -> N
     (warning,) = warned(f"{text}[[lookups.order.answers]]\n{second}\n")
     assert warning.startswith("lookups.order.answers[1]: can never match: lookups.order.answers[0] comes")
     assert warned(f"{text}[[lookups.order.answers]]\nstatus = 500\nis = 'rejected'\n") == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("{ code = 1 }", "{ code = true }"), ("{ code = 1 }", "{ code = [1, 2] }"), ("{ code = 1 }", "'code'")],
+)
+def test_a_rule_that_takes_less_covers_none(first: str, second: str) -> None:
+    """A number is no truth value, and the second rule may have work of its own."""
+    text = f"{WHOLE}not_found = {{}}\n[[lookups.order.answers]]\nwhen = {first}\nis = 'bad'\n"
+    assert warned(f"{text}[[lookups.order.answers]]\nwhen = {second}\nis = 'ok'\n") == []
 
 
 def test_a_rule_of_the_backend_may_be_covered_by_one_of_a_lookup() -> None:

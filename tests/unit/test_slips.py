@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from gateway.declared.credentials import Auth
-from tests.unit.test_config import BACKEND, faults
+from tests.unit.test_config import BACKEND, WHOLE, compiled, faults
 
 KINDS = {one.__struct_config__.tag: one for one in Auth.__args__}
 
@@ -75,3 +75,58 @@ def test_a_number_from_the_environment_is_told_without_its_value() -> None:
         "does not fit here: expected a whole number without quotes, and a variable gives text"
     )
     assert "hunter2" not in told
+
+
+def warned(text: str) -> list[str]:
+    """Return the warnings about a configuration that can be used."""
+    return [str(fault) for fault in compiled(text).warnings]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "covered"),
+    [
+        ("", "when = { node = 'order' }", True),
+        ("when = { node = '*' }", "when = { node = 'order' }", True),
+        ("when = { node = 'order' }", "when = { node = 'order', lang = 'en' }", True),
+        ("when = { node = '' }", "app = 1\npath = '/a'\nwhen = { node = '' }", True),
+        ("app = 1", "app = 1\npath = '/a'", True),
+        ("when = { node = '*' }", "when = { node = '' }", False),
+        ("when = { node = '*' }", "", False),
+        ("when = { node = '' }", "when = { node = 'order' }", False),
+        ("when = { node = 'order' }", "when = { node = 'customer' }", False),
+        ("app = 1", "", False),
+        ("path = '/a'", "path = '/b'", False),
+    ],
+)
+def test_a_route_behind_a_wider_one_is_warned_about(first: str, second: str, covered: bool) -> None:  # noqa: FBT001
+    """The first match wins, so its lookups are never made: its author looks for the fault in the flow."""
+    app = "[apps.1]\ntoken = 't'\n[apps.2]\ntoken = 't'\n"
+    routes = "".join(
+        f"[[routes]]\n{one}\n{'' if 'lookups' in one else 'lookups = []'}\n" for one in (first, second)
+    )
+    text = f"{app}{routes}"
+    told = faults(text) if "lookups = 3" in first else warned(text)
+    message = "routes[1]: can never match: routes[0] comes first and matches all that this one does"
+    assert (message in told) == covered
+
+
+def test_a_rule_of_a_backend_behind_a_wider_one_is_warned_about_once() -> None:
+    """However many lookups ask it."""
+    rules = ("status = '4xx'\nis = 'bad'\n", "status = 404\nis = 'ok'\n")
+    text = WHOLE + "".join(f"[[backends.crm.answers]]\n{rule}" for rule in rules)
+    (warning,) = warned(text + WHOLE.replace(BACKEND, "").replace("order", "other"))
+    assert warning.startswith("backends.crm.answers[1]: can never match: backends.crm.answers[0] comes first")
+
+
+def test_a_fault_in_a_rule_of_a_backend_is_one_fault() -> None:
+    """Two lookups ask it; its author has one text to correct."""
+    rule = "[[backends.crm.answers]]\nwhen = 'code = 7'\nis = 'bad'\n"
+    (fault,) = faults(WHOLE + rule + WHOLE.replace(BACKEND, "").replace("order", "other"))
+    assert fault.startswith("backends.crm.answers[0].when: ")
+
+
+def test_lookups_that_nobody_asks_for_are_known() -> None:
+    """A lookup that was forgotten in its route sets nothing."""
+    assert compiled(WHOLE).unasked == ("order",)
+    assert compiled(f"{WHOLE}[[routes]]\nlookups = ['order']\n").unasked == ()
+    assert compiled(f"{WHOLE}[apps.1]\ntoken = 't'\nprefetch = ['order']\n").unasked == ()
