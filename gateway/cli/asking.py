@@ -19,6 +19,7 @@ from gateway.cli.common import (
     redis_url,
 )
 from gateway.declared.catalog import Catalog
+from gateway.declared.reading import Fault
 from gateway.telemetry.terminal import printable
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
@@ -32,12 +33,16 @@ from gateway.telemetry.terminal import printable
 def check(path: Path, strict: bool, connect: bool, data: Path) -> None:  # noqa: FBT001 - click passes it by name
     """Report every fault of a configuration, or what it will run."""
     from gateway.edge.certificate import find_fault
+    from gateway.front.dialects import DIALECT
     from gateway.lookups.credentials import find_faults
     from gateway.lookups.reach import find_reach_fault
 
     catalog = load(path, embedded=True, code=HAS_FAULTS)
     settings = catalog.settings
     found = [*catalog.warnings]
+    if settings.gateway.budget >= DIALECT.patience:
+        message = f"nobody waits for a reply after {DIALECT.patience:g} s, the way there and back included"
+        found.append(Fault("gateway.budget", message, warning=True))
     if settings.gateway.tls is not None and (fault := find_fault(settings.gateway.tls)):
         found.append(fault)
     for name, backend in settings.backends.items():

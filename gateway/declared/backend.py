@@ -169,9 +169,9 @@ def _check_http(path: str, backend: Backend) -> Iterator[Fault]:
     if not backend.url:
         yield Fault(f"{path}.url", "missing")
     elif url is None or not _can_be_called(url):
-        yield Fault(
-            f"{path}.url", "must be an http:// or https:// address with a host, or that of a database"
-        )
+        known = ", ".join(f"{scheme}://" for scheme in SQL_SCHEMES)
+        message = f"must be an http:// or https:// address with a host, or that of a database ({known})"
+        yield Fault(f"{path}.url", message)
     elif url.query or url.fragment:
         yield Fault(f"{path}.url", "must have no query and no fragment: a lookup's path is added to it")
     elif url.username is not None and not isinstance(backend.auth, NoAuth):

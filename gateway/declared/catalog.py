@@ -157,7 +157,7 @@ def compile_catalog(
     }
     found += _contradictions(settings, lookups, event_variables)
     # A value that could not be read is empty or a default now: that it does not fit is no second fault.
-    unread = [fault.path for fault in faults]
+    unread = [fault.path for fault in faults if not fault.warning]
     every = [*faults, *(fault for fault in found if not fault.lies_in(unread))]
     if any(not fault.warning for fault in every):
         raise ConfigFaults(every)

@@ -59,6 +59,8 @@ def check_auth(path: str, auth: Auth) -> Iterator[Fault]:
             yield from check_sign(path, auth)
         case _:
             yield from _check_texts(path, auth)
+    if isinstance(auth, BearerAuth) and auth.token.lower().startswith("bearer "):
+        yield Fault(f"{path}.token", "'Bearer' is put before it; leave that word out", warning=True)
     if isinstance(auth, BasicAuth) and ":" in auth.username:
         yield Fault(f"{path}.username", "must hold no colon (RFC 7617)")
     if isinstance(auth, HeaderAuth) and not HEADER_NAME.fullmatch(auth.name):

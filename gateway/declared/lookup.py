@@ -17,6 +17,7 @@ from gateway.declared.expression import compile_mapping
 from gateway.declared.question import check_question
 from gateway.declared.reading import Fault, plain
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request, exposed
+from gateway.declared.slips import slips_of_request, slips_of_statement
 from gateway.declared.statement import Statement, compile_statement
 from gateway.declared.values import Duration, Table
 from gateway.declared.version import version_of
@@ -134,6 +135,10 @@ def check_lookup(
         yield Fault(f"{path}.share", message, (f"{path}.stale_if_error",))
     if lookup.hedge is not None and lookup.hedge <= 0:
         yield Fault(f"{path}.hedge", "must be more than zero")
+    backend = backends.get(lookup.backend or "")
+    if lookup.hedge is not None and backend is not None and lookup.hedge >= backend.attempt_timeout:
+        message = "no second attempt begins beside the first one: attempt_timeout ends that earlier"
+        yield Fault(f"{path}.hedge", message, warning=True)
     if "" in inputs:
         yield Fault(f"{path}.inputs", "a variable's name must not be empty")
 
@@ -187,8 +192,11 @@ def compile_lookup(
     asked = (*(request.inputs if request else ()), *(statement.parameters if statement else ()))
     inputs = tuple(sorted({*plain(table.inputs), *asked}))
     accept = compile_accept(f"lookups.{name}.accept", table.accept, inputs, faults)
-    if request is not None:
+    if table.request is not None and request is not None:
         faults += _warn_exposed(f"lookups.{name}", request, accept)
+        faults += slips_of_request(f"lookups.{name}.request", table.request)
+    if table.sql is not None:
+        faults += slips_of_statement(f"lookups.{name}.sql", table.sql)
     rules = compile_answers(f"lookups.{name}.answers", table.answers, faults)
     faults += check_order(rules, declares_not_found=table.not_found is not None)
     if backend is not None:

@@ -13,6 +13,11 @@ from gateway.declared.wording import kind_of, misfit, misfit_of_environment, mis
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*|file:[^{}]+)\}", re.ASCII)
+_LIKE_VARIABLE = re.compile(
+    r"\$\{|^(?:\$[A-Z][A-Z0-9_]+|%[A-Z][A-Z0-9_]+%|\{\{ ?[A-Z][A-Z0-9_]+ ?\}\})$", re.ASCII
+)
+"""A variable of the environment as shells, Windows and templates write it: here it is a text."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r"^(.*) - at `(?:key in )?\$(.*)`$", re.DOTALL)
 
@@ -196,7 +201,7 @@ def _read_tagged(
 def _read_leaf(value: object, hint: Any, path: str, environ: Mapping[str, str], faults: list[Fault]) -> Any:
     noted = len(faults)
     expanded = _expand(value, path, environ, faults)
-    if len(faults) > noted:
+    if any(not fault.warning for fault in faults[noted:]):
         return None
     try:
         return msgspec.convert(expanded, hint, dec_hook=parse, strict=True)
@@ -234,10 +239,16 @@ def _expand(value: object, path: str, environ: Mapping[str, str], faults: list[F
         except UnreadableSecret as error:
             faults.append(Fault(path, error.reason))
         except KeyError:
-            faults.append(Fault(path, f"the environment variable {name} is not set"))
+            hint = f"; a variable of the session is written {{{name}}}" if ".request." in path else ""
+            faults.append(Fault(path, f"the environment variable {name} is not set{hint}"))
         else:
             if _SURROGATE.search(found[name]):
                 faults.append(Fault(path, f"the environment variable {name} is not UTF-8"))
+    if _LIKE_VARIABLE.search(_VARIABLE.sub("", value)):
+        message = (
+            "is taken as it is; a variable is written ${NAME}, a file ${file:/path}, and there is no default"
+        )
+        faults.append(Fault(path, message, warning=True))
     expanded = _VARIABLE.sub(lambda match: found.get(match[1], ""), value)
     return value if expanded == value else Secret(expanded, value)
 

@@ -50,6 +50,8 @@ def find_fault(tls: Tls) -> Fault | None:
     A file that is not there is a warning: it may be on the machine where the gateway will run.
     """
     try:
+        for name in (tls.cert, tls.key):
+            Path(name).read_bytes()  # which names the file that is not there; OpenSSL does not
         _context(tls)
     except OSError as error:
         return Fault("gateway.tls", explain(error), warning=isinstance(error, FileNotFoundError))

@@ -134,3 +134,18 @@ def test_streams_may_be_closed_or_of_another_encoding(
     assert ended.stderr == b""
     assert said in ended.stdout.decode(environ.get("PYTHONIOENCODING", "utf-8"))
     assert ended.returncode == ("log" not in redirected)
+
+
+def test_check_says_what_nobody_would_hear_of(tmp_path: Path) -> None:
+    """A budget that Desk does not wait for, no routes, a lookup in none: all of it runs, and helps nobody."""
+    config = tmp_path / "deskgate.toml"
+    config.write_text(
+        '[gateway]\nbudget = "2s"\n[backends.crm]\nurl = "http://crm"\n[lookups.order]\nbackend = "crm"\n'
+        'request = { path = "/{orderId}" }\nvariables = { status = "status" }\n'
+    )
+    result = CliRunner().invoke(main, ["check", "-c", str(config)])
+    assert result.exit_code == 0
+    assert "warning: gateway.budget: nobody waits for a reply after 2 s" in result.output
+    assert "routes      none: every callback will be refused with NO_ROUTE" in result.output
+    assert "unasked     order: in no route, and in no `prefetch`" in result.output
+    assert CliRunner().invoke(main, ["check", "--strict", "-c", str(config)]).exit_code == 1

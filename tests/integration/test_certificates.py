@@ -105,6 +105,7 @@ async def test_check_reads_the_pair(place: Place, tmp_path: Path) -> None:
     assert "gateway.tls: the key does not belong to the certificate" in told["not"][1]
     assert told["away"][0] == 0
     assert "warning: gateway.tls" in told["away"][1]
+    assert "nowhere.pem" in told["away"][1]
 
 
 async def test_reload_may_name_other_files(place: Place, tmp_path: Path) -> None:

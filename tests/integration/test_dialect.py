@@ -39,6 +39,7 @@ class Asking(NamedTuple):
 class Other:
     """The words of a platform that there is not."""
 
+    patience = 5.0
     event_variables = ("chat",)
 
     def verify(self, query: str, apps: Mapping[int, App], now: float) -> Asking:

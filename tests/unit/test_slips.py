@@ -130,3 +130,114 @@ def test_lookups_that_nobody_asks_for_are_known() -> None:
     assert compiled(WHOLE).unasked == ("order",)
     assert compiled(f"{WHOLE}[[routes]]\nlookups = ['order']\n").unasked == ()
     assert compiled(f"{WHOLE}[apps.1]\ntoken = 't'\nprefetch = ['order']\n").unasked == ()
+
+
+def lookup(question: str) -> str:
+    """Return a configuration whose lookup asks so."""
+    return f'{BACKEND}[lookups.order]\nbackend = "crm"\n{question}\nvariables = {{ status = "status" }}\n'
+
+
+@pytest.mark.parametrize(
+    ("request_", "warning"),
+    [
+        ("path = '/orders/{{orderId}}'", "path: {{orderId}} is a text, and no place; write {orderId}"),
+        ("path = '/orders/{{ orderId }}'", "path: {{ orderId }} is a text, and no place; write {orderId}"),
+        ("path = '/orders/:orderId'", "path: :orderId is a text, and no place; write {orderId}"),
+        ("path = '/o/<orderId>/x'", "path: <orderId> is a text, and no place; write {orderId}"),
+        ("path = '/o', query = { id = '{{id}}' }", "query.id: {{id}} is a text, and no place; write {id}"),
+        (
+            "path = '/o', headers = { X-Id = '<id>' }",
+            "headers.X-Id: <id> is a text, and no place; write {id}",
+        ),
+        (
+            "path = '/o', method = 'POST', json = { a = [{ b = '{{id}}' }], n = 1 }",
+            "json.a[0].b: {{id}} is a text, and no place; write {id}",
+        ),
+    ],
+)
+def test_a_place_as_another_tool_writes_it_is_warned_about(request_: str, warning: str) -> None:
+    """The backend would be asked about an order whose number is "{orderId}"."""
+    assert warned(lookup(f"request = {{ {request_} }}")) == [f"lookups.order.request.{warning}"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "path = '/v1/orders:search'",
+        "path = '/orders/{orderId}'",
+        "path = '/o', method = 'POST', json = { query = 'query {{ order {{ id }} }}' }",
+        "path = '/o', method = 'POST', form = { a = 'b' }",
+    ],
+)
+def test_a_text_that_is_meant_so_is_not_warned_about(request_: str) -> None:
+    """GraphQL has braces, and Google's methods a colon."""
+    assert warned(lookup(f"request = {{ {request_} }}")) == []
+
+
+SQL = BACKEND.replace("http://crm", "sqlite:///x")
+
+
+@pytest.mark.parametrize(
+    ("where", "warning"),
+    [
+        ("id = ':id'", "':id' is a text, and no parameter; write :id without quotes"),
+        ("id = '{id}'", "'{id}' is a text, and no parameter; write :id without quotes"),
+        (
+            "id like '%:id%'",
+            "'%:id%' is a text, and no parameter; write :id without quotes, and behind LIKE '%'",
+        ),
+        ("id = %(id)s", "%(id)s is no parameter here; write :id"),
+        ("id = $1", "$1 is no parameter here; write :orderId"),
+        ("id = ?", "? is no parameter here; write :orderId"),
+        ("id = :id and a = '12:30' and b = '{1,2}' and c ->> 'x' = 'HH24:MI'", None),
+    ],
+)
+def test_a_parameter_that_is_none_is_warned_about(where: str, warning: str | None) -> None:
+    """In quotes it is a text: the statement is right, and finds nobody."""
+    text = lookup('sql = """select status from o where WHERE"""').replace("WHERE", where)
+    told = warned(text.replace(BACKEND, SQL))
+    assert len(told) == (warning is not None)
+    assert all(one.startswith(f"lookups.order.sql: {warning}") for one in told)
+
+
+@pytest.mark.parametrize(
+    "token", ["$CRM_TOKEN", "${CRM_TOKEN:-x}", "${env:CRM_TOKEN}", "%CRM_TOKEN%", "{{ CRM_TOKEN }}"]
+)
+def test_a_variable_as_others_write_it_is_warned_about(token: str) -> None:
+    """Else the backend gets the name for the secret. The text is not shown: it may be a password."""
+    (warning,) = warned(f'{BACKEND}auth = {{ type = "bearer", token = "{token}" }}')
+    assert warning.startswith("backends.crm.auth.token: is taken as it is; a variable is written ${NAME}")
+    assert "CRM_TOKEN" not in warning
+
+
+def test_a_text_with_a_dollar_is_no_variable() -> None:
+    """Passwords have signs."""
+    assert warned(f'{BACKEND}auth = {{ type = "bearer", token = "pa$$WORD" }}') == []
+
+
+def test_a_warning_hides_no_fault_of_the_same_place() -> None:
+    """Both are told."""
+    told = faults(f'{BACKEND}auth = {{ type = "bearer", token = " ${{A" }}')
+    assert [one.partition(": ")[2][:12] for one in told] == ["is taken as ", "begins or en"]
+
+
+def test_a_place_of_the_session_in_the_form_of_the_environment_is_explained() -> None:
+    """`${orderId}` is the habit of most templates."""
+    (told,) = faults(lookup("request = { path = '/o/${orderId}' }"))
+    assert told.endswith(
+        "the environment variable orderId is not set; a variable of the session is written {orderId}"
+    )
+
+
+def test_the_word_bearer_is_not_sent_twice() -> None:
+    """It is copied with the token from a manual."""
+    (warning,) = warned(f'{BACKEND}auth = {{ type = "bearer", token = "Bearer abc" }}')
+    assert warning == "backends.crm.auth.token: 'Bearer' is put before it; leave that word out"
+
+
+def test_a_hedge_that_never_begins_is_warned_about() -> None:
+    """The attempt has ended by then."""
+    text = lookup("request = { path = '/o' }\nhedge = '{}'").replace
+    assert warned(text("{}", "799ms")) == []
+    (warning,) = warned(text("{}", "800ms"))
+    assert warning.startswith("lookups.order.hedge: no second attempt begins beside the first one")

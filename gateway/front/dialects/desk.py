@@ -137,6 +137,7 @@ class Verified(msgspec.Struct, frozen=True):
 class Desk:
     """The dialect of Tencent Cloud Desk; its methods do as :class:`.dialect.Dialect` says."""
 
+    patience = 2.0  # "API Call" node, 1229/68990
     event_variables = (SESSION, USER)
 
     def verify(self, query: str, apps: Mapping[int, App], now: float) -> Verified:

@@ -27,6 +27,10 @@ class Dialect(Protocol):
     """One platform's form of callbacks. A dialect keeps no state, and its methods are pure."""
 
     @property
+    def patience(self) -> float:
+        """Seconds after which the platform waits for a reply no longer."""
+
+    @property
     def event_variables(self) -> Sequence[str]:
         """The names of the variables that every session event gives."""
 
