@@ -85,7 +85,7 @@ def logs(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Read log lines for people: of FILE, or of standard input; exit 1 if no line fits."""
     from gateway.core.units import parse_duration
     from gateway.tools.presentation import open_console
-    from gateway.tools.reading import Wanted, choose, follow, show
+    from gateway.tools.reading import Wanted, choose, doubts, follow, show
 
     if following and file is None:
         msg = "--follow needs a FILE; a pipe goes on by itself"
@@ -109,4 +109,7 @@ def logs(  # noqa: PLR0913, PLR0917 - one parameter an option
             sys.stdout.flush()
         else:
             console.print(show(chosen), soft_wrap=True)
+    if not found:
+        for doubt in doubts(wanted):
+            click.echo(f"note: {doubt}", err=True)
     sys.exit(0 if found else NOT_FINE)

@@ -7,12 +7,16 @@ is shown as it is, unless something is looked for.
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from inspect import isfunction
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import msgspec
 from rich.text import Text
 
+from gateway.core.errors import Code
+from gateway.declared.wording import suggestion
+from gateway.telemetry import events
 from gateway.telemetry.terminal import printable
 
 LOOK_EVERY = 0.2
@@ -100,6 +104,18 @@ def _codes(line: Mapping[str, Any]) -> set[str]:
 def _lookups(line: Mapping[str, Any]) -> set[str]:
     lookups = line.get("lookups")
     return {str(line.get("lookup")), *(map(str, lookups) if isinstance(lookups, Mapping) else ())}
+
+
+def doubts(wanted: Wanted) -> Iterator[str]:
+    """Yield what may be misspelt in a search that has found nothing, with the name that may be meant."""
+    for word, names in ((wanted.event, _event_names()), (wanted.code, [code.name for code in Code])):
+        if word is not None and word not in names and (meant := suggestion(word, names)):
+            yield f"no line has {word!r}{meant}"
+
+
+def _event_names() -> list[str]:
+    functions = (name for name, one in vars(events).items() if isfunction(one) and not name.startswith("_"))
+    return [name.replace("_", ".", 1) for name in functions]
 
 
 class Chosen(NamedTuple):

@@ -83,6 +83,14 @@ def test_what_cannot_be_read_is_named(arguments: list[str], advice: str) -> None
     assert "Traceback" not in output
 
 
+def test_name_that_is_misspelt_is_told(tmp_path: Path) -> None:
+    """Beside the exit code, which says that no line fits."""
+    file = tmp_path / "log"
+    file.write_text('{"event": "redis.lost"}\n')
+    code, output = read(str(file), "--event", "redis.los")
+    assert (code, "did you mean 'redis.lost'?" in output) == (1, True)
+
+
 def test_reader_that_has_enough_ends_it(tmp_path: Path) -> None:
     """``| head`` is no failure."""
     file = tmp_path / "log"

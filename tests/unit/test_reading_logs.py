@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.tools.reading import Chosen, Wanted, choose, follow, show, took
+from gateway.tools.reading import Chosen, Wanted, choose, doubts, follow, show, took
 
 CALLBACK = {
     "event": "callback.answered",
@@ -173,3 +173,13 @@ def test_chosen_lines_of_a_stream_come_one_by_one() -> None:
     stream = io.BytesIO(b"".join(LINES))
     assert next(choose(iter(stream), Wanted())) == Chosen(LINES[0], CALLBACK)
     assert stream.tell() == len(LINES[0])
+
+
+def test_a_search_for_a_name_that_is_misspelt_says_so() -> None:
+    """An empty answer reads as "it has not happened"."""
+    assert list(doubts(Wanted(event="callback.answerd", code="timeout"))) == [
+        "no line has 'callback.answerd'; did you mean 'callback.answered'?",
+        "no line has 'timeout'; did you mean 'TIMEOUT'?",
+    ]
+    for known in (Wanted(event="gateway.not_replaced"), Wanted(code="120001"), Wanted(session="s1")):
+        assert list(doubts(known)) == []
