@@ -121,17 +121,6 @@ async def test_hold_that_redis_refuses_is_no_hold(
     assert (code, "Redis refuses: OOM" in output) == (1, True), output
 
 
-async def test_hold_that_redis_refuses_is_no_hold(valkey: Valkey, place: Place, tmp_path: Path) -> None:
-    """The command said that the backend was held, and everybody went on to ask it."""
-    own = Place(valkey.url, place.prefix, place.crm_url)
-    config = written(tmp_path / "deskgate.toml", own.config())
-    async with Redis.from_url(valkey.url) as redis:
-        await redis.config_set("maxmemory", "1")
-        for ending in ((), ("--end",)):
-            code, output = await told(own, "hold", "crm", "-c", str(config), *ending)
-            assert (code, "maxmemory" in output, "asked again" in output) == (1, True, False), output
-
-
 async def test_one_wish_reloads_gateways_and_workers_once(place: Place, tmp_path: Path) -> None:
     """Each reads its own file: one that has not changed is read again, too, as after a SIGHUP."""
     path = tmp_path / "deskgate.toml"
