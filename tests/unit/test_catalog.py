@@ -450,3 +450,17 @@ def test_versions_are_those_of_the_release_before() -> None:
         "order": "d2392e85",
         "churn": "6dc55ce3",
     }
+
+
+def test_a_lane_is_known_by_the_versions_of_its_lookups() -> None:
+    """Whether two processes do the same work; a backend without a lane has gates all the same."""
+    text = (
+        '[backends.crm]\nurl = "http://crm"\n[backends.erp]\nurl = "http://erp"\n'
+        '[lookups.a]\nbackend = "crm"\nrequest = { path = "/" }\nvariables = { a = "a" }\nfresh = "1s"\n'
+    )
+    catalog, later, other = (
+        compile_catalog(*read(one, {}))
+        for one in (text, text.replace("1s", "2s"), text.replace('"/"', '"/a"'))
+    )
+    assert list(catalog.backends) == ["crm", "erp"]
+    assert catalog.lane_digest("crm") == later.lane_digest("crm") != other.lane_digest("crm")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.core.errors import CircuitOpen, Code, TimedOut
+from gateway.core.errors import CircuitOpen, Code, QueueUnavailable, TimedOut
 from gateway.declared.backend import Backend
 from gateway.resilience.board import Board
 from gateway.resilience.hold import Hold
@@ -111,3 +111,16 @@ async def test_breaker_that_an_operator_closes_opens_again_if_the_backend_still_
         with pytest.raises((TimedOut, CircuitOpen)):
             await run(Call(fail, 1e9))
     assert shut.gates()["crm"].breaker == "open"
+
+
+class Contested(Board):
+    """A board on which another process is first each time."""
+
+    async def change_for_all(self, *_: object) -> None:
+        """Change nothing."""
+
+
+async def test_word_that_others_have_overtaken_each_time_is_told() -> None:
+    """An operator must not believe that it holds."""
+    with pytest.raises(QueueUnavailable, match="each time"):
+        await hold(Contested(), "crm", SECONDS)
