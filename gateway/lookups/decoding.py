@@ -179,9 +179,18 @@ def _read_xml(lookup: Lookup, text: str, _: str) -> object:
         return bool(lists) and ".".join([*(parent for parent, _ in parents), name]) in lists
 
     try:
-        return xmltodict.parse(text, expat=_StrictExpat, force_list=is_list)
+        post = _null_of_nil if ":nil" in text else None  # it costs a call an element
+        return xmltodict.parse(text, expat=_StrictExpat, force_list=is_list, postprocessor=post)
     except expat.ExpatError:
         raise _unreadable(lookup) from None
+
+
+def _null_of_nil(_: object, name: str, value: Any) -> tuple[str, Any]:  # noqa: ANN401 - any value
+    """Return an element, null for one that says ``xsi:nil`` (XML Schema, 2.6.2): services of .NET do so."""
+    is_empty = isinstance(value, dict) and all(key.startswith("@") for key in value)
+    if is_empty and any(key.endswith(":nil") and value[key] in {"true", "1"} for key in value):
+        return name, None
+    return name, value
 
 
 class _StrictExpat:

@@ -303,6 +303,17 @@ def test_plain_text_is_itself_without_the_space_around_it(body: bytes, content_t
     assert decode(lookup("text"), body, content_type) == text
 
 
+def test_an_element_that_is_nil_is_null() -> None:
+    """Services of .NET write null so; a visitor was told ``{"@xsi:nil":"true"}``."""
+    names = 'xmlns:i="http://www.w3.org/2001/XMLSchema-instance"'
+    body = f"""<order {names}><status i:nil="true"/><total currency="EUR" i:nil="1" />
+        <note i:nil="false">x</note><item nil="true"/><item i:nil="true"/></order>"""
+    order = decode(lookup("xml"), body.encode(), "text/xml")["order"]  # type: ignore[index]
+    assert (order["status"], order["total"]) == (None, None)
+    assert order["note"]["#text"] == "x"
+    assert order["item"] == [{"@nil": "true"}, None]
+
+
 def test_a_long_comment_costs_no_time() -> None:
     """Nor do many of them in front of what is no page."""
     body = b"<!-- a -->" * 20_000 + b"gold"
