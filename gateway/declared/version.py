@@ -27,7 +27,7 @@ BACKEND_NOT_IN_VERSION = frozenset(
         *("tls", "proxy"),  # how it is reached
         *("attempt_timeout", "attempts", "concurrency", "max_reply"),  # how gently it is asked
         *("keep_alive", "idle_before_reuse"),  # and on which connections
-        *("open", "close"),  # what its process holds
+        "close",  # how its process ends
         *("breaker", "rate", "burst", "retry_after_max", "retry_budget"),  # and when it is left alone
     )
 )

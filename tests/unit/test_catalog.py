@@ -219,8 +219,9 @@ CHANGED = {  # another value than the default of each setting that takes part in
     "sql": "select 2 as status",
     "rows": "all",
     "kind": "python",
+    "open": "mycrm:open_other",
 }
-OWN = BACKEND_NOT_IN_VERSION | {"kind", "options"}  # of Python lookups
+OWN = BACKEND_NOT_IN_VERSION | {"kind", "options", "open"}  # of Python lookups
 
 
 WITHOUT_REQUEST: dict[str, object] = {"lookups.order.request": None}
@@ -244,6 +245,7 @@ AROUND: dict[str, dict[str, object]] = {  # what must be there for a setting to 
     "lookups.order.rows": SQL_BACKEND,
     "backends.own.kind": PYTHON_BACKEND,
     "backends.own.options": PYTHON_BACKEND,
+    "backends.own.open": PYTHON_BACKEND,
 }
 
 
@@ -251,7 +253,7 @@ AROUND: dict[str, dict[str, object]] = {  # what must be there for a setting to 
     ("place", "name"),
     [
         *(("lookups.order", name) for name in LookupTable.__struct_fields__ if name not in NOT_IN_VERSION),
-        *(("backends.own", name) for name in ("kind", "options")),
+        *(("backends.own", name) for name in ("kind", "options", "open")),
         *(("backends.crm", name) for name in Backend.__struct_fields__ if name not in OWN),
     ],
 )
