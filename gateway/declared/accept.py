@@ -3,6 +3,7 @@
 Visitors type an order's number with a blank, in full-width digits, and plainly: it shall be one record.
 """
 
+import string
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,11 @@ _ENDS_QUOTES = ("'", '"', "\\", "a'", "'a", "a'b", 'a"b', "a\\", "a' b '", 'a" b
 _ADDS = ("a b", "a=b", "a^b", "a^ORb", "a,b", "a)b", "a(b", "a;b", "a&b", "a|b", "a*", "*", "^", "a:b")
 _QUIET = re2.Options()
 _QUIET.log_errors = False
+
+
+def is_blank(value: str) -> bool:
+    """True for a text in which there is nothing to be seen."""
+    return not value.strip().strip(_INVISIBLE + string.whitespace).strip()
 
 
 class AcceptTable(Table, frozen=True, kw_only=True):

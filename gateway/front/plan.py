@@ -1,5 +1,6 @@
 """Plan: the lookups that a callback needs, and the names of their records. Pure."""
 
+import string
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -7,8 +8,12 @@ import msgspec
 from gateway.core.errors import Code, InvalidInput
 from gateway.core.messages import Callback, Job, SessionEvent
 from gateway.core.records import Known, record_name, user_record_name
+from gateway.declared.accept import is_blank
 from gateway.declared.app import App
 from gateway.declared.lookup import Lookup
+
+_SEEN = frozenset(string.ascii_letters + string.digits)
+"""What most inputs begin with: they need no look."""
 
 Recall = Callable[[str], Known | None]
 """Returns the record that this process holds under a name."""
@@ -65,6 +70,9 @@ def plan(
 def _take_inputs(lookup: Lookup, variables: Mapping[str, str]) -> tuple[dict[str, str], Refused | None]:
     """Return the inputs of a lookup, each in its one form, and why it cannot be asked for with them."""
     inputs = {name: variables.get(name, "") for name in lookup.inputs}
+    for name, value in inputs.items():
+        if value[:1] not in _SEEN and is_blank(value):
+            inputs[name] = ""  # many backends trim it, and then the question is for anybody
     try:
         for name, accept in lookup.accept.items():
             inputs[name] = accept.normalise(name, inputs[name])

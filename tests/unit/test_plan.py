@@ -55,6 +55,19 @@ def test_users_record_counts_only_where_the_lookup_shares_it(lookup: Lookup, use
     assert (one.job.user_record, one.of_user) == ((OF_USER, MEMORY[OF_USER]) if shares else ("", None))
 
 
+@pytest.mark.parametrize("blank", [" ", "\t\n", "\u00a0", "\u3000", "\u200b", " \u200b \u200d"], ids=ascii)
+def test_input_in_which_nothing_is_to_be_seen_is_absent(blank: str) -> None:
+    """Many backends trim it: a search without its subject finds somebody, and not the one who asks."""
+    assert planned(ORDER, id=blank).refused == Refused(Code.MISSING_INPUT, "id")
+    assert planned(ORDER, lang=blank).job.record == OWN
+
+
+@pytest.mark.parametrize("text", ["0", "-", ".", "客", " 7", "\u200b7", "_"], ids=ascii)
+def test_input_in_which_something_is_to_be_seen_is_itself(text: str) -> None:
+    """It is sent as it came."""
+    assert planned(ORDER, id=text).job.inputs["id"] == text
+
+
 def test_lookup_is_complete_when_every_input_has_a_value() -> None:
     """One that is not would ask a question without its subject."""
     needed = replace(ORDER, optional=frozenset())
