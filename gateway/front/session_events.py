@@ -49,13 +49,18 @@ class SessionEvents:
 
     def _seen_before(self, marks: Sequence[str]) -> bool:
         """True if an event with one of these marks has been seen; remember all of them."""
-        digests = [blake2b(mark.encode(errors="surrogatepass"), digest_size=16).digest() for mark in marks]
+        digests = _digests(marks)
         known = any(digest in self._marks for digest in digests)
         for digest in digests:
             self._marks[digest] = None
         while len(self._marks) > MARKS_KEPT:
             self._marks.popitem(last=False)
         return known
+
+    def _unsee(self, marks: Sequence[str]) -> None:
+        """Forget an event that came to nothing: its retry shall be acted on."""
+        for digest in _digests(marks):
+            self._marks.pop(digest, None)
 
     async def _act(self, event: SessionEvent, trace_id: str, *, repeated: bool) -> None:
         app = self._catalog.apps[event.app]
@@ -76,8 +81,10 @@ class SessionEvents:
             else:
                 prefetched = await self._prefetch(app, event, trace_id)
         except QueueUnavailable as unavailable:
+            self._unsee(event.marks)
             reason = str(unavailable)
         except Exception as error:  # noqa: BLE001 - logged
+            self._unsee(event.marks)
             events.session_failed(app=event.app, session=event.session, trace_id=trace_id, error=error)
             return
         events.session_notified(
@@ -109,3 +116,7 @@ class SessionEvents:
         planned = [plan(lookup, app, event, trace_id, self._recall) for lookup in due]
         unknown = [one for one in planned if one.refused is None and one.known is None]
         return await self._fleet.prefetch(unknown, time.monotonic() + self._settings.budget)
+
+
+def _digests(marks: Sequence[str]) -> list[bytes]:
+    return [blake2b(mark.encode(errors="surrogatepass"), digest_size=16).digest() for mark in marks]

@@ -255,6 +255,27 @@ async def test_without_redis_a_session_is_forgotten_later(valkey: Valkey, place:
     assert said(lines, "session.notified")[0]["reason"] == ""
 
 
+async def test_retry_of_an_event_that_came_to_nothing_is_acted_on(
+    valkey: Valkey, place: Place, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis was away for longer than the first one was tried; what it holds of the session must go."""
+    monkeypatch.setattr("gateway.front.session_events.FORGET_FOR", 0.1)
+    catalog = Place(valkey.url, place.prefix, place.crm_url).catalog(FORGET)
+    async with gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        with capture_logs() as lines:
+            valkey.kill()
+            await notify(here, "r1", Event="Session.Closed")
+            await when(lambda: said(lines, "session.notified"))
+            await asyncio.to_thread(valkey.start)
+            await running.service.link.present.wait()
+            await notify(here, "r1", Event="Session.Closed")
+            await when(lambda: len(said(lines, "session.notified")) == 2)
+    first, second = said(lines, "session.notified")
+    assert "Redis" in first["reason"]
+    assert second["reason"] == ""
+
+
 async def test_gateway_stops_with_events_in_hand(valkey: Valkey, place: Place, desk: Desk) -> None:
     """A task that cannot be done any more is given up."""
     catalog = Place(valkey.url, place.prefix, place.crm_url).catalog(FORGET, budget="100ms")
