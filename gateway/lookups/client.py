@@ -1,6 +1,5 @@
 """Backends as Python lookups ask them: an HTTP client under the credentials and policies of a backend."""
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -8,8 +7,9 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from gateway.core.charsets import find_charset
-from gateway.core.errors import BadBackendReply, LookupFailed
+from gateway.core.errors import BadBackendReply, InvalidInput, LookupFailed
 from gateway.core.messages import Ask
+from gateway.core.variables import as_json, as_text
 from gateway.declared.answers import compile_answers
 from gateway.declared.backend import Backend as Settings
 from gateway.declared.lookup import Lookup
@@ -109,8 +109,8 @@ class BackendClient:
         goes out under the backend's policies: it may be retried, and refused without an attempt. Raise
         InvalidInput for a value that would make another path, and NoAnswer if no response serves the lookup.
         """
-        filled_path = _fill(path, {name: str(value) for name, value in (places or {}).items()})
-        target = f"{filled_path}?{urlencode(query, quote_via=quote)}" if query else filled_path
+        filled_path = _fill(path, _texts(places))
+        target = f"{filled_path}?{urlencode(_texts(query), quote_via=quote)}" if query else filled_path
         body = None if json is None else _encoded(json)
         filled = FilledRequest(method, target, dict(headers or {}), body, "application/json")
         reporter = AttemptReporter(self._ask.lookup, self._reading.lane, self._ask.trace_id)
@@ -149,9 +149,23 @@ class Clients:
             await backend.close()
 
 
+def _texts(values: Mapping[str, object] | None) -> dict[str, str]:
+    """Return values as variables have them; raise InvalidInput for null, and LookupFailed for no value."""
+    texts = {}
+    for name, value in (values or {}).items():
+        if value is None:  # else somebody is looked up whose name is None
+            raise InvalidInput(name)
+        try:
+            texts[name] = as_text(value)
+        except (TypeError, ValueError) as error:
+            msg = f"{name} is no value that can be sent: {type(error).__name__}"
+            raise LookupFailed(msg) from None
+    return texts
+
+
 def _encoded(value: object) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False).encode()
+        return as_json(value).encode()  # the numbers of a reply keep their digits
     except (TypeError, ValueError) as error:
         msg = f"the body is no JSON: {type(error).__name__}"
         raise LookupFailed(msg) from None

@@ -37,6 +37,21 @@ async def climb(ask: Ask):
 async def inject(ask: Ask):
     await ask.backend("crm").get("/customers/{id}", places={"id": "../orders"})
 
+async def null(ask: Ask):
+    await ask.backend("crm").get("/customers/{id}", places={"id": None})
+
+async def nothing(ask: Ask):
+    await ask.backend("crm").get("/customers", query={"phone": None})
+
+async def shapeless(ask: Ask):
+    await ask.backend("crm").get("/customers", query={"phone": object()})
+
+async def pass_on(ask: Ask):
+    crm = ask.backend("crm")
+    total = (await crm.get("/total")).json()["total"]
+    heard = await crm.post("/{total}", places={"total": total}, query={"of": total}, json={"total": total})
+    return {"risk": "heard"}
+
 async def unplaced(ask: Ask):
     await ask.backend("crm").get("/customers/{id}")
 
@@ -116,7 +131,7 @@ async def test_lookup_asks_a_backend_under_its_credentials_and_retries(module: s
     assert seen == [
         ("/find?user=a%20b", "Bearer t0k", ""),
         ("/find?user=a%20b", "Bearer t0k", ""),
-        ("/orders", "Bearer t0k", '{"id": 7}'),
+        ("/orders", "Bearer t0k", '{"id":7}'),
     ]
 
 
@@ -149,11 +164,27 @@ async def test_request_that_cannot_be_sent_says_why(module: str) -> None:
         "climb": "no '?', '#', '.' or '..'",
         "unplaced": "a place without a value",
         "wrong": "the body is no JSON",
+        "shapeless": "phone is no value that can be sent",
     }.items():
         answer = await asked("http://127.0.0.1:1", module, function)
         assert answer.code is Code.LOOKUP_FAILED
         assert info in answer.info
-    assert (await asked("http://127.0.0.1:1", module, "inject")).code is Code.INVALID_INPUT
+    for function in ("inject", "null", "nothing"):
+        assert (await asked("http://127.0.0.1:1", module, function)).code is Code.INVALID_INPUT
+
+
+async def test_number_of_a_reply_is_sent_with_its_digits(module: str) -> None:
+    """To another backend, or to the same one, in whatever part of a request."""
+    seen: list[tuple[str, str]] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        seen.append((str(request.rel_url), await request.text()))
+        return web.Response(body=b'{"total":19999999999999999.90}', content_type="application/json")
+
+    async with serving(handle) as url:
+        assert (await asked(url, module, "pass_on")).code is Code.OK
+    number = "19999999999999999.90"
+    assert seen[1] == (f"/{number}?of={number}", f'{{"total":{number}}}')
 
 
 async def test_response_is_read_as_the_backend_writes_it(module: str) -> None:
