@@ -10,7 +10,7 @@ from gateway.declared.values import Address
 from gateway.edge.connections import Connection, Server
 from gateway.edge.listener import Limits, Listener
 from gateway.edge.response import ErrorPage, Handler
-from gateway.process.listening import listen
+from gateway.process.listening import begin, listen
 
 FIRST_REQUEST = 0.5
 """Seconds that a connection gets to bring its first request, if the port closes meanwhile."""
@@ -32,7 +32,7 @@ class Port:
     ) -> None:
         """Take the handler of requests; they get at most ``grace`` seconds when the port closes.
 
-        ``handed`` is a socket that listens already, in place of the address.
+        ``handed`` is a socket that is bound already, in place of the address.
         """
         self._handler, self._error_page, self._wanted = handler, error_page, address
         self._limits, self._handed, self._tls, self._grace = limits, handed, tls, grace
@@ -42,7 +42,7 @@ class Port:
 
     async def __aenter__(self) -> Self:
         """Listen; raise OSError when the address is taken."""
-        sockets = [self._handed] if self._handed is not None else listen(self._wanted)
+        sockets = [begin(self._handed)] if self._handed is not None else listen(self._wanted)
         self.address = Address(sockets[0].getsockname()[:2])
         self._server = Server(self._handler, self._error_page)
         self._listener = Listener(sockets, self._server, self._tls, self._limits)

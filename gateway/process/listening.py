@@ -32,6 +32,32 @@ def listen(address: Address, *, shared: bool = False) -> list[socket.socket]:
     return sockets
 
 
+def bind_beside(listening: socket.socket) -> socket.socket:
+    """Return a socket on the address of one that shares its port; raise OSError.
+
+    It gets no connection before :func:`begin` is called for it.
+    """
+    beside = socket.socket(listening.family, socket.SOCK_STREAM)
+    try:
+        beside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        beside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if listening.family == socket.AF_INET6:
+            alone = listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+            beside.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, alone)
+        beside.bind(listening.getsockname())
+    except OSError:
+        beside.close()
+        raise
+    return beside
+
+
+def begin(bound: socket.socket) -> socket.socket:
+    """Have a socket listen, if it does not do so already; return it."""
+    if not bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        bound.listen(_BACKLOG)
+    return bound
+
+
 def _listen_everywhere(port: int, *, shared: bool) -> socket.socket:
     if socket.has_dualstack_ipv6():
         try:

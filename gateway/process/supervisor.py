@@ -73,15 +73,17 @@ class Sockets:
         """Take over the sockets that the environment names; raise WrongSockets.
 
         A socket that systemd names ``admin`` (``FileDescriptorName=``) is the admin port. Else the first one
-        is the callback port, and the second one the admin port.
+        is the callback port, and the second one the admin port. Those of ``--processes`` may be bound, and
+        not listen yet: their connections go to other gateways until this one serves.
         """
+        ours = bool(environment(SOCKETS_VARIABLE))
         self.callbacks: socket.socket | None = None
         self.admin: socket.socket | None = None
         for name, number in _passed():
             try:
                 handed = socket.socket(fileno=number)
-                listens = handed.type == socket.SOCK_STREAM and handed.getsockopt(
-                    socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+                listens = handed.type == socket.SOCK_STREAM and (
+                    ours or handed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
                 )
             except OSError as error:
                 msg = f"the supervisor's file {number} is no socket: {error.strerror}"

@@ -119,12 +119,37 @@ async def test_killed_process_is_replaced_while_the_others_answer(
         died = await front.event("gateway.died")
         assert (died["signal"], died["exit_code"], died["hung"]) == ("SIGKILL", None, False)
         heard = await asyncio.gather(*(call(here, f"s{n}") for n in range(ENOUGH)))
-        assert {one.code for one in heard} == {0}  # those that met the dead one's socket have waited
+        assert {one.code for one in heard} == {0}
         await front.event("gateway.started", 3)
         assert len(await front.addresses()) == 1
         family = children_of(front.pid)
         await front.kill()
         await gone(family)
+
+
+async def test_process_that_cannot_be_replaced_leaves_all_connections_to_the_others(
+    config: Path, place: Place, desk: Desk
+) -> None:
+    """The file is faulty since the day before, and a process runs out of memory.
+
+    Half of all connections waited in its socket, for ever.
+    """
+    async with Gateways(config, place) as front, WorkerProcess(config, place):
+        await front.addresses()
+        here = desk.at(await front.address())
+        written(config, "nonsense")
+        children_of(front.pid)[0].kill()
+        for count in (1, 2):  # the second one is a successor that has not started
+            await front.event("gateway.died", count)
+            heard = await asyncio.gather(*(call(here, f"s{n}") for n in range(ENOUGH)))
+            assert {one.code for one in heard} == {0}
+        written(config, place.config())
+        await front.event("gateway.started", 3)
+        os.kill(children_of(front.pid)[0].pid, signal.SIGKILL)
+        await front.event("gateway.died", len(front.events("gateway.died")) + 1)
+        heard = await asyncio.gather(*(call(here, f"t{n}") for n in range(ENOUGH)))
+        assert {one.code for one in heard} == {0}
+        assert await front.end(signal.SIGINT) == 0
 
 
 async def test_sighup_replaces_one_process_after_the_other_and_loses_no_callback(

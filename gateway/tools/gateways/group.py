@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.process.background import Background
@@ -27,13 +27,22 @@ END_WITHIN = 60.0
 _LOOK_EVERY = 1.0
 
 
+Renew = Callable[[Pair], Pair]
+"""Closes a pair of sockets, and returns others on their addresses, which do not listen yet."""
+
+
 class Group:
     """The gateways of one address, one for each pair of sockets."""
 
-    def __init__(self, config: Path, pairs: Sequence[Pair], directory: Path, form: Format | None) -> None:
-        """Take the configuration file, the sockets, a folder of their own, and the form of the log."""
+    def __init__(
+        self, config: Path, pairs: Sequence[Pair], renew: Renew, directory: Path, form: Format | None
+    ) -> None:
+        """Take the configuration file, the sockets, a folder of their own, and the form of the log.
+
+        ``renew`` makes other sockets of those of a gateway that has gone.
+        """
         self._config, self._directory, self._form = config, directory, form
-        self._slots = [Slot(pair, self) for pair in pairs]
+        self._slots = [Slot(pair, renew, self) for pair in pairs]
         self._members: set[Member] = set()
         self._waits = Background()
         self._begun = 0
@@ -111,11 +120,15 @@ class Group:
 
 
 class Slot:
-    """One pair of sockets, and the gateway that serves on it."""
+    """One pair of sockets, and the gateway that serves on it.
 
-    def __init__(self, pair: Pair, group: Group) -> None:
+    While there is no gateway, its sockets must not listen: the kernel would go on to give them their share of
+    the connections, and nobody would answer.
+    """
+
+    def __init__(self, pair: Pair, renew: Renew, group: Group) -> None:
         """Begin without a gateway."""
-        self._pair, self._group = pair, group
+        self._pair, self._renew, self._group = pair, renew, group
         self._member: Member | None = None
         self._changing = asyncio.Lock()
 
@@ -123,7 +136,7 @@ class Slot:
         """Start a gateway if there is none; raise NotStarted."""
         async with self._changing:
             if self._member is None:
-                self._member = await self._group.begin(self._pair)
+                self._member = await self._begin()
 
     async def keep(self) -> None:
         """Start another gateway whenever the one that serves has ended unasked."""
@@ -135,6 +148,8 @@ class Slot:
                     continue  # another one had its place already
                 self._member = None
                 _tell_death(member.process.pid, code, hung=member.hung)
+                async with self._changing:
+                    self._leave_connections_to_others()
                 pause = 0.0 if time.monotonic() - member.began > GROWN_UP else max(pause, FIRST_PAUSE)
             await asyncio.sleep(pause)
             pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
@@ -143,12 +158,24 @@ class Slot:
             except NotStarted as error:
                 _tell_death(error.pid, error.code)
 
+    async def _begin(self) -> Member:
+        """Return a gateway that serves on the sockets; raise NotStarted. It may have listened already."""
+        try:
+            return await self._group.begin(self._pair)
+        except NotStarted:
+            self._leave_connections_to_others()
+            raise
+
+    def _leave_connections_to_others(self) -> None:
+        if self._member is None:  # else another one has the sockets already
+            self._pair = self._renew(self._pair)
+
     async def replace(self) -> bool:
         """Give the sockets to a new gateway and have the old one drain; False if the new one cannot start."""
         async with self._changing:
             old = self._member
             try:
-                new = await self._group.begin(self._pair)
+                new = await self._begin()
             except NotStarted as error:
                 events.gateway_not_replaced(pid=old.process.pid if old else None, reason=str(error))
                 return False

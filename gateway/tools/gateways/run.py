@@ -4,13 +4,13 @@ import asyncio
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from gateway.declared.gateway import Gateway
 from gateway.declared.values import Address
 from gateway.process.background import Background
-from gateway.process.listening import listen
+from gateway.process.listening import bind_beside, listen
 from gateway.process.signals import Signals
 from gateway.process.supervisor import Sockets, Supervisor
 from gateway.telemetry.logs import Format
@@ -27,8 +27,14 @@ def run_several(config: Path, settings: Gateway, processes: int, form: Format | 
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deskgate-")))
-        pairs = stack.enter_context(_open(settings, processes))
-        return asyncio.run(_run(Group(config, pairs, directory, form)))
+        handed = Sockets()
+        pairs = stack.enter_context(_open(settings, processes, handed))
+
+        def renew(pair: Pair) -> Pair:
+            callbacks, admin = pair
+            return _renewed(callbacks, handed.callbacks), _renewed(admin, handed.admin)
+
+        return asyncio.run(_run(Group(config, pairs, renew, directory, form)))
 
 
 async def _run(group: Group) -> int:
@@ -60,12 +66,11 @@ async def _run(group: Group) -> int:
 
 
 @contextmanager
-def _open(settings: Gateway, processes: int) -> Iterator[list[Pair]]:
+def _open(settings: Gateway, processes: int, handed: Sockets) -> Iterator[list[Pair]]:
     """Open a pair of listening sockets for each process, or share those that a supervisor has handed over.
 
-    Raise OSError if a port is taken, and WrongSockets.
+    Raise OSError if a port is taken.
     """
-    handed = Sockets()
     with ExitStack() as stack:
         callbacks = (
             [handed.callbacks] * processes if handed.callbacks else _listen(settings.listen, processes)
@@ -76,6 +81,20 @@ def _open(settings: Gateway, processes: int) -> Iterator[list[Pair]]:
         for one in admins:
             stack.enter_context(one)
         yield list(zip(callbacks, admins, strict=True))
+
+
+def _renewed(one: socket.socket, shared: socket.socket | None) -> socket.socket:
+    """Return another socket on the address of one whose gateway has gone.
+
+    That one is closed, unless all gateways share it, or there can be no other.
+    """
+    if one is shared:
+        return one
+    with suppress(OSError):
+        beside = bind_beside(one)
+        one.close()
+        return beside
+    return one
 
 
 def _listen(address: Address, count: int) -> list[socket.socket]:
