@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.declared.catalog import Catalog, read_content
 from gateway.declared.environment import UnreadableSecret, digest_of, read_secret
-from gateway.declared.reading import ConfigFaults
+from gateway.declared.reading import ConfigFaults, Fault
 from gateway.process.following import Followed
 from gateway.process.supervisor import Supervisor
 from gateway.telemetry import events
@@ -50,6 +50,9 @@ class ConfigFile(Followed):
         self._supervisor.reloading()
         try:
             catalog = await asyncio.to_thread(self._compile, content)
+            if self.catalog.apps and not catalog.apps:  # a full disk, or a pipe that failed, leaves no line
+                message = "there is none any more; every callback would be refused"
+                raise ConfigFaults([Fault("apps", message)])
             if self._swap is not None:
                 await self._swap(catalog)
         finally:

@@ -198,6 +198,7 @@ async def test_faulty_file_changes_nothing_and_is_reported(config: Path, place: 
         digest = (await front.event("gateway.started"))["config"]
         for text, fault in (
             ("[gateway", "not TOML"),
+            ("", "apps: there is none any more"),
             (place.config({"gateway.budget": "soon"}), "gateway.budget"),
             (place.config({"gateway.listen": "127.0.0.1:1"}), "gateway.listen: a running gateway keeps"),
             (
@@ -217,9 +218,14 @@ async def test_faulty_file_changes_nothing_and_is_reported(config: Path, place: 
             assert fault in str(refused["faults"])
             assert refused["config"] == digest
             assert (await here.call("s1", **ORDER)).code == 0
+        written(config, "")
+        back.signal(signal.SIGHUP)
+        refused = await back.event("config.refused")
+        assert "apps: there is none any more" in str(refused["faults"])
+        assert len(back.events("worker.started")) == 1, "it would go on without a lane"
         move(config, config.with_name("elsewhere.toml"))
         back.signal(signal.SIGHUP)
-        assert "No such file" in str((await back.event("config.refused"))["faults"])
+        assert "No such file" in str((await back.event("config.refused", 2))["faults"])
         assert (await here.call("s3", **ORDER)).code == 0
         assert (await ready(front))[1]["config"] == digest
         assert await front.end(signal.SIGINT) == 0
