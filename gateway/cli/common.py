@@ -12,13 +12,12 @@ from typing import Any, NoReturn
 
 import click
 
+from gateway.core.errors import DeskgateError
 from gateway.declared.catalog import Catalog, compile_content, read_content
 from gateway.declared.environment import LOG_FORMAT_VARIABLE
 from gateway.declared.reading import ConfigFaults, Fault
 from gateway.declared.redis_server import EMBEDDED
 from gateway.process.config_file import ConfigFile
-from gateway.process.supervisor import WrongSockets
-from gateway.process.vital import PartFailed
 from gateway.telemetry.logs import silence
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
@@ -161,7 +160,7 @@ def serve(serve: Callable[[], Any]) -> None:
     """Run a server. If it cannot run, end with one line that says why, and with the exit code for it."""
     try:
         serve()
-    except (ConfigFaults, ImportError, WrongSockets, PartFailed) as error:
+    except (DeskgateError, ImportError) as error:
         message = str(error)
     except OSError as error:
         message = f"cannot listen: {error}"

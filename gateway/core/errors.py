@@ -37,6 +37,8 @@
     ├── CannotReplay                a recorded callback cannot be replayed (tools/replaying/run.py)
     ├── NotScripted                 a test has not given this backend (testing/desk.py)
     ├── NotStarted                  one of several gateways did not start (tools/gateways/member.py)
+    │   ├── NoProcess               there is no process for it
+    │   └── Ended                   it ended before it served
     ├── PartFailed                  a vital part of this process has died (process/vital.py)
     ├── WrongSockets                a supervisor's sockets cannot be used (process/supervisor.py)
     ├── CannotStart                 a child process did not start (tools/processes.py)

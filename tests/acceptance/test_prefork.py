@@ -193,6 +193,29 @@ async def test_process_that_cannot_start_leaves_those_that_serve_alone(
         assert await front.end() == 0
 
 
+async def test_machine_without_room_for_another_process_keeps_those_that_serve(
+    config: Path, place: Place, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or a limit on processes: a SIGHUP ended all of them, and so did one that died."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    async with Gateways(config, place) as front, WorkerProcess(config, place):
+        await front.addresses()
+        (inside,) = folder.iterdir()
+        aside = inside.rename(tmp_path / "aside")
+        front.signal(signal.SIGHUP)
+        assert "no process can be started" in (await front.event("gateway.not_replaced"))["reason"]
+        here = desk.at(await front.address())
+        children_of(front.pid)[0].kill()
+        await front.event("gateway.not_replaced", 2)
+        heard = await asyncio.gather(*(call(here, f"s{n}") for n in range(ENOUGH)))
+        assert {one.code for one in heard} == {0}
+        aside.rename(inside)
+        await front.event("gateway.started", 3)
+        assert await front.end(signal.SIGINT) == 0
+
+
 async def test_process_that_hangs_is_killed_and_replaced(config: Path, place: Place, desk: Desk) -> None:
     """A third of all new connections would wait for it for ever."""
     async with Gateways(config, place) as front, WorkerProcess(config, place):

@@ -10,7 +10,7 @@ from gateway.process.background import Background
 from gateway.process.signals import Signals
 from gateway.telemetry import events
 from gateway.telemetry.logs import Format
-from gateway.tools.gateways.member import Member, NotStarted, Pair
+from gateway.tools.gateways.member import Ended, Member, NotStarted, Pair
 
 FIRST_PAUSE = 0.5
 """Seconds until a gateway that has died young is replaced: one that dies at once must not spin."""
@@ -55,9 +55,7 @@ class Group:
     async def begin(self, pair: Pair) -> Member:
         """Return a gateway that serves on these sockets; raise NotStarted."""
         self._begun += 1
-        directory = self._directory / str(self._begun)
-        directory.mkdir()
-        member = Member(self._config, pair, directory, self._form)
+        member = Member(self._config, pair, self._directory / str(self._begun), self._form)
         await member.start()
         self._members.add(member)
         self._waits.start(self._note_end(member))
@@ -155,8 +153,10 @@ class Slot:
             pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
             try:
                 await self.fill()
-            except NotStarted as error:
+            except Ended as error:
                 _tell_death(error.pid, error.code)
+            except NotStarted as error:
+                events.gateway_not_replaced(pid=None, reason=str(error))
 
     async def _begin(self) -> Member:
         """Return a gateway that serves on the sockets; raise NotStarted. It may have listened already."""

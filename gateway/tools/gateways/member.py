@@ -23,7 +23,15 @@ Pair = tuple[socket.socket, socket.socket]
 
 
 class NotStarted(DeskgateError):
-    """A gateway ended before it served, and has said why. ``code`` is negative for a signal."""
+    """A gateway does not serve. ``str()`` says why, as far as is known here."""
+
+
+class NoProcess(NotStarted):
+    """There is no process for it: the machine has no room for one, or none for its folder."""
+
+
+class Ended(NotStarted):
+    """It ended before it served, and has said why. ``code`` is negative for a signal."""
 
     def __init__(self, pid: int, code: int) -> None:
         """Take its process id and its exit code."""
@@ -39,12 +47,22 @@ class Member:
         self._environ = {} if form is None else {LOG_FORMAT_VARIABLE: form}
         self._config, self._pair = config, pair
         self._directory, self._address = directory, directory / "notify"
+        self._ear: socket.socket | None = None
         self.ready = asyncio.Event()
         self.began = self.heard = time.monotonic()
         self.hung = False
 
     async def start(self) -> None:
-        """Start it, and begin to listen to it."""
+        """Start it, and begin to listen to it; raise NoProcess."""
+        try:
+            self._directory.mkdir()
+            await self._start()
+        except OSError as error:
+            self._hear_no_more()
+            msg = f"no process can be started: {error}"
+            raise NoProcess(msg) from error
+
+    async def _start(self) -> None:
         self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._ear.bind(str(self._address))
         asyncio.get_running_loop().add_reader(self._ear, self._hear)
@@ -67,12 +85,12 @@ class Member:
         )
 
     async def wait_until_ready(self) -> None:
-        """Return when it serves; raise NotStarted if it ends before."""
+        """Return when it serves; raise Ended if it ends before."""
         ready, ended = asyncio.ensure_future(self.ready.wait()), asyncio.ensure_future(self.process.wait())
         try:
             await asyncio.wait([ready, ended], return_when=asyncio.FIRST_COMPLETED)
             if not self.ready.is_set():
-                raise NotStarted(self.process.pid, ended.result())
+                raise Ended(self.process.pid, ended.result())
         finally:
             for task in (ready, ended):
                 task.cancel()
@@ -90,12 +108,19 @@ class Member:
 
     async def forget(self) -> None:
         """Listen to it no longer, now that it has ended, and keep what it has counted."""
-        asyncio.get_running_loop().remove_reader(self._ear)
-        self._ear.close()
+        self._hear_no_more()
         with suppress(OSError):  # a full disk: what it has counted is lost
             await asyncio.to_thread(fold, self._directory.parent, self._directory.name)
 
+    def _hear_no_more(self) -> None:
+        if self._ear is not None:
+            asyncio.get_running_loop().remove_reader(self._ear)
+            self._ear.close()
+            self._ear = None
+
     def _hear(self) -> None:
+        if self._ear is None:
+            return
         try:
             words = self._ear.recv(4096).split(b"\n")
         except OSError:

@@ -15,15 +15,15 @@ from gateway.process.signals import Signals
 from gateway.process.supervisor import Sockets, Supervisor
 from gateway.telemetry.logs import Format
 from gateway.tools.gateways.group import Group
-from gateway.tools.gateways.member import NotStarted, Pair
+from gateway.tools.gateways.member import Ended, Pair
 
 
 def run_several(config: Path, settings: Gateway, processes: int, form: Format | None) -> int:
     """Run so many gateways until SIGTERM or SIGINT; return the exit code.
 
     SIGHUP replaces one after the other. A gateway that ends unasked, or hangs, is replaced. The addresses of
-    ``settings`` stay for as long as this process runs. Raise OSError for a port that is taken, and
-    WrongSockets.
+    ``settings`` stay for as long as this process runs. Raise OSError for a port that is taken, WrongSockets,
+    and NoProcess.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="deskgate-")))
@@ -56,7 +56,7 @@ async def _run(group: Group) -> int:
                 supervisor.reloading()
                 await signals.unless_stopped(group.replace_all())
                 supervisor.ready()
-    except NotStarted as error:
+    except Ended as error:
         return error.code if error.code > 0 else 1
     finally:
         supervisor.stopping()
