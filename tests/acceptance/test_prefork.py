@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from gateway.tools.gateways import member
 from tests.acceptance.family import children_of, gone
-from tests.desk import Desk, Heard, Place, when
+from tests.desk import ROOT, Desk, Heard, Place, when
 from tests.processes import GatewayProcess, Process, WorkerProcess
 
 pytestmark = pytest.mark.timeout(60)
@@ -263,6 +265,26 @@ async def test_gateways_that_cannot_start_end_with_the_reason(config: Path, plac
     async with Gateways(config, place) as front:
         assert await front.ended() == 2
         assert any("nowhere:churn" in line.get("text", "") for line in front.lines)
+
+
+async def test_process_that_hangs_at_its_start_is_killed_at_last(
+    config: Path, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its successor, and the next SIGHUP, would wait for it for ever."""
+    (tmp_path / "hanging.py").write_text("import time\ntime.sleep(1000)\n")
+    churn = {"python": "hanging:churn", "variables": {"churn_risk": "risk"}}
+    changes = {"apps.1400000001.redis_lost": "direct", "routes": None, "lookups": {"churn": churn}}
+    written(config, place.config(changes))
+    monkeypatch.setattr(member, "START_WITHIN", 2.0)
+    for name, value in {**place.environ, "PYTHONPATH": f"{ROOT}:{tmp_path}"}.items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        hanging = member.Member(config, (one, two), tmp_path / "1", None)
+        await hanging.start()
+        with pytest.raises(member.Ended, match="SIGKILL"):
+            await hanging.wait_until_ready()
+        await hanging.forget()
+    assert hanging.process.returncode == -signal.SIGKILL
 
 
 class Shell(Process):

@@ -18,6 +18,9 @@ from gateway.tools.processes import deskgate
 SILENT = 10.0
 """Seconds without a sign of life after which a gateway is taken for hung, and killed."""
 
+START_WITHIN = 120.0
+"""Seconds that a gateway gets to start. Then it is killed: it would keep the next SIGHUP waiting."""
+
 Pair = tuple[socket.socket, socket.socket]
 """Listening sockets: the callback port's, and the admin port's."""
 
@@ -85,12 +88,13 @@ class Member:
         )
 
     async def wait_until_ready(self) -> None:
-        """Return when it serves; raise Ended if it ends before."""
+        """Return when it serves; raise Ended if it ends before, or is killed because it takes too long."""
         ready, ended = asyncio.ensure_future(self.ready.wait()), asyncio.ensure_future(self.process.wait())
         try:
-            await asyncio.wait([ready, ended], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([ready, ended], timeout=START_WITHIN, return_when=asyncio.FIRST_COMPLETED)
             if not self.ready.is_set():
-                raise Ended(self.process.pid, ended.result())
+                self.send(signal.SIGKILL)
+                raise Ended(self.process.pid, await ended)
         finally:
             for task in (ready, ended):
                 task.cancel()
