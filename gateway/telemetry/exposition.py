@@ -1,6 +1,9 @@
 """The text that Prometheus scrapes, made of what a process has counted and of what it finds at the moment.
 
 Its form is that of prometheus-client, by the ``Accept`` header: the classic text or OpenMetrics.
+
+Processes of one address may be of two releases, and those that have ended too. What another release has
+counted in another way is left out, and its further codes have no name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +18,8 @@ from prometheus_client.registry import Collector
 from gateway.core.errors import Code
 from gateway.telemetry.families import COUNTED, LEAST, SUMS, Family, Gauge, Labels
 from gateway.telemetry.tally import Snapshot
+
+_CODES = {int(code): code.name for code in Code}
 
 
 def expose(
@@ -45,7 +50,8 @@ class _Families(Collector):
             else:
                 counter = CounterMetricFamily(family.name, family.says, labels=_names(family))
                 for labels, count in self._counted.counts.get(family.name, {}).items():
-                    counter.add_metric(_values(family, labels), count)
+                    if len(labels) == len(family.labels):
+                        counter.add_metric(_values(family, labels), count)
                 yield counter
         now = {**self._counted.sums, **self._counted.least}
         found = [Gauge(family, {(): now[family.name]}) for family in (*SUMS, *LEAST) if family.name in now]
@@ -60,6 +66,8 @@ class _Families(Collector):
         bounds = [*map(str, family.buckets), "+Inf"]
         for labels, spread in self._counted.spreads.get(family.name, {}).items():
             *counts, total = spread
+            if len(counts) != len(bounds) or len(labels) != len(family.labels):
+                continue
             buckets = list(zip(bounds, accumulate(counts), strict=True))
             histogram.add_metric(_values(family, labels), buckets, total)
         return histogram
@@ -77,5 +85,5 @@ def _values(family: Family, values: Labels) -> list[str]:
     for label, value in zip(family.labels, values, strict=True):
         texts.append(str(value))
         if label == "code":
-            texts.append(Code(int(value)).name)
+            texts.append(_CODES.get(int(value), "UNKNOWN"))
     return texts

@@ -206,6 +206,20 @@ SNAPSHOTS = st.builds(
 )
 
 
+def test_what_another_release_has_counted_spoils_no_scrape() -> None:
+    """After a change of release in place, the counts of those that ended are still there."""
+    refused, seconds = families.REFUSED.name, families.CALLBACK_SECONDS.name
+    counted = Snapshot(
+        {refused: {(120100,): 1.0, (129999,): 2.0, (120100, "more"): 3.0}}, {seconds: {(): [1.0, 2.0, 3.0]}}
+    )
+    told = samples(expose(counted, (), of_process=False)[1])
+    assert {name: value for name, value in told.items() if "refused_total" in name} == {
+        f"{refused}{{code=120100,code_name=BAD_REQUEST}}": 1.0,
+        f"{refused}{{code=129999,code_name=UNKNOWN}}": 2.0,
+    }
+    assert not any(seconds in name for name in told)
+
+
 def flat(snapshot: Snapshot) -> Iterator[tuple[object, float]]:
     """Yield every number of what is added up."""
     for name, by_labels in snapshot.counts.items():
