@@ -466,3 +466,11 @@ def test_a_lane_is_known_by_the_versions_of_its_lookups() -> None:
     )
     assert list(catalog.backends) == ["crm", "erp"]
     assert catalog.lane_digest("crm") == later.lane_digest("crm") != other.lane_digest("crm")
+
+
+def test_a_lane_is_known_by_its_own_lookups() -> None:
+    """Workers of a lane agree if they know its lookups in the same versions, whatever other lanes have."""
+    before, after = catalog(), catalog(changes={"lookups.stock.variables": {"stock": "count"}})
+    assert before.lane_digest("crm") == after.lane_digest("crm")
+    assert before.lane_digest("erp") != after.lane_digest("erp")
+    assert before.lane_digest("crm") != before.lane_digest("erp")
