@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -115,7 +115,16 @@ class PythonBackend:
                 raise  # this task is cancelled: the function has not raised it by itself
             _report(error, lookup=lookup.name, function=str(lookup.python), trace_id=ask.trace_id)
             msg = f"{lookup.python} raised {type(error).__name__}"
-            raise LookupFailed(msg) from None
+            raise Raised(msg, _frames(error)) from None
+
+
+class Raised(LookupFailed):
+    """A lookup's function has raised. ``frames`` say where, innermost last, without any value."""
+
+    def __init__(self, message: str, frames: Sequence[str]) -> None:
+        """Take what is told to all, and what is told to its author."""
+        super().__init__(message)
+        self.frames = tuple(frames)
 
 
 class Threads:

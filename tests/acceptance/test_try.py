@@ -217,6 +217,8 @@ async def test_python_shows_what_the_function_returned(tmp_path: Path) -> None:
     assert (found["found"], found["variables"]) == (False, {"risk": "?"})
     found = await try_json(config, tmp_path, "risk", "--set", "uid=0")
     assert (found["code_name"], found["reason"]) == ("LOOKUP_FAILED", "mine:risk raised ZeroDivisionError")
+    assert "mine.py:" in found["notes"][-1]
+    assert found["notes"][-1].startswith("raised at ")
     code, said = await try_(config.replace("mine:risk", "mine:rsk"), tmp_path, "risk", "--set", "uid=0")
     assert code == 2
     assert "lookups.risk: 'mine:rsk' cannot be imported" in said

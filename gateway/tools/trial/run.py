@@ -23,7 +23,7 @@ from gateway.lookups.build import open_bare
 from gateway.lookups.decoding import ACCEPTED
 from gateway.lookups.http import HttpBackend, fill
 from gateway.lookups.judged import Judged, judge_missing, judge_response, judge_rows, judge_value
-from gateway.lookups.python import PythonBackend
+from gateway.lookups.python import PythonBackend, Raised
 from gateway.lookups.sql import SqlBackend
 from gateway.resilience.board import Board
 
@@ -201,6 +201,9 @@ class _Attempt:
                 value = await backend.call(lookup, ask)
             except NotFound as error:
                 return judge_missing(lookup, str(error) or "the lookup found nothing")
+            except Raised as error:
+                self._notes += tuple(f"raised at {frame}" for frame in error.frames)
+                raise
         self._take(value)
         return judge_value(lookup, value)
 
