@@ -65,8 +65,9 @@ def _lookup(*, full: bool) -> LookupAnswered:
 def _calls(one: Callable[..., None]) -> Iterator[dict[str, Any]]:
     hints = typing.get_type_hints(one)
     hints.pop("return")
-    for full in (True, False):
-        yield {name: _value(kind, full=full) for name, kind in hints.items()}
+    needed = [name for name, one in inspect.signature(one).parameters.items() if one.default is one.empty]
+    yield {name: _value(kind, full=True) for name, kind in hints.items()}
+    yield {name: _value(hints[name], full=False) for name in needed if name in hints}
 
 
 _CODE = """
