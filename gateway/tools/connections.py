@@ -31,6 +31,7 @@ from gateway.resilience.board import Board
 from gateway.wire.connection import OUTAGE
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
+from gateway.wire.refusals import words_of
 from gateway.wire.subscription import Subscription
 
 _PATIENCE = 5.0
@@ -216,9 +217,9 @@ async def _try_grant(catalog: Catalog, lane: str) -> Finding | None:
 def _reason(link: RedisLink, error: QueueUnavailable) -> str:
     """Return why a call failed: what Redis said, or why it cannot be reached."""
     cause: BaseException = link.failure or error.__cause__ or error
-    if isinstance(cause, OUTAGE) and str(cause):
-        return str(cause)
-    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+    return (
+        words_of(cause) if isinstance(cause, OUTAGE) or not str(cause) else f"{type(cause).__name__}: {cause}"
+    )
 
 
 def _ms(begun: float) -> str:

@@ -25,7 +25,7 @@ from gateway.wire.connection import (
     open_redis,
 )
 from gateway.wire.keys import Keys
-from gateway.wire.refusals import REFUSES, Refusals, told
+from gateway.wire.refusals import REFUSES, Refusals, told, words_of
 from gateway.wire.wire import Wire
 
 
@@ -139,7 +139,8 @@ class RedisLink:
     def why(self, error: QueueUnavailable) -> str:
         """Return why a call failed, for people: Redis is away, has refused it, or was too slow."""
         if self.lost:
-            return f"Redis cannot be reached: {self.failure or 'the connection broke'}"
+            failure = "the connection broke" if self.failure is None else words_of(self.failure)
+            return f"Redis cannot be reached: {failure}"
         if isinstance(cause := error.__cause__, ResponseError):
             return f"{REFUSES}{told(cause)}"
         return str(error)

@@ -14,6 +14,9 @@ from redis.exceptions import (
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
 )
+from redis.exceptions import (
+    TimeoutError as RedisTimeoutError,
+)
 
 from gateway.process.lasting import Lasting
 from gateway.telemetry import events
@@ -35,6 +38,14 @@ def told(error: BaseException) -> str:
     """Return an error reply in Redis' own words, the first of which names its kind."""
     word = next((word for kind, word in _WORDS.items() if isinstance(error, kind)), "")
     return f"{word} {error}".strip()
+
+
+def words_of(error: BaseException) -> str:
+    """Return why a server cannot be reached, in words: an error that comes without any is a silence."""
+    if str(error):
+        return str(error)
+    silent = isinstance(error, TimeoutError | RedisTimeoutError)
+    return "no answer in time; does it speak TLS, if the url says so?" if silent else type(error).__name__
 
 
 async def why_refused(redis: Redis, key: str) -> str:

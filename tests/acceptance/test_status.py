@@ -158,6 +158,29 @@ async def test_redis_that_is_away_is_a_finding(tmp_path: Path, crm: Crm, valkey:
     assert (code, "cannot be reached" in text) == (1, True)
 
 
+async def test_redis_that_is_silent_has_a_reason_too(tmp_path: Path, place: Place) -> None:
+    """A server without TLS says nothing to a greeting of TLS; an error without words was shown as none."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        gone.append(writer)
+
+    gone = list[asyncio.StreamWriter]()
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as server:
+        url = f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+        away = Place(url, place.prefix, place.crm_url)
+        config = written(tmp_path / "deskgate.toml", away.config())
+        code, found = await seen(config, away)
+        assert (code, found["redis"]["error"]) == (
+            1,
+            "no answer in time; does it speak TLS, if the url says so?",
+        )
+        code, text = await told(away, "explain", "-c", str(config), "--session", "s1")
+        assert (code, "Redis cannot be reached: no answer in time" in text) == (1, True), text
+        await when(lambda: len(gone) > 1)
+
+
 async def test_redis_that_is_full_is_told_and_not_the_workers_alone(
     tmp_path: Path, crm: Crm, valkey: Valkey
 ) -> None:
@@ -183,8 +206,9 @@ async def test_user_who_may_not_ask_for_much_sees_the_lanes(tmp_path: Path, crm:
     url = valkey.url.replace("unix://", "unix://narrow:secret@")
     place = Place(url, "narrow", crm.url)
     config = written(tmp_path / "deskgate.toml", place.config())
-    async with GatewayProcess(config, place) as front, WorkerProcess(config, place):
+    async with GatewayProcess(config, place) as front, WorkerProcess(config, place) as worker:
         await front.event("gateway.started")
+        await worker.event("worker.started")
         code, found = await seen(config, place)
     assert (code, found["redis"]["version"], found["lanes"][0]["workers"]) == (0, None, 1)
 

@@ -15,7 +15,7 @@ from gateway.resilience.shut import Gates, ShutBackends
 from gateway.tools.fleet import reaching
 from gateway.wire.keys import Keys, count_configurations
 from gateway.wire.link import RedisLink
-from gateway.wire.refusals import REFUSES
+from gateway.wire.refusals import REFUSES, words_of
 
 Health = Literal["ok", "no worker", "backlog"]
 _LATE = 1.0
@@ -106,7 +106,7 @@ class Watch:
             channels = await self._link.execute("PUBSUB", "CHANNELS", self._keys.replies("*"))
         except QueueUnavailable as error:
             why = self._link.failure or error.__cause__ or error
-            return Status(RedisStatus(up=False, error=str(why)), None, [], self._catalog.digest)
+            return Status(RedisStatus(up=False, error=words_of(why)), None, [], self._catalog.digest)
         gates = self._shut.gates()
         found = [
             _lane(name, one, gates[name], self._catalog.lane_digest(name)) for name, one in lanes.items()
