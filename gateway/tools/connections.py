@@ -102,8 +102,8 @@ async def _look_at_server(link: RedisLink) -> list[Finding]:
         said = "is a Cluster, whose keys lie on several servers; name one server or a Sentinel"
         found.append(Finding("server", works=False, said=said))
     policy, most = info.get("maxmemory_policy", "noeviction"), info.get("maxmemory", "0")
-    if policy.startswith("allkeys") and most != "0":
-        said = f"maxmemory-policy {policy} may throw jobs away; use noeviction or volatile-lru"
+    if policy != "noeviction" and most != "0":
+        said = f"maxmemory-policy {policy} may throw jobs away without a word; use noeviction"
         found.append(Finding("server", works=True, said=said, warning=True))
     return found
 

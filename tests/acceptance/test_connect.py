@@ -89,6 +89,23 @@ async def test_what_redis_refuses_is_named(
     assert "Traceback" not in str(lines)
 
 
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "volatile-lru", "noeviction"])
+async def test_server_that_may_throw_jobs_away_is_warned_about(
+    policy: str, own_place: Place, valkey: Valkey, tmp_path: Path
+) -> None:
+    """A job has a time to live, so each policy but one may evict it, and nobody hears of it."""
+    async with Redis.from_url(valkey.url) as redis:
+        await redis.config_set("maxmemory", "100mb")
+        await redis.config_set("maxmemory-policy", policy)
+    config = written(tmp_path / "deskgate.toml", own_place.config())
+    code, lines = await run(own_place, config, "check", "--connect")
+    told = [line for line in lines if line.startswith("  warn server")]
+    assert code == 0
+    assert [f"maxmemory-policy {policy} may throw jobs away" in line for line in told] == (
+        [] if policy == "noeviction" else [True]
+    )
+
+
 async def test_what_cannot_be_reached_is_named(place: Place, tmp_path: Path) -> None:
     """Redis, a backend, a Python lookup: each fault is a line, and all are told at once."""
     away = Place("redis://:hunter2@127.0.0.1:1/0", place.prefix, "http://127.0.0.1:1")
