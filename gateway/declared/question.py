@@ -22,9 +22,24 @@ def check_question(path: str, lookup: Any, backends: Mapping[str, Backend]) -> I
     elif (backend := backends.get(lookup.backend)) is not None and backend.speaks != WAYS[ways[0]]:
         message = f"a lookup with `{ways[0]}` takes {_KINDS[WAYS[ways[0]]]}"
         yield Fault(f"{path}.backend", message, (f"backends.{lookup.backend}",))
+    elif backend is not None and lookup.request is not None:
+        yield from _check_credentials(path, lookup, backend)
     if lookup.backend is not None and lookup.backend not in backends:
         yield Fault(f"{path}.backend", unknown(lookup.backend, "a backend", backends))
     yield from _check_reply(path, lookup)
+
+
+def _check_credentials(path: str, lookup: Any, backend: Backend) -> Iterator[Fault]:  # noqa: ANN401
+    """Yield that a request has no body for credentials which stand in one. A text may be such a body."""
+    place, request = getattr(backend.auth, "place", None), lookup.request
+    if place is None or request.body is not None:
+        return
+    about = (f"backends.{lookup.backend}.auth.place",)
+    if place.form is not None and request.form is None:
+        yield Fault(f"{path}.request.form", "missing: the credentials of its backend stand in a form", about)
+    if place.json is not None and not isinstance(request.json, dict):
+        message = "missing: the credentials of its backend stand in a JSON object"
+        yield Fault(f"{path}.request.json", message, about)
 
 
 def _check_reply(path: str, lookup: Any) -> Iterator[Fault]:  # noqa: ANN401

@@ -14,6 +14,9 @@ _IN_PATH = re.compile(r"\{\{\s*(\w+)\s*\}\}|(?<=/):(\w+)|<(\w+)>")
 _WHOLE = re.compile(r"\{\{\s*(\w+)\s*\}\}|<(\w+)>")
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
 _PARAMETER = re.compile(r"%?(?:\{(\w+)\}|:([A-Za-z_]\w*))%?")
+_OF_CONNECTIONS = frozenset(
+    ("connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+)
 _OF_DRIVERS = re.compile(r"%\((\w+)\)s|\$[1-9]\b|=\s*[?](?!\w)")
 
 
@@ -21,6 +24,12 @@ def slips_of_request(path: str, request: Any) -> Iterator[Fault]:  # noqa: ANN40
     """Yield a warning for each text of a request in which a place of another tool stands."""
     for found in _IN_PATH.finditer(_as_written(request.path)):
         yield _no_place(f"{path}.path", found)
+    for name in request.headers:
+        if name.lower() in _OF_CONNECTIONS:
+            message = (
+                "a connection has this header by itself, and another one confuses the backend; leave it out"
+            )
+            yield Fault(f"{path}.headers.{name}", message, warning=True)
     pairs = {"query": request.query, "headers": request.headers, "form": request.form, "json": request.json}
     for where, text in _texts(path, pairs):
         if alone := _WHOLE.fullmatch(_as_written(text)):

@@ -241,3 +241,30 @@ def test_a_hedge_that_never_begins_is_warned_about() -> None:
     assert warned(text("{}", "799ms")) == []
     (warning,) = warned(text("{}", "800ms"))
     assert warning.startswith("lookups.order.hedge: no second attempt begins beside the first one")
+
+
+@pytest.mark.parametrize(
+    ("place", "request_", "missing"),
+    [
+        ("form", "path = '/o'", "form: missing: the credentials of its backend stand in a form"),
+        ("json", "path = '/o'", "json: missing: the credentials of its backend stand in a JSON object"),
+        ("json", "path = '/o', method = 'POST', json = [1]", "json: missing: the credentials of its backend"),
+        ("json", "path = '/o', method = 'POST', json = { a = 1 }", None),
+        ("form", "path = '/o', method = 'POST', form = { a = '1' }", None),
+        ("query", "path = '/o'", None),
+        ("json", "path = '/o', method = 'POST', body = '{{}}', content_type = 'application/json'", None),
+    ],
+)
+def test_credentials_in_a_body_need_one(place: str, request_: str, missing: str | None) -> None:
+    """Else each of its answers is LOOKUP_FAILED."""
+    auth = f"[backends.crm.auth]\ntype = 'key'\nvalue = 'x'\nplace = {{ {place} = 'k' }}\n"
+    told = faults(lookup(f"request = {{ {request_} }}") + auth)
+    assert len(told) == (missing is not None)
+    assert all(one.startswith(f"lookups.order.request.{missing}") for one in told)
+
+
+def test_a_header_of_the_connection_is_warned_about() -> None:
+    """A length that is none has the backend wait for a body."""
+    headers = "headers = { Content-Length = '3', X-Own = '1' }"
+    (warning,) = warned(lookup(f"request = {{ path = '/o', {headers} }}"))
+    assert warning.startswith("lookups.order.request.headers.Content-Length: a connection has this header")
