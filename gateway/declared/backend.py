@@ -111,6 +111,9 @@ def check_backend(name: str, backend: Backend) -> Iterator[Fault]:
     yield from _check_answers(f"{path}.answers", backend)
     if backend.breaker != "off":
         yield from check_breaker(f"{path}.breaker", backend.breaker)
+        if (slow := backend.breaker.slow_call) is not None and slow >= backend.attempt_timeout:
+            message = "counts nothing: attempt_timeout ends such a call earlier, and is a failure by itself"
+            yield Fault(f"{path}.breaker.slow_call", message, warning=True)
     if name == PYTHON_LANE and backend.kind != "python":
         yield Fault(path, "the name is taken by the lane of Python lookups; set kind = 'python'")
     yield from {"python": _check_python, "sql": _check_sql, "http": _check_http}[backend.speaks](

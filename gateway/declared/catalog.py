@@ -40,6 +40,20 @@ class Config(Table, frozen=True, kw_only=True):
     lookups: dict[str, LookupTable] = {}
 
 
+_TABLES: dict[str, type[msgspec.Struct]] = {
+    "[gateway]": Gateway,
+    "[worker]": Worker,
+    "[redis]": RedisServer,
+    "[logs]": LogTable,
+    "[history]": HistoryTable,
+    "[apps.ID]": AppTable,
+    "[[routes]]": RouteTable,
+    "[backends.NAME]": Backend,
+    "[lookups.NAME]": LookupTable,
+}
+"""The tables, as they are headed in a file: a key that is unknown where it stands may be one of another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """Everything that the configuration declares, ready for use. It can run with its ``warnings``.
@@ -139,6 +153,7 @@ def read(text: str, environ: Mapping[str, str]) -> tuple[Config, list[Fault]]:
         return Config(), [Fault("", f"not TOML: {error}")]
     faults: list[Fault] = []
     config = read_struct(document, Config, "", environ, faults) or Config()
+    faults = [fault.elsewhere(_TABLES) for fault in faults]
     return msgspec.structs.replace(config, redis=find_embedded(config.redis, environ)), faults
 
 

@@ -22,6 +22,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r"^(.*) - at `(?:key in )?\$(.*)`$", re.DOTALL)
 
 
+UNKNOWN_KEY = "unknown key"
+
+
 class Secret(str):
     """A text that no log line and no traceback shows: a credential, or a value of the environment.
 
@@ -92,6 +95,14 @@ class Fault(msgspec.Struct, frozen=True, order=True):
         """Return the fault as ``check`` prints it."""
         return f"{self.path}: {self.message}" if self.path else self.message
 
+    def elsewhere(self, tables: Mapping[str, type[msgspec.Struct]]) -> Self:
+        """Return the fault, with the one table that has the key, if it is unknown where it stands."""
+        key = self.path.rpartition(".")[2]
+        owners = [head for head, table in tables.items() if key in table.__struct_encode_fields__]
+        if self.message != UNKNOWN_KEY or len(owners) != 1:
+            return self
+        return msgspec.structs.replace(self, message=f"{self.message}; it belongs into {owners[0]}")
+
     def lies_in(self, paths: Iterable[str]) -> bool:
         """True if a place of this fault is one of ``paths``, or lies in one."""
         within = tuple(f"{path}{mark}" for path in paths for mark in ".[")
@@ -127,7 +138,7 @@ def read_struct(
     hints = get_type_hints(struct)
     inside = {name: _keys_of(hints[field.name]) for name, field in fields.items()}
     faults += [
-        Fault(f"{prefix}{key}", f"unknown key{misplaced(key, inside) or suggestion(key, fields)}")
+        Fault(f"{prefix}{key}", f"{UNKNOWN_KEY}{misplaced(key, inside) or suggestion(key, fields)}")
         for key in table
         if key not in fields
     ]

@@ -58,6 +58,16 @@ LOOKUP = '[lookups.order]\nbackend = "crm"\nvariables = { status = "status" }\n'
         ("budget = '1s'", "budget: unknown key; it belongs into `gateway`"),
         ("[gateway]\nlogs = 1", "gateway.logs: unknown key"),
         (
+            f"{LOOKUP}attempt_timeout = '1s'",
+            "lookups.order.attempt_timeout: unknown key; it belongs into [backends.",
+        ),
+        (
+            "[[routes]]\nlookups = []\nfresh = '5s'",
+            "routes[0].fresh: unknown key; it belongs into [lookups.NAME]",
+        ),
+        ("[worker]\nconcurrency = 5", "worker.concurrency: unknown key; it belongs into [backends.NAME]"),
+        ("[worker]\nlevel = 'info'", "worker.level: unknown key"),
+        (
             f"{LOOKUP}[backends.CRM]\nurl = 'http://crm'",
             "lookups.order.backend: 'crm' is not a backend; did you",
         ),
@@ -233,6 +243,16 @@ def test_the_word_bearer_is_not_sent_twice() -> None:
     """It is copied with the token from a manual."""
     (warning,) = warned(f'{BACKEND}auth = {{ type = "bearer", token = "Bearer abc" }}')
     assert warning == "backends.crm.auth.token: 'Bearer' is put before it; leave that word out"
+
+
+def test_a_slow_call_that_never_ends_so_is_warned_about() -> None:
+    """A timeout is a failure, and comes first."""
+    text = f"{BACKEND}breaker = {{ slow_call = '{{}}' }}".replace
+    assert warned(text("{}", "799ms")) == []
+    (warning,) = warned(text("{}", "800ms"))
+    assert warning.startswith(
+        "backends.crm.breaker.slow_call: counts nothing: attempt_timeout ends such a call"
+    )
 
 
 def test_a_hedge_that_never_begins_is_warned_about() -> None:
