@@ -201,7 +201,7 @@ PUSHES = {
             "other types", packed([[1, 2, 3, 4, 5, 6, 7, 8]]), "Expected `str`, got `int` - at `$[0][0]`"
         ),
         Garbage("no variables", packed([["job-id", 0, "", {"order_id": 1}]]), "at `$[0][3][...]`"),
-        Garbage("nested deeply", b"\x91\x97\xa6job-id\x00\xa0\x80\x00\xc3" + DEEP, TOO_DEEP),
+        Garbage("nested deeply", b"\x91\x98\xa6job-id\x00\xa0\x80\x00\xc3\x00" + DEEP, TOO_DEEP),
     ],
     "jobs": [
         Garbage("cut off", b"\x92" + NOW + b"\x91\x93\xa6job-id", TRUNCATED),

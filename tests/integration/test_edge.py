@@ -76,7 +76,8 @@ async def test_malformed_callback_gets_its_code_and_leaves_the_connection_usable
     again = await here.send(BODY)
     assert again.code == Code.NO_ROUTE
     async with Redis.from_url(place.redis_url) as redis:
-        assert [key async for key in redis.scan_iter(f"{place.prefix}:*")] == []
+        kinds = {key.split(b":")[1] async for key in redis.scan_iter(f"{place.prefix}:*")}
+    assert kinds <= {b"history", b"histories", b"series"}  # of the callback that could be read
 
 
 QUERIES = {
