@@ -25,6 +25,7 @@
     │   ├── Overloaded              120006
     │   ├── QueueUnavailable        120007
     │   ├── LookupFailed            120010
+    │   │   └── Raised              120010
     │   ├── InvalidInput            120011
     │   ├── BackendDenied           120012
     │   └── BackendThrottled        120013
