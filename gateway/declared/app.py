@@ -88,9 +88,18 @@ def check_app(
             for i, one in enumerate(getattr(app, setting)):
                 if not one:
                     yield Fault(f"{path}.{setting}[{i}]", "a name must not be empty")
+        yield from _check_markers(f"{path}.markers", app.markers)
         if app.prefetch_on and not app.prefetch:
             about = (f"{path}.prefetch",)
             yield Fault(f"{path}.prefetch_on", "nothing is prefetched: name lookups in prefetch", about)
+
+
+def _check_markers(path: str, markers: Markers) -> Iterator[Fault]:
+    names = [name for name in (markers.status, markers.age, markers.reason) if name is not None]
+    if "" in names:
+        yield Fault(path, "a name must not be empty")
+    if len(set(names)) < len(names):
+        yield Fault(path, "two markers must not have one name: a flow would get one of them")
 
 
 def _check_prefetch(

@@ -175,6 +175,8 @@ def _check_http(path: str, backend: Backend) -> Iterator[Fault]:
         known = ", ".join(f"{scheme}://" for scheme in SQL_SCHEMES)
         message = f"must be an http:// or https:// address with a host, or that of a database ({known})"
         yield Fault(f"{path}.url", message)
+    elif "{" in backend.url or "}" in backend.url:
+        yield Fault(f"{path}.url", "has no places: write them into the `path` of its lookups")
     elif url.query or url.fragment:
         yield Fault(f"{path}.url", "must have no query and no fragment: a lookup's path is added to it")
     elif url.username is not None and not isinstance(backend.auth, NoAuth):
@@ -194,4 +196,5 @@ def _can_be_called(url: SplitResult) -> bool:
         port = url.port  # it is judged as late as here
     except ValueError:
         return False
-    return port != 0 and url.scheme in {"http", "https"} and bool(url.hostname)
+    host = (url.hostname or "").removesuffix(".")
+    return port != 0 and url.scheme in {"http", "https"} and all(host.split("."))

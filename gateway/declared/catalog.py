@@ -193,6 +193,9 @@ def _contradictions(
     """Yield the contradictions of every table that could be read."""
     inputs = {name: lookups[name].inputs if name in lookups else () for name in settings.lookups}
     reads = {name: lookup.reads for name, lookup in lookups.items()}
+    for table in ("backends", "lookups"):
+        if "" in getattr(settings, table):
+            yield Fault(table, "a name must not be empty")
     yield from check_gateway(settings.gateway)
     yield from check_redis(settings.redis)
     yield from check_logs(settings.logs)

@@ -147,6 +147,11 @@ def _check_variables(path: str, lookup: LookupTable) -> Iterator[Fault]:
     """Yield a fault for each variable that is named elsewhere in the table, and not set by the lookup."""
     if not lookup.variables:
         yield Fault(f"{path}.variables", "must set at least one variable")
+    for name in lookup.variables:
+        if not name:
+            yield Fault(f"{path}.variables", "a variable's name must not be empty")
+        elif name != name.strip():
+            yield Fault(f"{path}.variables.{name}", "the name begins or ends with a blank", warning=True)
     named = [("required", name) for name in lookup.required]
     named += [("internal", name) for name in lookup.internal]
     named += [(f"not_found.{name}", name) for name in lookup.not_found or {}]

@@ -24,6 +24,8 @@ def slips_of_request(path: str, request: Any) -> Iterator[Fault]:  # noqa: ANN40
     """Yield a warning for each text of a request in which a place of another tool stands."""
     for found in _IN_PATH.finditer(_as_written(request.path)):
         yield _no_place(f"{path}.path", found)
+    if _as_written(request.path) != _as_written(request.path).strip():
+        yield Fault(f"{path}.path", "begins or ends with a blank, which is sent as it is", warning=True)
     for name in request.headers:
         if name.lower() in _OF_CONNECTIONS:
             message = (

@@ -288,3 +288,46 @@ def test_a_header_of_the_connection_is_warned_about() -> None:
     headers = "headers = { Content-Length = '3', X-Own = '1' }"
     (warning,) = warned(lookup(f"request = {{ path = '/o', {headers} }}"))
     assert warning.startswith("lookups.order.request.headers.Content-Length: a connection has this header")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[backends.'']\nurl = 'http://crm'", "backends: a name must not be empty"),
+        (f'{BACKEND}{LOOKUP}[lookups.""]', "lookups: a name must not be empty"),
+        (
+            lookup("request = { path = '/o' }").replace("{ status", '{ ""'),
+            "lookups.order.variables: a variable's",
+        ),
+        ("[apps.1]\ntoken = 't'\nmarkers = { age = '' }", "apps.1.markers: a name must not be empty"),
+        (
+            "[apps.1]\ntoken = 't'\nmarkers = { age = 'a', reason = 'a' }",
+            "apps.1.markers: two markers must not",
+        ),
+        ("[backends.crm]\nurl = 'http://crm/{tenant}'", "backends.crm.url: has no places: write them into"),
+        (
+            "[backends.crm]\nurl = 'https://.crm.com'",
+            "backends.crm.url: must be an http:// or https:// address",
+        ),
+        (
+            "[backends.crm]\nurl = 'https://crm..com'",
+            "backends.crm.url: must be an http:// or https:// address",
+        ),
+    ],
+)
+def test_a_name_that_is_none_is_a_fault(text: str, told: str) -> None:
+    """`https://${TENANT}.crm.com` with an empty variable is an address to look at."""
+    assert any(fault.startswith(told) for fault in faults(text)), faults(text)
+
+
+def test_a_blank_at_an_end_is_warned_about() -> None:
+    """Nobody sees it in a file, and every reply is "not found"."""
+    (warning,) = warned(lookup("request = { path = '/o ' }"))
+    assert warning == "lookups.order.request.path: begins or ends with a blank, which is sent as it is"
+    (warning,) = warned(lookup("request = { path = '/o' }").replace("{ status", "{ ' status'"))
+    assert warning == "lookups.order.variables. status: the name begins or ends with a blank"
+
+
+def test_a_host_may_end_with_a_dot() -> None:
+    """That is its full name in DNS."""
+    assert warned("[backends.crm]\nurl = 'https://crm.example.com.'") == []
