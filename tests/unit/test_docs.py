@@ -152,8 +152,15 @@ def events() -> Iterator[tuple[str, str, str]]:
 
 def emitters(function: str) -> set[str]:
     """Return the packages that emit an event."""
-    call = re.compile(rf"\bevents\.{function}\(")
-    return {path.relative_to(ROOT).parts[0] for path, text in source_texts().items() if call.search(text)}
+    return {package for package, called in emitted() if called == function}
+
+
+@cache
+def emitted() -> set[tuple[str, str]]:
+    """Return the packages, each with the functions of events that it calls."""
+    call = re.compile(r"\bevents\.(\w+)\(")
+    packages = [(path.relative_to(ROOT).parts[0], text) for path, text in source_texts().items()]
+    return {(package, function) for package, text in packages for function in call.findall(text)}
 
 
 @cache
