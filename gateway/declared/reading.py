@@ -187,6 +187,10 @@ def _read_many(value: object, hint: Any, path: str, environ: Mapping[str, str], 
         return tuple(_read(v, inner, f"{path}[{i}]", environ, faults) for i, v in enumerate(value))
     if not isinstance(value, dict):
         return _wrong("a table", value, path, faults)
+    keys = inner.__struct_encode_fields__ if _is_struct(inner) else ()
+    if stray := [key for key, one in value.items() if key in keys and not isinstance(one, dict)]:
+        faults.append(Fault(path, f"its tables have names: write [{path}.NAME] before {', '.join(stray)}"))
+        value = {key: one for key, one in value.items() if key not in keys}
     read = {k: _read(v, inner, f"{path}.{k}", environ, faults) for k, v in value.items()}
     return {k: v if v is not None or _is_struct(inner) else _empty(inner) for k, v in read.items()}
 

@@ -57,6 +57,11 @@ LOOKUP = '[lookups.order]\nbackend = "crm"\nvariables = { status = "status" }\n'
         (f"{BACKEND}token = 't'", "backends.crm.token: unknown key; it belongs into `auth`"),
         ("budget = '1s'", "budget: unknown key; it belongs into `gateway`"),
         ("[gateway]\nlogs = 1", "gateway.logs: unknown key"),
+        ("[apps]\ntoken = 't'", "apps: its tables have names: write [apps.NAME] before token"),
+        (
+            "[lookups.order.accept]\ntrim = true",
+            "lookups.order.accept: its tables have names: write [lookups.",
+        ),
         (
             f"{LOOKUP}attempt_timeout = '1s'",
             "lookups.order.attempt_timeout: unknown key; it belongs into [backends.",
@@ -76,6 +81,14 @@ LOOKUP = '[lookups.order]\nbackend = "crm"\nvariables = { status = "status" }\n'
 def test_a_value_that_does_not_fit_is_told_in_words_of_the_file(text: str, told: str) -> None:
     """Not in those of a library: `str`, `array` and `enum` are no words of TOML."""
     assert any(fault.startswith(told) for fault in faults(text)), faults(text)
+
+
+def test_tables_without_a_name_are_one_fault() -> None:
+    """And what stands in them is not taken for lookups."""
+    text = LOOKUP.replace("[lookups.order]", "[lookups]") + "fresh = '5s'\nrequest = { path = '/o' }\n"
+    assert faults(BACKEND + text) == [
+        "lookups: its tables have names: write [lookups.NAME] before backend, fresh"
+    ]
 
 
 def test_a_number_from_the_environment_is_told_without_its_value() -> None:
