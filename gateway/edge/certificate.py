@@ -1,12 +1,12 @@
 """The certificate of the callback port, read again when its files change."""
 
 import ssl
-from asyncio import to_thread
 from pathlib import Path
 
 from gateway.declared.environment import digest_of
 from gateway.declared.gateway import Tls
 from gateway.declared.reading import Fault
+from gateway.process.aside import aside
 from gateway.process.following import Followed
 from gateway.process.pem import explain
 from gateway.telemetry import events
@@ -32,7 +32,7 @@ class Certificate(Followed):
 
     async def use(self, _: bytes) -> None:
         """Give new connections the pair that is there now; raise OSError."""
-        self._newest = await to_thread(_context, self.tls)
+        self._newest = await aside(_context, self.tls)
         events.certificate_reloaded(file=self.tls.cert)
 
     def refuse(self, error: Exception) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import ssl
-from asyncio import to_thread
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -11,6 +10,7 @@ from gateway.declared.backend import Backend
 from gateway.declared.environment import digest_of
 from gateway.declared.reading import Fault
 from gateway.declared.tls import BackendTls
+from gateway.process.aside import aside
 from gateway.process.following import Followed
 from gateway.process.pem import explain
 from gateway.telemetry import events
@@ -45,7 +45,7 @@ class Reach(Followed):
 
     async def use(self, _: bytes) -> None:
         """Make new connections with the files that are there now; raise OSError."""
-        self.arguments = self.arguments | {"ssl": await to_thread(_context, self._tls)}
+        self.arguments = self.arguments | {"ssl": await aside(_context, self._tls)}
         events.certificate_reloaded(file=self._tls.files[0])
 
     def refuse(self, error: Exception) -> None:

@@ -1,12 +1,12 @@
 """The configuration file of a running process: read again when it changes or when the operator says so."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from gateway.declared.catalog import Catalog, read_content
 from gateway.declared.environment import UnreadableSecret, digest_of, read_secret
 from gateway.declared.reading import ConfigFaults, Fault
+from gateway.process.aside import aside
 from gateway.process.following import Followed
 from gateway.process.supervisor import Supervisor
 from gateway.telemetry import events
@@ -49,7 +49,7 @@ class ConfigFile(Followed):
         """Run by this content from now on. Raise ConfigFaults, or ImportError for a Python lookup."""
         self._supervisor.reloading()
         try:
-            catalog = await asyncio.to_thread(self._compile, content)
+            catalog = await aside(self._compile, content)
             if self.catalog.apps and not catalog.apps:  # a full disk, or a pipe that failed, leaves no line
                 message = "there is none any more; every callback would be refused"
                 raise ConfigFaults([Fault("apps", message)])

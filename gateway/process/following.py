@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from gateway.declared.environment import digest_of
+from gateway.process.aside import aside
 
 LOOK_EVERY = 2.0
 """Seconds between two looks at a file. A new content is used when two looks have found the same."""
@@ -52,7 +53,7 @@ class Followed(ABC):
         A content that comes back in the place of one that was refused is used anew: so the log and all that
         is told of this file say that it is well again.
         """
-        content, digest = await asyncio.to_thread(self._read)
+        content, digest = await aside(self._read)
         settled, self._seen = digest == self._seen, digest
         if digest == self._used and self._refused is None and not asked:
             return

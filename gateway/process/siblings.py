@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.declared.environment import environment
+from gateway.process.aside import aside
 from gateway.telemetry.tally import Snapshot
 
 SIBLINGS_VARIABLE = "DESKGATE_SIBLINGS"
@@ -58,13 +59,13 @@ class Siblings:
         if self._path is None:
             return self._snapshot()
         await self.write()
-        return await asyncio.to_thread(_sum, self._path.parent)
+        return await aside(_sum, self._path.parent)
 
     async def write(self) -> None:
         """Write what this process has counted, so that it is not lost when it ends."""
         if self._path is not None:
             async with self._writing:
-                await asyncio.to_thread(_write, self._path, msgspec.msgpack.encode(self._snapshot()))
+                await aside(_write, self._path, msgspec.msgpack.encode(self._snapshot()))
 
     async def keep_written(self) -> None:
         """Write it every so often, until cancelled."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -249,6 +250,19 @@ async def test_worker_finishes_its_jobs_by_the_old_configuration(
         await when(lambda: back.events("worker.drained"))  # the old ones
         assert (await here.call("s2", **ORDER)).code == 0
         assert await back.end() == 0
+
+
+async def test_file_that_cannot_be_read_to_its_end_holds_up_no_end(config: Path, place: Place) -> None:
+    """A file system may hang for hours; here a pipe does. The process waited until it was killed."""
+    async with GatewayProcess(config, place) as front, WorkerProcess(config, place) as back:
+        await front.address()
+        move(config, config.with_name("elsewhere.toml"))
+        os.mkfifo(config)
+        for process in (front, back):
+            process.signal(signal.SIGHUP)
+        await asyncio.sleep(0.2)  # both are reading
+        async with asyncio.timeout(10):
+            assert await front.end() == await back.end() == 0
 
 
 HAND_OVER = """
