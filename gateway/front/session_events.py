@@ -1,5 +1,6 @@
 """Session events, after their answers: lookups are made ahead, or the session is forgotten."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ class SessionEvents:
             elif repeated:
                 reason = "a retry"
             elif event.name in app.forget_on:
-                forgotten = await self._forget_session(event)
+                forgotten = await self._forget_session(event, trace_id)
             elif app.prefetch_on and event.name not in app.prefetch_on:
                 reason = "not in prefetch_on"
             elif len(self._tasks) > self._settings.max_inflight:
@@ -97,15 +98,25 @@ class SessionEvents:
             trace_id=trace_id,
         )
 
-    async def _forget_session(self, event: SessionEvent) -> int:
-        """Forget a session; return the number of its records in Redis. Raise QueueUnavailable at last."""
+    async def _forget_session(self, event: SessionEvent, trace_id: str) -> int:
+        """Forget a session; return the number of its records in Redis. Raise QueueUnavailable at last.
+
+        Whoever has promised to erase it must hear that this did not come to pass.
+        """
         again = AsyncRetrying(
             retry=retry_if_exception_type(QueueUnavailable),
             stop=stop_after_delay(FORGET_FOR),
             wait=wait_random_exponential(multiplier=0.05, max=1.0),
             reraise=True,
         )
-        return await again(self._forgetter.forget, session_name(event.app, event.session))
+        try:
+            return await again(self._forgetter.forget, session_name(event.app, event.session))
+        except (QueueUnavailable, asyncio.CancelledError) as error:
+            reason = str(error) if isinstance(error, QueueUnavailable) else "the process ended before"
+            events.session_not_forgotten(
+                app=event.app, session=event.session, name=event.name, reason=reason, trace_id=trace_id
+            )
+            raise
 
     async def _prefetch(self, app: App, event: SessionEvent, trace_id: str) -> list[str]:
         """Begin the lookups that have no record in this process; return those now under way.

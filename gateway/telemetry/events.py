@@ -183,6 +183,11 @@ def session_notified(  # noqa: PLR0913 - as many as the line tells
     )
 
 
+def session_not_forgotten(*, app: int, session: str, name: str, reason: str, trace_id: str) -> None:
+    """A session should have been forgotten, and Redis still has it: it was away, or the process ended."""
+    _warning("session.not_forgotten", app=app, session=session, name=name, reason=reason, trace_id=trace_id)
+
+
 def session_failed(*, app: int, session: str, trace_id: str, error: BaseException) -> None:
     """A bug in the work on a session event, after its answer."""
     _error("session.failed", app=app, session=session, trace_id=trace_id, exc_info=error)

@@ -277,11 +277,16 @@ async def test_retry_of_an_event_that_came_to_nothing_is_acted_on(
 
 
 async def test_gateway_stops_with_events_in_hand(valkey: Valkey, place: Place, desk: Desk) -> None:
-    """A task that cannot be done any more is given up."""
+    """A task that cannot be done any more is given up, and an operator hears of it: Desk does not."""
     catalog = Place(valkey.url, place.prefix, place.crm_url).catalog(FORGET, budget="100ms")
-    async with gateway(catalog) as running:
-        valkey.kill()
-        for number in range(50):
-            assert (
-                await notify(desk.at(running.callbacks), Event="Session.Closed", EventTime=number)
-            ).code == 0
+    with capture_logs() as lines:
+        async with gateway(catalog) as running:
+            valkey.kill()
+            for number in range(50):
+                assert (
+                    await notify(desk.at(running.callbacks), Event="Session.Closed", EventTime=number)
+                ).code == 0
+    kept = said(lines, "session.not_forgotten")
+    assert [(line["log_level"], line["reason"]) for line in kept] == [
+        ("warning", "the process ended before")
+    ] * 50
