@@ -18,7 +18,11 @@ def listen(address: Address, *, shared: bool = False) -> list[socket.socket]:
     host, port = address
     if not host:
         return [_listen_everywhere(port, shared=shared)]
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:  # two points in a row, or over 63 characters between two
+        msg = f"{host} cannot be the name of a host"
+        raise OSError(msg) from None
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, place in dict.fromkeys(found):

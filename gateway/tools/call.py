@@ -124,6 +124,9 @@ async def send(callback: OutgoingCallback, patience: float = PATIENCE) -> Receiv
             ) as response,
         ):
             raw = await _read(response)
+    except UnicodeError:  # two points in a row, or over 63 characters between two
+        msg = f"{url.host} cannot be the name of a host: correct the URL"
+        raise CallFailed(msg) from None
     except (aiohttp.ClientError, OSError) as error:
         msg = _advice(error, f"{url.host}:{url.port}", patience)
         raise CallFailed(msg) from None

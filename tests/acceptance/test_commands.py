@@ -106,6 +106,26 @@ def test_number_out_of_range_is_an_error_of_usage(tmp_path: Path, arguments: tup
     assert "is not in the range" in result.output
 
 
+@pytest.mark.parametrize("host", ["gate..example", "a" * 64])
+def test_name_that_no_host_can_have_is_named(tmp_path: Path, host: str) -> None:
+    """A template with an empty variable makes two points of one. Not a trace of a codec."""
+    config = tmp_path / "deskgate.toml"
+    config.write_text(f'gateway.listen = "{host}:0"\n')
+    called = ["call", f"http://{host}/", "--app", "1", "--session", "s"]
+    for arguments, code in ((["gateway", "-c", str(config)], 2), (called, 1)):
+        ended = subprocess.run(
+            [sys.executable, "-m", "gateway", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            check=False,
+        )
+        assert (ended.returncode, f"{host} cannot be the name of a host" in ended.stderr.decode()) == (
+            code,
+            True,
+        )
+        assert b"Traceback" not in ended.stderr
+
+
 CHINESE = {"event": "lookup.said", "level": "info", "session": "客户😀"}
 
 
