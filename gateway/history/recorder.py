@@ -39,6 +39,9 @@ MOST_BYTES = 8 * 1024 * 1024
 LARGEST_ENTRY = 32 * 1024
 """Bytes of an entry; a larger one is kept without its values."""
 
+BYTES_AT_ONCE = 64 * 1024
+"""Bytes of entries in one call. Callbacks use the same connection, and wait behind it."""
+
 OLDEST = 60.0
 """Seconds that an entry waits to be written, at most: after that a session may have been forgotten."""
 
@@ -225,7 +228,7 @@ class Recorder:
                 self._wake.set()  # tried again a little later
                 return
             least = time.monotonic() - OLDEST
-            some = [self._next() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+            some = self._next_together()
             made = [row for row in some if row.at > least]
             self._dropped += len(some) - len(made)
             if made:
@@ -255,6 +258,13 @@ class Recorder:
         while self._waiting and self._waiting[0].at < least:
             self._next()
             self._dropped += 1
+
+    def _next_together(self) -> list[_Row]:
+        """Take the oldest entries out, as many as are written together."""
+        left, some = self._bytes - BYTES_AT_ONCE, [self._next()]
+        while self._waiting and len(some) < _AT_ONCE and self._bytes - len(self._waiting[0].text) >= left:
+            some.append(self._next())
+        return some
 
     def _next(self) -> _Row:
         """Take the oldest entry out."""

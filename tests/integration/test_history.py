@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -16,12 +16,13 @@ from gateway.declared.mask import HIDDEN
 from gateway.forgetting.erase import Whom, erase
 from gateway.front.app import gateway
 from gateway.history.entries import CallbackEntry, Entry, LookupEntry, decode
-from gateway.history.recorder import MOST_BYTES, recorder
+from gateway.history.recorder import BYTES_AT_ONCE, KEEP, MOST_BYTES, recorder
 from gateway.telemetry.events import instruments
 from gateway.tools.explaining.run import read_story
 from gateway.tools.explaining.story import Part
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
+from gateway.wire.link import Script
 from tests.asking import only
 from tests.desk import APP, Desk, Place, when
 from workers.main import workers
@@ -314,6 +315,34 @@ async def test_what_waits_is_bounded(valkey: Valkey, place: Place, desk: Desk) -
             assert recorder._bytes == sum(len(row.text) for row in recorder._waiting)
             await when(lambda: any(line["event"] == "history.dropped" for line in lines))
     assert recorder._bytes == 0
+
+
+async def test_what_has_waited_is_written_in_small_pieces(
+    valkey: Valkey, place: Place, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callbacks share the connection. The history of an outage, sent in one piece, was the next outage."""
+    place = Place(valkey.url, place.prefix, place.crm_url)
+    async with gateway(place.catalog({"history.level": "values"})) as running:
+        at, link, sizes = desk.at(running.callbacks), running.service.link, list[int]()
+        valkey.stop()
+        await when(lambda: link.lost)
+        much = {f"b{number}": "y" * 900 for number in range(25)}
+        for number in range(40):
+            await at.call(f"s{number}", node="order", **much)
+        run = link.run
+
+        def run_and_note(
+            script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | float]
+        ) -> "asyncio.Future[Any]":
+            if script is KEEP:
+                sizes.append(sum(len(one) for one in arguments if isinstance(one, bytes)))
+            return run(script, keys, arguments)
+
+        monkeypatch.setattr(link, "run", run_and_note)
+        await asyncio.to_thread(valkey.start)
+        await when(lambda: not recorder._waiting)
+    assert sum(sizes) > 40 * 25 * 900
+    assert max(sizes) <= BYTES_AT_ONCE
 
 
 async def test_a_reload_turns_the_history_off_and_on(place: Place, desk: Desk) -> None:
