@@ -5,7 +5,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,13 +23,13 @@ from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
 from gateway.forgetting.forget import Forgetter
 from gateway.front.alone.fleet_else_alone import FleetElseAlone
-from gateway.front.alone.restorer import Restorer
+from gateway.front.alone.restorer import BYTES_AT_ONCE, Restorer
 from gateway.front.app import gateway
 from gateway.front.askers import FleetAsker
 from gateway.records.memory import RecordMemory
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
-from gateway.wire.link import RedisLink
+from gateway.wire.link import RedisLink, Script
 from tests.asking import serving
 from tests.desk import APP, Desk, Heard, Place, when
 from workers.main import workers
@@ -500,3 +500,28 @@ async def test_many_records_are_written_and_the_oldest_names_dropped(place: Plac
         there = {key.decode() async for key in redis.scan_iter(f"{keys.record('')}*", count=1000)}
     assert there == {keys.record(job(number).record) for number in range(10, 260)}
     assert [line["records"] for line in said(lines, "records.restored")] == [250]
+
+
+async def test_large_records_are_written_in_small_pieces(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callbacks share the connection: behind megabytes they would take Redis for lost once more."""
+    large, sizes = "x" * 20_000, list[int]()
+    async with keeping(place) as side:
+        run = side.link.run
+
+        def run_and_note(
+            script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | float]
+        ) -> "asyncio.Future[Any]":
+            sizes.append(sum(len(one) for one in arguments if isinstance(one, bytes)))
+            return run(script, keys, arguments)
+
+        monkeypatch.setattr(side.link, "run", run_and_note)
+        for number in range(30):
+            side.answer(job(number), v=large)
+        with capture_logs() as lines:
+            await side.link.start()
+            await when(lambda: said(lines, "records.restored"))
+    assert [line["records"] for line in said(lines, "records.restored")] == [30]
+    assert sum(sizes) > 30 * len(large)
+    assert max(sizes) < BYTES_AT_ONCE + 2 * len(large)

@@ -16,6 +16,9 @@ from gateway.telemetry import events
 from gateway.wire.keys import Keys
 from gateway.wire.link import MSGPACK, RedisLink, Script
 
+BYTES_AT_ONCE = 64 * 1024
+"""Bytes of records after which a call gets no more: callbacks use the same connection, and wait behind it."""
+
 _MOST = 100
 RESTORE = Script("gateway.front.alone", "restore", MSGPACK)
 
@@ -103,16 +106,20 @@ class Restorer:
     async def _write(self) -> int:
         """Write some of the records; return how many Redis took. Raise QueueUnavailable."""
         since = await self._forgetter.catch_up()
-        batch = list(islice(self._noted.items(), _MOST))
-        now = time.monotonic()
+        batch: list[tuple[str, _Noted]] = []
+        size, now = 0, time.monotonic()
         names = [self._keys.forgotten()]
         arguments: list[bytes | str | float] = [f"({since}"]
-        for name, noted in batch:
+        for name, noted in islice(self._noted.items(), _MOST):
+            if size >= BYTES_AT_ONCE:
+                break
+            batch.append((name, noted))
             known = self._memory.get(name)
             left = 0.0 if known is None else noted.kept - known.age(now)
             if known is not None and left > 0:
                 index = self._keys.session(session_of(name)) if noted.indexed else ""
                 record = pack(dict(known.variables)) + pack(noted.user) + pack(known.found)
+                size += len(record)
                 names.append(self._keys.record(name))
                 arguments += RestoreRow(
                     age=known.age(now) * 1000,
