@@ -25,7 +25,7 @@ class Keys:
         return f"{self.prefix}:flight:{name}"
 
     def session(self, session: str) -> str:
-        """Return the hash of a session's record keys, each with the last job begun for it: its index.
+        """Return the hash of a session's record keys, each with the jobs that may write it: its index.
 
         ``session`` is as :func:`gateway.core.records.session_of` returns it.
         """

@@ -12,16 +12,17 @@ from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
 from gateway.core.messages import Answer
-from gateway.core.records import Record
+from gateway.core.records import Record, session_name
+from gateway.forgetting.forget import Forgetter
 from gateway.front.app import gateway
 from gateway.queue.finish import WorkerSide, handed
 from gateway.queue.jobs import Taken
-from gateway.records.memory import decode_record
+from gateway.records.memory import RecordMemory, decode_record
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from tests.asking import serving
 from tests.between import Between
-from tests.desk import Desk, Place, when
+from tests.desk import APP, Desk, Place, when
 from tests.integration.queueing import begin, hand_off, stranger, wanted
 from tests.integration.test_forgetting import records, removed
 from workers.main import workers
@@ -134,3 +135,24 @@ async def test_answer_that_was_found_in_place_of_a_push_is_as_old_as_it_is(place
     assert asked[0].answer is not None
     assert known is not None
     assert known.age(time.monotonic()) > 1.5
+
+
+async def test_no_job_of_a_session_writes_its_record_after_that_was_forgotten(place: Place) -> None:
+    """The workers are away, and a second callback begins a second job; both are run when they are back."""
+    keys = Keys(place.prefix)
+    async with hand_off(place.catalog()) as side:
+        loop = asyncio.get_running_loop()
+        for trace in "tuv":
+            want = wanted(1, trace)._replace(indexed=60.0, overrun=0.1)
+            (asked,) = await side.begin([want], loop.time() + 0.1)
+            assert asked.job is not None
+            assert asked.job.ours, "the one before is joined no more"
+            await asyncio.sleep(0.3)
+        await Forgetter(side.link, keys, RecordMemory(10)).forget(session_name(APP, "s1"))
+        worker = _worker(side.link, place)
+        taken = await worker.sweep(10, 0)
+        assert len(taken) == 3
+        for one in taken:
+            answer = Answer(one.job_id, Code.OK, "", {"order_id": "1"})
+            await worker.finish(one, answer, time.monotonic(), 60.0, wants=False)
+    assert await records(place) == []

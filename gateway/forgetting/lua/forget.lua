@@ -2,7 +2,7 @@
 -- and tell every gateway.
 --
 -- KEYS, for each session
---   index       hash: its record keys, each with the last job begun for it
+--   index       hash: its record keys, each with the jobs begun for it that may be under way, one a line
 -- ARGV
 --   channel     of all gateways
 --   forgotten   key of the sorted set of these messages, for gateways that do not listen just now
@@ -32,12 +32,14 @@ for i = 1, sessions do
   local name = session_arguments(i)
   local begun = redis.call('HGETALL', index)
   for j = 1, #begun, 2 do
-    local known, job = begun[j], begun[j + 1]
+    local known, jobs = begun[j], begun[j + 1]
     removed = removed + redis.call('UNLINK', known)
     redis.call('DEL', flight .. known:sub(#record + 1))
-    if redis.call('EXISTS', JOB .. job, CLAIM .. job) > 0 then
-      redis.call('SADD', waiters .. job, '')
-      redis.call('PEXPIRE', waiters .. job, void_kept)
+    for job in jobs:gmatch('[^\n]+') do
+      if redis.call('EXISTS', JOB .. job, CLAIM .. job) > 0 then
+        redis.call('SADD', waiters .. job, '')
+        redis.call('PEXPIRE', waiters .. job, void_kept)
+      end
     end
   end
   redis.call('DEL', index)

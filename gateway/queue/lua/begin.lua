@@ -164,6 +164,18 @@ local function flies(lane, free, id, left, overrun)
   return true, box.attended or box.worker or redis.call('EXISTS', lane .. ':polled') == 1
 end
 
+-- Note a job in its session's index, beside those before it that may still write the same record: a flight may lapse
+-- while its job waits.
+local function index(session, record, id, indexed)
+  local ids = id
+  local noted = redis.pcall('HGET', session, record)
+  for before in (type(noted) == 'string' and noted or ''):gmatch('[^\n]+') do
+    if before ~= id and redis.call('EXISTS', JOB .. before) == 1 then ids = before .. '\n' .. ids end
+  end
+  call_anew('HSET', session, record, ids)
+  redis.call('PEXPIRE', session, indexed)
+end
+
 -- The free keys that have a box: sending removes it.
 local function in_use()
   local found = {}
@@ -206,10 +218,7 @@ local function begin(i)
     state, refresh = SHED, true
   end
   redis.call('SET', flight, id, 'PX', whole(refresh and kept or left + overrun))
-  if session ~= '' then
-    call_anew('HSET', session, record, id)
-    redis.call('PEXPIRE', session, indexed)
-  end
+  if session ~= '' then index(session, record, id, indexed) end
   if not handed then
     redis.call('ZADD', lane, refresh and refresh_score(now) or awaited_score(now + left), id)
     if not attended and redis.call('EXISTS', lane .. ':polled') == 0 then state = UNATTENDED end
