@@ -1,6 +1,7 @@
 """Replies: the answers that workers push to a gateway process, each handed to all who wait for it."""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -67,7 +68,7 @@ class Pending:
         born = at - max(0.0, answer.age_ms) / 1000
         if answer.given_ms:  # it may have been on its way for long
             born = min(at, self.asked + (answer.given_ms - self.asked_ms) / 1000)
-        return Known(answer.variables, born, answer.found)
+        return Known(answer.variables, born if math.isfinite(born) else at, answer.found)
 
     def leave(self) -> None:
         """Note that no callback waits any more: an answer that still comes is late."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.errors import Code
 from gateway.core.messages import Answer, Job
@@ -30,6 +31,14 @@ async def expect(replies: Replies) -> Expect:
 async def test_job_is_one_for_all_who_expect_it(expect: Expect) -> None:
     """One answer resolves them all."""
     assert expect("job", math.inf) is expect("job", math.inf)
+
+
+@pytest.mark.parametrize("time", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("field", ["given_ms", "age_ms"])
+async def test_answer_with_a_time_that_is_none_is_from_now(field: str, time: float, expect: Expect) -> None:
+    """Whoever has sent it; a record of no age would break what counts with it."""
+    answer = replace(Answer("job", Code.OK, "", {"level": "gold"}), **{field: time})
+    assert expect("job", math.inf).known(answer, 5.0).born == 5.0
 
 
 async def test_job_that_is_never_answered_is_forgotten_in_time(expect: Expect) -> None:
