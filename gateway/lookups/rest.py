@@ -14,11 +14,20 @@ MOST_RESTING = 100
 """Most connections of a backend that rest in a process. One more ends the longest rest."""
 
 
+class Reader(Protocol):
+    """What reads a connection."""
+
+    @property
+    def should_close(self) -> bool:
+        """True if it cannot carry another request: a body has not come to its end, for example."""
+        ...
+
+
 class Pooled(Protocol):
     """What is used here of a connection of aiohttp's. Its ``protocol`` is None when it was given back."""
 
     @property
-    def protocol(self) -> object:
+    def protocol(self) -> Reader | None:
         """What reads it."""
         ...
 
@@ -75,9 +84,15 @@ class Resting:
         return getattr(self.connection, name)
 
     def release(self) -> None:
-        """Let the connection rest, and then go back to its pool."""
+        """Let the connection rest, and then go back to its pool.
+
+        If somebody has left before the end of the answer, it is closed: what is still to come is not unasked.
+        """
         self.answered()
-        self.rest.begin(self.connection)
+        if self.connection.protocol is None or self.connection.protocol.should_close:
+            self.connection.close()
+        else:
+            self.rest.begin(self.connection)
 
     def close(self) -> None:
         """Close the connection."""

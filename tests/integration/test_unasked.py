@@ -17,6 +17,7 @@ import uvloop
 from aiohttp.connector import Connection
 from hypothesis import example, given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from gateway.core.errors import BackendUnavailable, NoAnswer
 from gateway.lookups.connector import Body, SilentConnector, send
@@ -522,6 +523,31 @@ def test_a_request_without_a_body_is_written_in_the_turn_of_the_look(new_loop: N
         assert arrived
 
     run(new_loop, main())
+
+
+async def test_rest_of_an_error_page_is_not_unasked() -> None:
+    """Its status has said enough, so nobody waits for it. The backend is in trouble, and not a liar."""
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4000\r\n\r\n" + b"x" * 1000)
+        await writer.drain()
+        await left.wait()
+        with suppress(ConnectionError):
+            writer.write(b"x" * 3000)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        with capture_logs() as lines:
+            async with backend(url, GET, 'idle_before_reuse = "200ms"') as ask:
+                assert "500" in str(await failure(ask(id="1")))
+                left.set()
+                await asyncio.sleep(0.3)
+    assert [line for line in lines if line["event"] == "backend.unasked"] == []
 
 
 PIECES = st.one_of(
