@@ -14,6 +14,7 @@ from gateway.declared.accept import Accept, AcceptTable, compile_accept
 from gateway.declared.answers import AnswerTable, Rule, check_answers, check_order, compile_answers
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
 from gateway.declared.expression import compile_mapping
+from gateway.declared.lists import lists_in
 from gateway.declared.question import check_question
 from gateway.declared.reading import Fault, plain
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request, exposed
@@ -222,7 +223,7 @@ def compile_lookup(
         internal=frozenset(plain(table.internal)),
         accept=accept,
         reply=table.reply,
-        force_list=frozenset(table.force_list),
+        force_list=frozenset(table.force_list) | _listed(table, variables, rules),
         charset=charset,
         required=frozenset(table.required),
         not_found=plain(table.not_found),
@@ -237,6 +238,16 @@ def compile_lookup(
         overrun=(backend or PYTHON).attempt_timeout,
         hedge=table.hedge,
     )
+
+
+def _listed(
+    table: LookupTable, variables: Mapping[str, ParsedResult], rules: Iterable[Rule]
+) -> frozenset[str]:
+    """Return the elements of an XML reply that are lists because an expression takes them for some."""
+    if table.reply != "xml":
+        return frozenset()
+    conditions = (one.expression for rule in rules for one in rule.conditions)
+    return lists_in(one.parsed for one in (*variables.values(), *conditions))
 
 
 def _warn_exposed(path: str, request: RequestTemplate, accept: Mapping[str, Accept]) -> Iterator[Fault]:
