@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from gateway.declared.app import AppTable
-from gateway.declared.mask import HIDDEN, Mask, mask_of
+from gateway.declared.mask import Mask, mask_of
+from gateway.declared.secrets import HIDDEN, hide_in_address
 from gateway.declared.values import Table
 
 _BY_NAME = re.compile(r"\$\{[^{}]*\}")  # a variable of the environment, or a file: its name is no secret
@@ -32,5 +33,5 @@ def _shown(value: object, mask: Mask, *, hidden: bool = False) -> Any:  # noqa: 
     if isinstance(value, str):
         if _BY_NAME.fullmatch(value) or value in _WORDS:
             return value
-        return HIDDEN if hidden and value else mask.text(value)
+        return HIDDEN if hidden and value else mask.text(hide_in_address(value))
     return value if isinstance(value, bool | int | float) and not hidden else HIDDEN if hidden else str(value)

@@ -3,25 +3,27 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import unquote_plus
 
 import msgspec
 
-from gateway.declared.reading import Secret, plain
-from gateway.declared.values import split_url
-
-HIDDEN = "•••"
+from gateway.core.packing import UNREADABLE
+from gateway.core.variables import as_json, as_text, keep_number
+from gateway.declared.secrets import HIDDEN, forms_of, names_a_secret, secrets_of
 
 SHORTEST = 6
-"""Fewest characters of a text that is hidden wherever it stands: a shorter one stands there by chance."""
+"""Fewest characters of a secret that is hidden wherever it stands: a shorter one stands there by chance."""
 
-_SECRET_NAME = re.compile(
-    r"authori[sz]ation|cookie|token|secret|passw|pwd|passphrase|credential|api[_-]?key|access[_-]?key"
-    r"|private[_-]?key|signature|^sign$|^auth$|^pin$",
-    re.IGNORECASE,
-)
-_ADDRESSES = frozenset(("url", "token_url", "proxy"))
-_SHOWN = frozenset(("path", "sql"))  # what is asked; no key stands there
+SHORTEST_VALUE = 3
+"""The same of a value that an app hides."""
+
+_EMPTY: tuple[object, ...] = (None, "", [], {})
+_WORD = re.compile(r"[\w-]+")
+_BEFORE_VALUE = re.compile(r"[\\\"']*\s*[:=>]")
+_ASSIGNED = re.compile(r"(?<![\w-])([\w-]+)=[^\s&=]")
+_ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_FEWEST_OF_CUT = 4
+_read_json = msgspec.json.Decoder(float_hook=keep_number).decode
 
 
 class Mask:
@@ -30,69 +32,121 @@ class Mask:
     def __init__(self, secrets: Iterable[str] = (), names: Collection[str] = ()) -> None:
         """Take the secrets."""
         self.names = frozenset(name.lower() for name in names)
-        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST}
-        longest_first = sorted(forms, key=lambda form: (-len(form), form))
-        self._secrets = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        some = "|".join(re.escape(name) for name in sorted(self.names, key=len, reverse=True) if name)
+        self._named = re.compile(rf"(?<![\w-])(?:{some})(?![\w-])", re.IGNORECASE) if some else None
+        self._forms = _longest_first(secrets, SHORTEST)
+        self._secrets = re.compile("|".join(map(re.escape, self._forms))) if self._forms else None
+        self._values: tuple[str, ...] = ()
 
-    def also(self, names: Collection[str]) -> "Mask":
-        """Return a mask that hides the values of further names, too."""
+    def also(self, names: Collection[str] = (), values: Iterable[str] = ()) -> "Mask":
+        """Return a mask that also hides the values of further names, and further values where they stand."""
         more = Mask(names=self.names | set(names))
-        more._secrets = self._secrets
+        more._forms, more._secrets = self._forms, self._secrets
+        more._values = self._values + _longest_first(values, SHORTEST_VALUE)
         return more
 
     def hides(self, name: str) -> bool:
         """True if the value of this name is hidden, whatever it is."""
-        return name.lower() in self.names or _SECRET_NAME.search(name) is not None
+        return name.lower() in self.names or names_a_secret(name)
+
+    def names_in(self, text: str) -> bool:
+        """True if a hidden name stands in a text of which it cannot be told what belongs to a name.
+
+        One that is a secret's by itself counts before a value alone: ``invalid token`` says nothing.
+        """
+        return any(
+            (self._named is not None and self._named.search(one) is not None)
+            or any(
+                names_a_secret(word[0]) and _BEFORE_VALUE.match(one, word.end())
+                for word in _WORD.finditer(one)
+            )
+            for one in _spellings(text)
+        )
 
     def text(self, text: str) -> str:
         """Return a text without the secrets that stand in it."""
-        return text if self._secrets is None else self._secrets.sub(HIDDEN, text)
+        if self._secrets is not None:
+            text = self._secrets.sub(HIDDEN, text)
+        for value in self._values:
+            text = text.replace(value, HIDDEN)
+        return text
+
+    def half(self, text: str) -> str:
+        """Return the beginning of a text that was cut: at its end may stand the beginning of a secret."""
+        text = self.text(text)
+        for form in (*self._forms, *self._values):
+            for length in range(min(len(form) - 1, len(text)), _FEWEST_OF_CUT - 1, -1):
+                if text.endswith(form[:length]):
+                    return text[:-length] + HIDDEN
+        return text
 
     def named(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return texts by their names; an empty one hides nothing."""
         return {
-            name: HIDDEN if value and self.hides(name) else self.text(value) for name, value in values.items()
+            name: HIDDEN if value and self.hides(name) else self._inner(value)
+            for name, value in values.items()
         }
 
     def value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
-        """Return a decoded value; what stands under a secret's name is hidden as a whole."""
+        """Return a decoded value; what stands under a hidden name is hidden as a whole, if there is any."""
         if isinstance(value, dict):
             return {
-                name: HIDDEN if one and self.hides(str(name)) else self.value(one)
+                self.text(str(name)): HIDDEN
+                if one not in _EMPTY and self.hides(str(name))
+                else self.value(one)
                 for name, one in value.items()
             }
         if isinstance(value, list | tuple):
             return [self.value(one) for one in value]
-        return self.text(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return self._inner(value)
+        if value is None or isinstance(value, bool):
+            return value
+        return self._number(value)
+
+    def _under(self, name: str, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        return HIDDEN if value not in _EMPTY and self.hides(name) else self.value(value)
+
+    def _number(self, value: Any) -> Any:  # noqa: ANN401 - a number, or what a database has in its place
+        try:
+            text = as_text(value)
+        except (TypeError, ValueError):
+            return value
+        return value if self.text(text) == text else HIDDEN
+
+    def _inner(self, text: str) -> str:
+        """Return a text of a value. It may be JSON, XML, a form or an address, with names of its own."""
+        start = text.lstrip()[:1]
+        if start and start in "{[":
+            try:
+                decoded = _read_json(text)
+                shown = self.value(decoded)
+                return self.text(text) if shown == decoded else as_json(shown)
+            except (*UNREADABLE, TypeError, ValueError, RecursionError):
+                pass
+        if start and start in "{[<":
+            return HIDDEN if self.names_in(text) else self.text(text)
+        if "=" in text and any(
+            self.hides(found[1]) for one in _spellings(text) for found in _ASSIGNED.finditer(one)
+        ):
+            return HIDDEN
+        return self.text(text)
 
 
 def mask_of(settings: Any) -> Mask:  # noqa: ANN401 - the root table
-    """Return the mask of a configuration: its credentials, and all texts that come from the environment.
-
-    Of an address, user and password are hidden alone: where a question goes must be seen.
-    """
-    return Mask(_secrets(settings, ""))
+    """Return the mask of a configuration."""
+    return Mask(secrets_of(settings))
 
 
-def _secrets(value: object, name: str) -> Iterator[str]:
-    if isinstance(value, msgspec.Struct):
-        for field in value.__struct_fields__:
-            yield from _secrets(getattr(value, field), field)
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield from _secrets(one, str(key))
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _secrets(one, name)
-    elif isinstance(value, str):
-        url = split_url(value) if name in _ADDRESSES else None
-        if url is not None and url.password:
-            yield url.password
-        elif isinstance(value, Secret) and name not in _ADDRESSES | _SHOWN:
-            yield plain(value)
+def _longest_first(secrets: Iterable[str], shortest: int) -> tuple[str, ...]:
+    forms = {form for secret in secrets for form in forms_of(secret) if len(form) >= shortest}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
-def _forms(secret: str) -> set[str]:
-    """Return a secret as it stands in texts, in addresses, in forms and in JSON."""
-    as_json = msgspec.json.encode(secret).decode()[1:-1]
-    return {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), as_json}
+def _spellings(text: str) -> Iterator[str]:
+    """Yield a text, and what it says without the escapes of JSON and of forms: names may be escaped, too."""
+    yield text
+    if "\\u" in text:
+        yield _ESCAPED.sub(lambda code: chr(int(code[1], 16)), text)
+    if "%" in text:
+        yield unquote_plus(text)

@@ -28,23 +28,28 @@ UNKNOWN_KEY = "unknown key"
 class Secret(str):
     """A text that no log line and no traceback shows: a credential, or a value of the environment.
 
-    ``written`` is how the file has it, with the names of environment variables in place of their values.
+    ``written`` is how the file has it, with the names of environment variables in place of their values, and
+    ``parts`` are these, each with its name.
     """
 
-    __slots__ = ("written",)
+    __slots__ = ("parts", "written")
 
-    def __new__(cls, text: str = "", written: str | None = None) -> Self:
+    def __new__(
+        cls, text: str = "", written: str | None = None, parts: tuple[tuple[str, str], ...] = ()
+    ) -> Self:
         """Take the text, and how the file has it if that is another text."""
         secret = super().__new__(cls, text)
         secret.written = text if written is None else written
+        secret.parts = parts
         return secret
 
     written: str
+    parts: tuple[tuple[str, str], ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return ``text`` as a secret; raise TypeError if it is no text."""
-        return cls(str.__add__("", text), getattr(text, "written", None))
+        return cls(str.__add__("", text), getattr(text, "written", None), getattr(text, "parts", ()))
 
     def __repr__(self) -> str:
         """Hide the value."""
@@ -265,7 +270,7 @@ def _expand(value: object, path: str, environ: Mapping[str, str], faults: list[F
         )
         faults.append(Fault(path, message, warning=True))
     expanded = _VARIABLE.sub(lambda match: found.get(match[1], ""), value)
-    return value if expanded == value else Secret(expanded, value)
+    return value if expanded == value else Secret(expanded, value, tuple(found.items()))
 
 
 def parse(kind: Any, value: object) -> object:

@@ -21,7 +21,7 @@ from gateway.declared.body import (
     templates_of,
 )
 from gateway.declared.place import PLAIN, QUOTES, TYPED, Place
-from gateway.declared.reading import encode_json, plain
+from gateway.declared.reading import Secret, encode_json, plain
 from gateway.declared.template import Template, encode_header, fill_path, is_plain, parse_template
 from gateway.declared.values import CONTROL, HEADER_NAME, Table
 
@@ -146,7 +146,8 @@ def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
         try:
             parsed = parse_template(text)
         except ValueError as error:
-            report(place, f"{text!r} is not a template: {error}")
+            reason = "" if isinstance(text, Secret) else f": {error}"
+            report(place, f"{text!r} is not a template{reason}")
             return Template(())
         if not typed and parsed.alone is None and any(one.kind == "json" for one in parsed.places):
             report(place, "a {name:json} must be the whole text here")

@@ -61,4 +61,7 @@ def check_sign(path: str, auth: SignAuth) -> Iterator[Fault]:
 def _check_parts(path: str, text: str, known: tuple[str, ...]) -> Iterator[Fault]:
     for name in PART.findall(text):
         if name not in known:
-            yield Fault(path, unknown(f"{{{name}}}", f"one of {', '.join(known)}", known))
+            if isinstance(text, Secret):  # what stands in its braces may be a part of a value
+                yield Fault(path, f"has braces that are not one of {', '.join(known)}")
+            else:
+                yield Fault(path, unknown(f"{{{name}}}", f"one of {', '.join(known)}", known))

@@ -103,7 +103,7 @@ class Tokens(tuple[Secret, ...]):
         if not texts or not all(isinstance(text, str) and text for text in texts):
             msg = "expected a token, or a list of tokens, that are not empty"
             raise ValueError(msg)
-        return cls(map(Secret, texts))
+        return cls(map(Secret.parse, texts))
 
 
 class Address(tuple[str, int]):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from gateway.declared.mask import Mask
 from gateway.history.entries import AttemptPart, CallbackEntry, LookupEntry, LookupPart
-from gateway.history.values import keep_body, keep_values
+from gateway.history.values import hide_inputs, keep_body, keep_values
 from gateway.telemetry.events import Event
 
 
@@ -45,6 +45,7 @@ def lasted(event: Event) -> float:
 
 def _callback(noted: Noted, mask: Mask, *, keeps_values: bool) -> CallbackEntry:
     fields, values = noted.event.fields, noted.event.values or {}
+    mask = hide_inputs(mask, values["inputs"]) if keeps_values else mask
     parts = {
         name: LookupPart(
             one.source,
@@ -81,8 +82,9 @@ def _callback(noted: Noted, mask: Mask, *, keeps_values: bool) -> CallbackEntry:
 def _lookup(noted: Noted, mask: Mask, *, keeps_values: bool) -> LookupEntry:
     fields, values = noted.event.fields, noted.event.values or {}
     inputs = values["inputs"]
+    mask = hide_inputs(mask, inputs)
     attempts = tuple(
-        _attempt(one, mask, inputs, fields["backend"], keeps_values=keeps_values)
+        _attempt(one, mask, fields["backend"], keeps_values=keeps_values)
         for one in noted.attempts
         if one.ended
     )
@@ -106,15 +108,15 @@ def _lookup(noted: Noted, mask: Mask, *, keeps_values: bool) -> LookupEntry:
     )
 
 
-def _attempt(
-    attempt: Attempt, mask: Mask, inputs: Mapping[str, str], backend: str, *, keeps_values: bool
-) -> AttemptPart:
+def _attempt(attempt: Attempt, mask: Mask, backend: str, *, keeps_values: bool) -> AttemptPart:
     ended, replied = attempt.ended or {}, attempt.replied
     said = replied.fields if replied is not None else {}
     values = (replied.values if replied is not None else None) or {}
     kept = None
     if keeps_values and replied is not None:
-        kept = keep_body(values["body"], said["content_type"], mask, inputs)
+        hiding = mask.also(values=[values["token"]]) if values["token"] else mask
+        charset, whole = values["charset"], values["whole"]
+        kept = keep_body(values["body"], said["content_type"], hiding, charset=charset, whole=whole)
     return AttemptPart(
         ended["attempt"],
         ended["outcome"],
@@ -135,6 +137,7 @@ def _ms(seconds: float | None) -> float | None:
 
 def _refused(noted: Noted, mask: Mask, *, keeps_values: bool) -> CallbackEntry:
     fields, values = noted.event.fields, noted.event.values or {}
+    mask = hide_inputs(mask, values["inputs"]) if keeps_values else mask
     return CallbackEntry(
         at=round(noted.at, 3),
         trace_id=fields["trace_id"],

@@ -1,6 +1,7 @@
 """What is kept of the values of a callback and of a backend's replies, without what is hidden. Pure."""
 
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -9,7 +10,8 @@ import msgspec
 from gateway.core.charsets import find_charset
 from gateway.core.packing import UNREADABLE
 from gateway.core.variables import as_json, keep_number
-from gateway.declared.mask import HIDDEN, Mask
+from gateway.declared.mask import SHORTEST_VALUE, Mask
+from gateway.declared.secrets import HIDDEN
 
 LONGEST_VALUE = 1000
 """Characters of a variable's value that are kept."""
@@ -20,9 +22,11 @@ LONGEST_BODY = 8192
 LARGEST_READ = 65_536
 """Bytes of a reply that is looked through for what is to be hidden; of a larger one nothing is kept."""
 
-_SHORTEST_HIDDEN = 3
-_WORD = re.compile(r"[\w-]+")
-_BEFORE_VALUE = re.compile(r"[\"']?\s*[:=>]")
+_BOMS = ((BOM_UTF8, "utf_8_sig"), (BOM_UTF16_LE, "utf_16"), (BOM_UTF16_BE, "utf_16"))
+_IN_HEADER = re.compile(r"charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
+_IN_XML = re.compile(rb"\s*<\?xml[^>]{0,100}?\sencoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
+_LOST = "\ufffd"
+_HARDLY_MEANT = "cp1252"  # ISO-8859-1: what servers say if nobody tells them
 _read_json = msgspec.json.Decoder(float_hook=keep_number).decode
 
 
@@ -33,38 +37,39 @@ class Kept(NamedTuple):
     cut: bool
 
 
+def hide_inputs(mask: Mask, inputs: Mapping[str, str]) -> Mask:
+    """Return a mask that hides the hidden ones of these inputs wherever they stand: replies repeat them."""
+    hidden = [value for name, value in inputs.items() if len(value) >= SHORTEST_VALUE and mask.hides(name)]
+    return mask.also(values=hidden) if hidden else mask
+
+
 def keep_values(values: Mapping[str, str], mask: Mask) -> dict[str, str]:
     """Return variables as they are kept: the hidden ones hidden, the long ones cut."""
     return {name: _cut(value, LONGEST_VALUE) for name, value in mask.named(values).items()}
 
 
-def keep_body(body: bytes, content_type: str, mask: Mask, inputs: Mapping[str, str]) -> Kept:
-    """Return the body of a reply as it is kept.
+def keep_body(body: bytes, content_type: str, mask: Mask, *, charset: str = "", whole: bool = True) -> Kept:
+    """Return the body of a reply as it is kept; ``charset`` is the codec of a backend that declares one.
 
     In JSON, what stands under a hidden name is hidden. In another format, or in half a reply, it cannot be
-    told what belongs to a name: a body in which a hidden name stands is hidden as a whole, and the values of
-    the lookup's hidden ``inputs`` are hidden wherever they stand.
+    told what belongs to a name: a body in which a hidden name stands is hidden as a whole.
     """
     if len(body) > LARGEST_READ:
         return Kept("", cut=True)
     try:
         text = as_json(mask.value(_read_json(body)))
     except (*UNREADABLE, RecursionError):
-        text = body.decode(_codec_of(content_type), errors="replace")
-        if any(_is_hidden_name(mask, text, word) for word in _WORD.finditer(text)):
+        text = body.decode(_codec_of(body, content_type, charset), errors="replace")
+        text = text if whole else text.rstrip(_LOST)
+        if _is_unclear(text, mask) or mask.names_in(text):
             return Kept(HIDDEN, cut=True)
-        text = mask.text(text)
-        for name, value in inputs.items():
-            if mask.hides(name) and len(value) >= _SHORTEST_HIDDEN:
-                text = text.replace(value, HIDDEN)
+        text = mask.text(text) if whole else mask.half(text)
     return Kept(_cut(text, LONGEST_BODY), len(text) > LONGEST_BODY)
 
 
-def _is_hidden_name(mask: Mask, text: str, word: re.Match[str]) -> bool:
-    """True for a word that the app hides, and for one like ``password`` before a value."""
-    if not mask.hides(word[0]):
-        return False
-    return word[0].lower() in mask.names or _BEFORE_VALUE.match(text, word.end()) is not None
+def _is_unclear(text: str, mask: Mask) -> bool:
+    """True if a text was decoded by a wrong charset, so that a name that is to be hidden may not be seen."""
+    return "\0" in text or (_LOST in text and not all(map(str.isascii, mask.names)))
 
 
 def _cut(text: str, longest: int) -> str:
@@ -72,6 +77,26 @@ def _cut(text: str, longest: int) -> str:
     return text[:longest].encode(errors="replace").decode()
 
 
-def _codec_of(content_type: str) -> str:
-    _, _, label = content_type.lower().partition("charset=")
-    return find_charset(label.strip("\"' ;")) or "utf_8"
+def _codec_of(body: bytes, content_type: str, charset: str) -> str:
+    """Return the codec of a body, as lookups choose it."""
+    for mark, codec in _BOMS:
+        if body.startswith(mark):
+            return codec
+    if charset:
+        return charset
+    named, declared = _IN_HEADER.search(content_type), _IN_XML.match(body)
+    found = find_charset(named[1]) if named else None
+    if found == _HARDLY_MEANT and _is_utf8(body):
+        found = None
+    if found is None and declared is not None:
+        found = find_charset(declared[1].decode())
+        found = None if found is not None and found.startswith("utf_16") else found  # it has no such bytes
+    return found or "utf_8"
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gateway.core.compression import CODINGS, unpack, unpack_beginning
+from gateway.core.charsets import find_charset
 from gateway.core.errors import (
     BackendDenied,
     BadBackendReply,
@@ -63,6 +64,7 @@ class HttpBackend:
         self._reach = Reach(declared)
         self._credentials = open_credentials(declared, name, board or Board(), self._reach)
         self._work, self._name = Background(), name
+        self._charset = find_charset(declared.charset or "") or ""
         self.url = declared.url.rstrip("/")
         """The address to which the path of each request is added."""
         self._max_reply = declared.max_reply
@@ -133,7 +135,7 @@ class HttpBackend:
         request, used = await self.add_credentials(request)
         response = await self.send(request, _headers(request, accepted, traceparent), wants)
         if traceparent:
-            self._tell_reply(response, traceparent)
+            self._tell_reply(response, traceparent, used)
         try:
             return read(response)
         except BackendDenied as error:
@@ -141,7 +143,7 @@ class HttpBackend:
                 raise
             raise BackendDenied(str(error), renewable=True) from None
 
-    def _tell_reply(self, response: Response, traceparent: str) -> None:
+    def _tell_reply(self, response: Response, traceparent: str, used: str) -> None:
         _, trace_id, span_id, _ = traceparent.split("-")
         body = response.body or response.unread
         events.attempt_replied(
@@ -153,6 +155,8 @@ class HttpBackend:
             span_id=span_id,
             body=body,
             whole=response.whole,
+            charset=self._charset,
+            token=used,
         )
 
     async def add_credentials(self, request: FilledRequest) -> tuple[FilledRequest, str]:

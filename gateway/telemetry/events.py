@@ -398,8 +398,13 @@ def attempt_replied(  # noqa: PLR0913 - as many as the line tells
     span_id: str,
     body: bytes,
     whole: bool,
+    charset: str = "",
+    token: str = "",
 ) -> None:
-    """A response has come to a call that a lookup made. So many bytes of its body were read, or are there."""
+    """A response has come to a call that a lookup made. So many bytes of its body were read, or are there.
+
+    ``charset`` is the codec of a backend that declares one, ``token`` the one with which it was asked.
+    """
     fields = {
         "backend": backend,
         "status": status,
@@ -408,7 +413,8 @@ def attempt_replied(  # noqa: PLR0913 - as many as the line tells
         "trace_id": trace_id,
         "span_id": span_id,
     }
-    _emit(Event("attempt.replied", "debug", fields, {"body": body, "whole": whole}))
+    values = {"body": body, "whole": whole, "charset": charset, "token": token}
+    _emit(Event("attempt.replied", "debug", fields, values))
 
 
 def attempt_ended(  # noqa: PLR0913 - as many as the line tells

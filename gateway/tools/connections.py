@@ -13,6 +13,7 @@ from gateway.core.errors import Code, NoAnswer, QueueUnavailable
 from gateway.core.messages import Answer, Job
 from gateway.core.records import record_name, session_name
 from gateway.declared.catalog import Catalog
+from gateway.declared.mask import mask_of
 from gateway.declared.reading import ConfigFaults
 from gateway.declared.redis_address import read_address
 from gateway.fleet.board import SWAP, SwapArguments, SwapKeys
@@ -172,7 +173,8 @@ async def _look_at_backend(catalog: Catalog, lane: str) -> Finding:
     """Return whether a backend answers at all. Any answer will do: nobody knows a question that is safe."""
     settings = catalog.backend(lane)
     timeout = aiohttp.ClientTimeout(total=settings.attempt_timeout)
-    begun, shown = time.monotonic(), URL(settings.url).with_user(None)
+    begun = time.monotonic()
+    shown = mask_of(catalog.settings).text(str(URL(settings.url).with_user(None)))  # a path may have a token
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,

@@ -170,6 +170,31 @@ async def test_no_kind_of_credentials_is_shown(place: Place, tmp_path: Path, aut
                 assert form not in printed
 
 
+@pytest.mark.usefixtures("crm")
+async def test_no_secret_within_a_longer_text_is_shown(place: Place, tmp_path: Path) -> None:
+    """A SOAP body has its password between its places; and some hold a header of four letters for a key."""
+    config = """
+[backends.crm]
+url = "${CRM_URL}"
+auth = { type = "header", name = "X-Who", value = "k4711" }
+[lookups.order]
+backend = "crm"
+variables = { id = "id" }
+[lookups.order.request]
+method = "POST"
+path = "/bot${CRM_TOKEN}/orders"
+content_type = "text/xml"
+body = "<E><Password>${CRM_TOKEN}</Password><id>{orderId}</id></E>"
+headers = { X-Key = "key ${CRM_TOKEN} for {orderId}" }
+"""
+    environ = {"CRM_URL": place.crm_url, "CRM_TOKEN": "a-secret-of-21-letters"}
+    for more in ((), ("--dry-run",), ("--json",)):
+        _, printed = await try_(config, tmp_path, "order", "--set", "orderId=77", *more, environ=environ)
+        assert "<id>77</id>" in printed
+        assert "secret" not in printed
+        assert "k4711" not in printed
+
+
 async def test_sql_shows_statement_parameters_and_rows(tmp_path: Path) -> None:
     """A row that is not there is told from a column that is not."""
     with sqlite3.connect(tmp_path / "crm.db") as database:

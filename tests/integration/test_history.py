@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
 from gateway.declared.catalog import Catalog
-from gateway.declared.mask import HIDDEN
+from gateway.declared.secrets import HIDDEN
 from gateway.forgetting.erase import Whom, erase
 from gateway.front.app import gateway
 from gateway.history.entries import CallbackEntry, Entry, LookupEntry, decode

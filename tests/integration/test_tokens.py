@@ -1,24 +1,35 @@
 """Tokens against a real token endpoint, and a resource that wants them: one grant for the whole fleet."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from urllib.parse import parse_qs
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from gateway.core.errors import BackendDenied, NoAnswer, NoToken
 from gateway.core.messages import Ask
 from gateway.declared.catalog import Catalog, compile_catalog, read
+from gateway.declared.mask import mask_of
+from gateway.declared.secrets import HIDDEN
 from gateway.fleet.board import FleetBoard
+from gateway.history.entries import LookupEntry
+from gateway.history.making import Attempt, Noted, make_entry
 from gateway.lookups.credentials import token
 from gateway.lookups.http import HttpBackend
 from gateway.resilience.board import Board
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import Runner, stack
+from gateway.telemetry import events
+from gateway.telemetry.events import Event
+from gateway.tools.trial.run import try_lookup
+from gateway.tools.trial.show import as_dict
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
+from tests.asking import serving
 from tests.desk import Place, when
 from tests.vendor import vendor
 
@@ -38,6 +49,17 @@ expires_in = "expires_in"
 place = {{ query = "access_token" }}
 """
 SECRET = "s3cret {of} brace"
+FINISHED = {
+    "trace_id": "t1",
+    "session": "s1",
+    "lookup": "value",
+    "backend": "crm",
+    "code": 0,
+    "queue_ms": 0.0,
+    "backend_ms": 1.0,
+    "reason": "",
+}
+WITHOUT_VALUES = {"app": 1, "user": "", "inputs": {}, "variables": {}, "found": True}
 
 
 def declared(
@@ -326,3 +348,35 @@ async def test_each_process_asks_for_itself_without_redis() -> None:
             assert await one.ask() == "T1"
             assert isinstance(await asked(other), str)
             assert len(crm.grants) == 2
+
+
+async def test_token_that_the_backend_repeats_is_kept_and_shown_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is no text of the configuration, and a page of results often links to the next one with it."""
+    granted = "granted/0123456789"
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/token":
+            return web.json_response({"access_token": granted, "expires_in": 3600})
+        return web.json_response({"v": "x", "next": str(request.url), "for": granted})
+
+    noted: list[Event] = []
+    async with serving(handle) as url:
+        for auth in (LOGIN, OAUTH2):
+            catalog = declared(url, auth)
+            async with alone(catalog) as process:
+                monkeypatch.setattr(events, "instruments", [noted.append])
+                ask = Ask("value", {}, 1, "s1", "t1", 5.0, traceparent=f"00-{1:032x}-{2:016x}-01")
+                await process.http.ask(catalog.lookups["value"], ask)
+            attempt = Attempt()
+            attempt.replied = next(one for one in reversed(noted) if one.name == "attempt.replied")
+            attempt.ended = {"attempt": 1, "outcome": "OK", "took_ms": 1.0, "backend": "crm"}
+            finished = Event("lookup.finished", "info", FINISHED, WITHOUT_VALUES)
+            entry = make_entry(Noted(finished, 0.0, (attempt,)), mask_of(catalog.settings), keeps_values=True)
+            assert isinstance(entry, LookupEntry)
+            body = entry.attempts[0].body or ""
+            shown = as_dict(await try_lookup(catalog, "value", {}))
+            for text in (body, json.dumps(shown, ensure_ascii=False)):
+                assert HIDDEN in text
+                assert "0123456789" not in text

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.console.configuration import as_it_runs
 from gateway.declared.catalog import compile_catalog, read
-from gateway.declared.mask import HIDDEN
+from gateway.declared.secrets import HIDDEN
 
 TEXT = """\ufeff
 [gateway]

@@ -1,6 +1,8 @@
 """Traces are sent if the environment says where, and if the packages are there."""
 
+import logging
 import sys
+from unittest.mock import Mock
 
 import pytest
 from structlog.testing import capture_logs
@@ -26,6 +28,34 @@ def test_missing_packages_are_told_and_hurt_nothing(monkeypatch: pytest.MonkeyPa
     (line,) = lines
     assert (line["event"], "deskgate[otel]" in line["reason"]) == ("traces.unavailable", True)
     assert len(events.instruments) == before
+
+
+UNREAD = "opentelemetry.util.re"
+UNREACHED = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+
+
+@pytest.mark.parametrize(
+    ("logger", "about", "kept"),
+    [
+        (UNREAD, "Authorization: Bearer a-long-key", "Authorization: •••"),
+        (UNREAD, "another-long-key", "•••"),
+        (UNREACHED, "url: /?api_key=a-third-key/v1/traces", "url: /?•••/v1/traces"),
+    ],
+)
+def test_secrets_of_the_collector_are_not_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, logger: str, about: str, kept: str
+) -> None:
+    """OpenTelemetry shows a header that it cannot read, and the address that does not answer."""
+    headers = "Authorization: Bearer a-long-key,another-long-key,\udcff"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1/?api_key=a-third-key")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://[::1/")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+    monkeypatch.setattr("gateway.telemetry.traces.Traces", Mock())
+    monkeypatch.setattr("atexit.register", Mock())
+    monkeypatch.setattr(logging.getLogger(logger), "filters", [])
+    send_traces("worker")
+    logging.getLogger(logger).warning("invalid: %s", about)
+    assert caplog.messages == [f"invalid: {kept}"]
 
 
 DISABLED = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"}

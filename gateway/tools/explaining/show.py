@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.core.units import brief_duration
-from gateway.declared.mask import HIDDEN
+from gateway.declared.secrets import HIDDEN
 from gateway.history.entries import AttemptPart, LookupEntry
 from gateway.telemetry.terminal import printable
 from gateway.tools.explaining.story import Part, Told, code_name

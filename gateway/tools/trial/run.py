@@ -13,13 +13,15 @@ from gateway.core.variables import as_json
 from gateway.declared.app import App, Markers
 from gateway.declared.catalog import Catalog
 from gateway.declared.lookup import Lookup
-from gateway.declared.mask import HIDDEN, Mask, mask_of
+from gateway.declared.mask import Mask, mask_of
 from gateway.declared.request import FilledRequest
+from gateway.declared.secrets import HIDDEN
 from gateway.declared.tokens import LoginAuth, OAuth2Auth
 from gateway.declared.when import holds
 from gateway.front.plan import Planned, plan
 from gateway.lookups.answers import Response, Undecoded
 from gateway.lookups.build import open_bare
+from gateway.lookups.credentials.fixed import auth_headers
 from gateway.lookups.decoding import ACCEPTED
 from gateway.lookups.http import HttpBackend, fill
 from gateway.lookups.judged import Judged, judge_missing, judge_response, judge_rows, judge_value
@@ -157,7 +159,8 @@ class _Attempt:
         asks_for_token = isinstance(self._settings.auth, OAuth2Auth | LoginAuth)
         async with asyncio.timeout(self._settings.attempt_timeout):
             if not (dry_run and asks_for_token):
-                request, _ = await backend.add_credentials(plain)
+                request, token = await backend.add_credentials(plain)
+                self._mask = self._mask.also(values=[token])
             self._question = self._show(backend, plain, request)
             if dry_run:
                 if asks_for_token:
@@ -240,8 +243,10 @@ class _Attempt:
     def _show(self, backend: HttpBackend, plain: FilledRequest, request: FilledRequest) -> Question:
         """Return the request as it goes out. What credentials have added is hidden."""
         headers = self._mask.named(backend.headers_of(request, self._lookup))
-        for name in set(request.headers) - set(plain.headers):
-            headers[name] = HIDDEN
+        fixed = auth_headers(self._settings.auth)  # however short they are
+        for name in {*fixed, *request.headers} - set(plain.headers):
+            if name in headers:  # else the lookup declares it, in other letters
+                headers[name] = HIDDEN
         target, body = request.target, (request.body or b"").decode(errors="replace")
         if target != plain.target:
             added = target.removeprefix(plain.target).lstrip("?&")
