@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from gateway.core.errors import Code, QueueUnavailable
-from gateway.core.records import session_name
+from gateway.core.records import session_name, user_name
 from gateway.declared.catalog import Catalog
 from gateway.declared.history import HistoryTable
 from gateway.declared.mask import Mask, mask_of
@@ -55,7 +55,7 @@ KEEP = Script("gateway.history", "keep")
 
 
 class KeepArguments(NamedTuple):
-    """ARGV of keep.lua, once; for each entry follow began, entry."""
+    """ARGV of keep.lua, once; for each entry follows a KEEP_ROW."""
 
     histories: str
     history_of: str
@@ -65,7 +65,7 @@ class KeepArguments(NamedTuple):
     sessions: int
 
 
-KEEP_ROW = ("began", "entry")
+KEEP_ROW = ("began", "user", "entry")
 
 
 class _Place(NamedTuple):
@@ -79,12 +79,13 @@ class _Place(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """An entry that waits: its session, when it was made and when what it tells of began, and its text.
+    """An entry that waits: its session and user, when it was made and when what it tells of began, its text.
 
     Times are on the monotonic clock.
     """
 
     name: str
+    user: str
     at: float
     began: float
     text: bytes
@@ -250,7 +251,7 @@ class Recorder:
             most=settings.per_session * ENTRIES_PER_CALLBACK,
             sessions=settings.sessions,
         )
-        rows = [value for row in made for value in (int((now - row.began) * 1000), row.text)]
+        rows = [value for row in made for value in (int((now - row.began) * 1000), row.user, row.text)]
         await place.link.run(KEEP, [keys.history(row.name) for row in made], [*once, *rows])
 
     def _drop_old(self) -> None:
@@ -293,7 +294,8 @@ def _row_of(noted: Noted, place: _Place) -> _Row | None:
             return None
     except UnicodeEncodeError:  # half a surrogate pair in a name
         return None
-    return _Row(session_name(entry.app, entry.session), now, now - lasted(event), text)
+    user = user_name(entry.app, entry.user) if entry.user else ""
+    return _Row(session_name(entry.app, entry.session), user, now, now - lasted(event), text)
 
 
 recorder = Recorder()

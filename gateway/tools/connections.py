@@ -125,7 +125,7 @@ async def _try_queue(link: RedisLink, keys: Keys) -> Finding:
         await worker.finish(taken, answer, time.monotonic(), 60.0, wants=False)
         name = session_name(0, session)
         once = KeepArguments(keys.histories(), keys.history(""), keys.void(""), 1000, 1, 1)
-        await link.run(KEEP, [keys.history(name)], [*once, 0, b"{}"])
+        await link.run(KEEP, [keys.history(name)], [*once, 0, "", b"{}"])
         await link.run(FORGET, *forget_arguments(keys, [name]))
         await link.run(
             SWAP, SwapKeys(keys.board(_LANE)), SwapArguments(keys.fleet(), _LANE, 0.0, b"\x90", 1000)

@@ -277,6 +277,23 @@ async def test_who_never_had_an_answer_is_forgotten_too(
     assert [len(await kept(place, session)) for session in ("s1", "s2")] == [0, 2]
 
 
+async def test_a_user_is_forgotten_whose_only_trace_waits_to_be_written(place: Place, desk: Desk) -> None:
+    """Neither a record nor a job names the session, so it is found by nobody; the user's name says enough."""
+    catalog = place.catalog()
+    async with gateway(catalog) as running:
+        at = desk.at(running.callbacks)
+        calls = [at.call(f"s{number}", "gone", node="order") for number in range(3)]
+        await asyncio.gather(*calls, at.call("s1", "stays", node="order"))
+        assert (
+            await erase(place.redis_url, Keys(place.prefix), Whom((APP,), user="gone"), lambda _: None) == 0
+        )
+        await written(place, 1)
+        await asyncio.sleep(1.2)  # a write may be under way for redis.timeout
+        await at.call("s2", "gone", node="order")
+        await written(place, 1, "s2")
+    assert [len(await kept(place, f"s{number}")) for number in range(3)] == [0, 1, 1]
+
+
 async def test_a_user_of_another_app_is_not_forgotten(place: Place, desk: Desk) -> None:
     """The same id may be another person there."""
     catalog = place.catalog()
