@@ -112,7 +112,8 @@ class Mask:
             text = as_text(value)
         except (TypeError, ValueError):
             return value
-        return value if self.text(text) == text else HIDDEN
+        shown = self.text(text)
+        return value if shown == text else shown
 
     def _inner(self, text: str) -> str:
         """Return a text of a value. It may be JSON, XML, a form or an address, with names of its own."""

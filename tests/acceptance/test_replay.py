@@ -148,3 +148,23 @@ async def test_people_get_a_table(place: Place, crm: Crm, desk: Desk, tmp_path: 
     told = [line.split()[:5] for line in printed.splitlines() if line.strip()]
     assert told == [line.split()[:5] for line in shown if line.strip()]
     assert code == 3
+
+
+async def test_a_backend_is_not_asked_for_what_was_hidden(
+    place: Place, crm: Crm, desk: Desk, tmp_path: Path
+) -> None:
+    """Nobody knows the number any more; an order of the name ••• is no answer."""
+    hiding = CHANGES | {f"apps.{APP}.mask": ["orderId"]}
+    catalog = place.catalog(hiding)
+    async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
+        await desk.at(running.callbacks).call(node="order", orderId="4711")
+        await desk.at(running.callbacks).call(node="profile")
+    calls = crm.stats.calls
+    code, printed = await replay(place, place.config(hiding), tmp_path, "--session", "s1", "--live", "--json")
+    found = json.loads(printed)
+    assert (code, found["callbacks"]) == (0, 1)
+    assert list(found["left_out"].values()) == [1]
+    assert crm.stats.calls["/profile/user517"] == 2
+    assert {path: n for path, n in crm.stats.calls.items() if "order" in path} == {
+        path: n for path, n in calls.items() if "order" in path
+    }

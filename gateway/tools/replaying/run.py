@@ -17,6 +17,7 @@ from gateway.declared.app import App
 from gateway.declared.catalog import Catalog
 from gateway.declared.lookup import Lookup
 from gateway.declared.mask import mask_of
+from gateway.declared.secrets import HIDDEN
 from gateway.declared.when import holds
 from gateway.front import ladder
 from gateway.front.flow import know
@@ -123,6 +124,9 @@ class Live:
         planned = plan(lookup, self._catalog.apps[callback.app], callback, "", lambda _: None)
         if planned.refused is not None:
             return ladder.refuse(lookup, planned.refused.code, planned.refused.input)
+        if any(HIDDEN in value for value in planned.job.inputs.values()):
+            msg = f"{lookup.name} reads an input that is hidden, so nobody can be asked again"
+            raise CannotReplay(msg)
         backend = self._backends.get(lookup.lane)
         if backend is None:
             backend = open_backend(self._catalog, lookup.lane, Board(), bulkhead=False)
