@@ -198,7 +198,7 @@ def _contradictions(
             yield Fault(table, "a name must not be empty")
     yield from check_gateway(settings.gateway)
     yield from check_redis(settings.redis)
-    yield from check_logs(settings.logs)
+    yield from check_logs(settings.logs, has_key=any(app.token for app in present(settings.apps).values()))
     yield from check_history(settings.history)
     for name, app in settings.apps.items():
         yield from check_app(name, app, inputs, event_variables)

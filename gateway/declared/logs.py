@@ -42,8 +42,14 @@ class LogChoice:
         return blake2b(user.encode(errors="replace"), key=self.key, digest_size=8).hexdigest()
 
 
-def check_logs(table: LogTable) -> Iterator[Fault]:
-    """Yield the contradictions of the table."""
+def check_logs(table: LogTable, *, has_key: bool) -> Iterator[Fault]:
+    """Yield the contradictions of the table. ``has_key``: an app has a token, so hashes have a key."""
+    if table.user == "hashed" and not has_key:
+        message = (
+            "'hashed' takes the tokens of the apps as its key, and no app has one: "
+            "who reads the log can try telephone numbers until a hash fits; use 'none'"
+        )
+        yield Fault("logs.user", message, warning=True)
     if not 0 <= table.sample_ok <= 1:
         yield Fault("logs.sample_ok", "is a share from 0 to 1, such as 0.01")
 

@@ -110,3 +110,17 @@ def test_share_is_from_none_to_all(share: str) -> None:
     """Else a slip of the pen is silence."""
     with pytest.raises(ConfigFaults, match=r"logs\.sample_ok"):
         choice(f"sample_ok = {share}")
+
+
+@pytest.mark.parametrize(
+    ("user", "app", "warned"),
+    [
+        ("hashed", 'signature = "off"', True),
+        ("hashed", 'token = "secret"', False),
+        ("none", 'signature = "off"', False),
+    ],
+)
+def test_hashes_without_a_key_are_warned_of(user: str, app: str, *, warned: bool) -> None:
+    """Whoever reads the log could work them out: telephone numbers are few."""
+    catalog = compile_catalog(*read(f'[apps.1]\n{app}\n[logs]\nuser = "{user}"\n', {}))
+    assert [warning.path for warning in catalog.warnings] == ["logs.user"] * warned
