@@ -11,8 +11,8 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from gateway.core.compression import CODINGS, unpack, unpack_beginning
 from gateway.core.charsets import find_charset
+from gateway.core.compression import CODINGS, unpack, unpack_beginning
 from gateway.core.errors import (
     BackendDenied,
     BadBackendReply,
