@@ -91,6 +91,7 @@ def wanted(planned: Planned) -> Wanted:
         indexed=planned.app.indexed,
         not_found_fresh=lookup.not_found_fresh,
         variables=lookup.variables.keys(),
+        mark=planned.mark,
     )
 
 

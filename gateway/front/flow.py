@@ -10,7 +10,8 @@
 Lookups that read what others set are planned, remembered and asked for in a later wave, of the same budget.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -48,9 +49,18 @@ class Flow:
     """Everything between a verified callback and its reply."""
 
     def __init__(
-        self, catalog: Catalog, recall: Recall, askers: Mapping[int, Asker], clock: Clock = MONOTONIC
+        self,
+        catalog: Catalog,
+        recall: Recall,
+        askers: Mapping[int, Asker],
+        clock: Clock = MONOTONIC,
+        mark: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        """Take the configuration, the records of this process, the asker of each app, and the clock."""
+        """Take the configuration, the records of this process, the asker of each app, and the clock.
+
+        ``mark`` returns the number of erasures that this process has seen.
+        """
+        self._mark = mark
         self.catalog = catalog
         self._recall = recall
         self._askers = askers
@@ -63,10 +73,11 @@ class Flow:
         """Return the reply to ``callback`` by ``deadline``, on the monotonic clock; raise NoRoute."""
         route, app = self.catalog.route(callback), self.catalog.apps[callback.app]
         outcomes: dict[str, Outcome] = {}
+        mark = self._mark()
         knowing = callback  # and what the lookups of earlier waves have set
         for number, wave in enumerate(route.waves, 1):
             due = [one for one in wave if not one.when or holds(one.when, knowing.variables)]
-            planned = [plan(lookup, app, knowing, trace_id, self._recall) for lookup in due]
+            planned = [plan(lookup, app, knowing, trace_id, self._recall, mark) for lookup in due]
             outcomes |= self._remember(planned)
             if unknown := [one for one in planned if one.lookup.name not in outcomes]:
                 outcomes |= await self._ask(unknown, deadline, later=len(route.waves) - number)

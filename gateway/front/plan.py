@@ -1,5 +1,6 @@
 """Plan: the lookups that a callback needs, and the names of their records. Pure."""
 
+import math
 import string
 from collections.abc import Callable, Mapping
 
@@ -30,7 +31,8 @@ class Planned(msgspec.Struct, frozen=True):
     """A lookup that a callback needs: the job that would answer it, and the records in this process.
 
     ``known`` is the session's record. ``of_user`` is the record that the user's sessions share, where the
-    lookup shares its answers. A ``refused`` lookup cannot be asked for, and has no record.
+    lookup shares its answers. A ``refused`` lookup cannot be asked for, and has no record. ``mark`` is the
+    number of erasures seen when its callback came: who was forgotten since gets an answer, and no record.
     """
 
     lookup: Lookup
@@ -39,10 +41,16 @@ class Planned(msgspec.Struct, frozen=True):
     known: Known | None
     of_user: Known | None
     refused: Refused | None = None
+    mark: float = math.inf
 
 
-def plan(
-    lookup: Lookup, app: App, callback: Callback | SessionEvent, trace_id: str, recall: Recall
+def plan(  # noqa: PLR0913, PLR0917 - all that a lookup is planned by
+    lookup: Lookup,
+    app: App,
+    callback: Callback | SessionEvent,
+    trace_id: str,
+    recall: Recall,
+    mark: float = math.inf,
 ) -> Planned:
     """Name the record that answers ``lookup`` for this callback, and the job that would write it."""
     inputs, refused = _take_inputs(lookup, callback.variables)
@@ -64,7 +72,7 @@ def plan(
     )
     if refused is not None:
         known = of_user = None
-    return Planned(lookup, app, job, known, of_user, refused)
+    return Planned(lookup, app, job, known, of_user, refused, mark)
 
 
 def _take_inputs(lookup: Lookup, variables: Mapping[str, str]) -> tuple[dict[str, str], Refused | None]:

@@ -100,10 +100,16 @@ class BeginScript:
         """Return the id that ``job`` gets, when it is begun and no other is joined."""
         return f"{self._keys.prefix}:{job.trace_id}:{job.lookup}"
 
+    def void(self, job: Job, seconds: float) -> None:
+        """Keep a job that is to be begun from writing a record, as :mod:`gateway.forgetting` does."""
+        waiters = self._keys.waiters(self.job_id(job))
+        self._link.execute("SADD", waiters, "")
+        self._link.execute("PEXPIRE", waiters, int(seconds * 1000))
+
     def _add(self, names: list[str], arguments: list[bytes | str | float], want: Wanted, left: float) -> None:
         """Add a lookup's LOOKUP_KEYS and LOOKUP_ARGUMENTS."""
         keys = self._keys
-        job, lane, fresh, overrun, revalidate, awaited, indexed, not_found_fresh, _ = want
+        job, lane, fresh, overrun, revalidate, awaited, indexed, not_found_fresh, _, _ = want
         record = job.record
         names += (
             keys.record(record),

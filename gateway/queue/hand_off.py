@@ -1,12 +1,13 @@
 """The hand-off: lookups are begun together, and their answers awaited together, at most to the deadline."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.core.errors import Code, QueueUnavailable
 from gateway.core.messages import Answer
-from gateway.core.records import Known, Record
+from gateway.core.records import Known, Record, session_of, user_name
 from gateway.queue.asked import NOT_AWAITED, Asked
 from gateway.queue.begin import BeginScript, Begun
 from gateway.queue.countdown import Countdown, Wait
@@ -98,6 +99,10 @@ class HandOff:
         """Begin the lookups of several callers in one call; return them as they stand then."""
         asked = [one for question in questions for one in question]
         now = time.monotonic()
+        for one in asked:
+            if self._is_void(one.want):  # its callback came before; in another wave, or anew
+                one.want = one.want._replace(indexed=0.0)
+                self._script.void(one.want.job, one.deadline - now + one.want.overrun + 2 * JOB_KEPT)
         try:
             rows = [(one.want, max(0.0, one.deadline - now)) for one in asked]
             server_ms, begun = await self._script.run(rows)
@@ -110,6 +115,13 @@ class HandOff:
             self._take_in(one, reply, server_ms, now)
         return questions
 
+    def _is_void(self, want: Wanted) -> bool:
+        """True if a lookup is of somebody who was forgotten since its callback came."""
+        if want.mark >= self._memory.erasures:
+            return False
+        job = want.job
+        return self._memory.erased_since([session_of(job.record), user_name(job.app, job.user)], want.mark)
+
     def _take_in(self, one: Asked, begun: Begun, server_ms: float, now: float) -> None:
         """Take in begin.lua's reply about a lookup: keep its records in memory, expect its job."""
         want, job = one.want, None
@@ -120,7 +132,8 @@ class HandOff:
             job_id = begun.job.decode()
             until = one.deadline + want.overrun + JOB_KEPT
             ours = job_id == self._script.job_id(want.job)
-            job = self.replies.expect(job_id, want.job, until, server_ms, ours=ours)
+            asked_ms = -math.inf if self._is_void(want) else server_ms
+            job = self.replies.expect(job_id, want.job, until, asked_ms, ours=ours)
             if begun.state in _LEFT:
                 job.leave()
         of_user = self._memory.read(user_record, begun.of_user, server_ms, now) if user_record else None

@@ -66,7 +66,8 @@ class Wanted(NamedTuple):
     A job may run on past the deadline for ``overrun``. A lookup that is not ``awaited`` is a refresh from the
     start. The session's index notes the record, and is kept for ``indexed`` seconds; with 0 it does not. A
     record that says "there is no such thing" is the answer up to ``not_found_fresh``. ``variables`` are the
-    names that a record must have; None takes any.
+    names that a record must have; None takes any. ``mark`` is the number of erasures that were seen when its
+    callback came.
     """
 
     job: Job
@@ -78,6 +79,7 @@ class Wanted(NamedTuple):
     indexed: float = 0.0
     not_found_fresh: float = 0.0
     variables: Collection[str] | None = None
+    mark: float = math.inf
 
     def takes(self, known: Known | None) -> bool:
         """True if a record has the variables of the lookup. One of another configuration has others."""

@@ -145,7 +145,7 @@ class RecordMemory:
         for key in list(self._held):
             self._drop(key)
 
-    def erased_since(self, names: Iterable[str], mark: int) -> bool:
+    def erased_since(self, names: Iterable[str], mark: float) -> bool:
         """Tell whether one of these sessions or users was forgotten after ``erasures`` was ``mark``."""
         return self._cleared[1] > mark or any(self._forgotten.get(name, _NEVER)[1] > mark for name in names)
 

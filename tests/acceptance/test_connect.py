@@ -50,6 +50,17 @@ async def test_all_that_works_is_said_and_nothing_is_left(own_place: Place, tmp_
         assert await redis.keys("*") == []
 
 
+async def test_a_token_in_the_path_of_an_address_is_not_shown(own_place: Place, tmp_path: Path) -> None:
+    """Some APIs have it there; a screen is shared, and CI keeps what is printed."""
+    text = own_place.config({"backends.crm.url": f"{own_place.crm_url}/bot${{REDIS_TOKEN}}/api"})
+    config = written(tmp_path / "deskgate.toml", text.replace("REDIS_TOKEN", "file:token"))
+    (tmp_path / "token").write_text("123:AAbbCC\n")
+    code, lines = await run(own_place, config, "check", "--connect")
+    assert code == 0, lines
+    (crm,) = [line for line in lines if line.startswith("  ok   crm")]
+    assert f"{own_place.crm_url}/bot•••/api answers" in crm
+
+
 async def test_documented_rights_are_enough(own_place: Place, tmp_path: Path) -> None:
     """Such a user may not even ask the server for its version."""
     (rights,) = re.findall(r"A user of its own \(ACL\) needs `([^`]+)`", MANUAL)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -137,6 +138,39 @@ async def test_job_under_way_answers_and_leaves_no_record(place: Place, crm: Crm
         assert in_memory(first) == [0]
         assert (await joins).code == 0, "who asks after that asks anew"
     assert crm.stats.report()["total"] == 2
+
+
+@pytest.mark.parametrize("whom", [{"session": "s1"}, {"user": "user517"}], ids=str)
+@pytest.mark.parametrize("lost", [False, True])
+async def test_callback_under_way_leaves_no_record_of_a_later_wave(  # noqa: PLR0913 - the parts of a deployment
+    valkey: Valkey, place: Place, crm: Crm, desk: Desk, whom: dict[str, str], *, lost: bool
+) -> None:
+    """Its lookup is begun after the word to forget, and the visitor had gone before."""
+    crm.put(SLOW)
+    place = Place(valkey.url, place.prefix, place.crm_url)
+    app = f"apps.{APP}"
+    wave = {"lookups.order.request.path": "/orders/{customer_id}", "lookups.order.share": "user"}
+    catalog = place.catalog({**wave, f"{app}.forget_on": ["x"], f"{app}.redis_lost": "direct"})
+    async with workers(catalog, catalog.lanes, grace=1), gateway(catalog) as running:
+        here = desk.at(running.callbacks)
+        calling = asyncio.create_task(here.call("s1", "user517", node="both"))
+        await when(lambda: crm.stats.report()["total"] == 1)
+        before = running.service.memory.erasures
+        await removed(place, **whom)
+        await when(lambda: running.service.memory.erasures > before)
+        if lost:
+            valkey.signal(signal.SIGSTOP)
+        assert (await calling).code == 0
+        valkey.signal(signal.SIGCONT)
+        await when(running.service.link.present.is_set)
+        await asyncio.sleep(0.5)
+        assert (await records(place), in_memory(running)) == ([], [0])
+        async with Redis.from_url(place.redis_url) as redis:
+            assert not await redis.exists(Keys(place.prefix).session(f"{APP}:s1"))
+        crm.put("")
+        await here.call("s1", "user517", node="both")
+        await when(lambda: in_memory(running) == [3])
+    assert len(await records(place)) == 3, "who comes again is known again"
 
 
 async def test_gateway_that_did_not_listen_learns_of_it(place: Place) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from aiohttp import web
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
@@ -23,7 +24,7 @@ from gateway.tools.explaining.story import Part
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
 from gateway.wire.link import Script
-from tests.asking import only
+from tests.asking import only, serving
 from tests.desk import APP, Desk, Place, when
 from workers.main import workers
 
@@ -120,6 +121,51 @@ async def test_values_are_kept_where_that_is_wished_and_the_hidden_ones_hidden(
     assert '"id":"7"' in body
     assert f'"total":"{HIDDEN}"' in body
     assert crm.stats.calls == {"/orders/7": 1}
+
+
+async def test_what_a_visitor_typed_is_hidden_where_the_backend_repeats_it(place: Place, desk: Desk) -> None:
+    """In its reply, in the variables made of that, and in the callback's."""
+    catalog = place.catalog({"history.level": "values", f"apps.{APP}.mask": ["orderId"]})
+    async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
+        at = desk.at(running.callbacks)
+        await at.call(node="order", orderId="4711-mine", said="it is 4711-mine")
+        await at.call("s2", node="nothing", orderId="4711-mine", said="it is 4711-mine")
+        await written(place, 2)
+        await written(place, 1, "s2")
+    kept_keys = [key for key in await keys_about(place, "4711-mine") if key.startswith("histor")]
+    assert kept_keys == []
+    (callback,) = [one for one in await kept(place) if isinstance(one, CallbackEntry)]
+    assert callback.variables is not None
+    assert callback.variables["order_id"] == HIDDEN
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_reply_is_read_in_the_charset_of_its_backend_and_cut_without_half_a_secret(
+    place: Place, desk: Desk, status: int
+) -> None:
+    """Names are found in it so; of the reply to an error, some bytes are kept."""
+    key = "s3cret-key-of-a-backend"
+    ends = b"x" * 2036 + key.encode() + b"y" * 3000
+    names = '{"id": "7", "手机号": "15551234"}'
+
+    async def handle(_: web.BaseRequest) -> web.StreamResponse:
+        body = names.encode("gbk") if status == 200 else ends
+        return web.Response(status=status, body=body, content_type="application/json")
+
+    changes: dict[str, object] = {
+        "history.level": "values",
+        "backends.crm.charset": "GBK",
+        "backends.crm.attempts": 1,
+        "backends.crm.auth": {"type": "bearer", "token": key},
+    }
+    async with serving(handle) as url:
+        catalog = Place(place.redis_url, place.prefix, url).catalog(changes)
+        async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
+            await desk.at(running.callbacks).call(node="order", orderId="7")
+            entries = await written(place, 2)
+    lookup = next(one for one in entries if isinstance(one, LookupEntry))
+    body = lookup.attempts[0].body or ""
+    assert body == (names if status == 200 else "x" * 2036 + HIDDEN)
 
 
 async def test_off_writes_nothing(place: Place, desk: Desk) -> None:

@@ -53,6 +53,14 @@ def test_tables_are_as_their_author_wrote_them() -> None:
     assert request["headers"] == {"X-Api-Key": HIDDEN, "X-Kind": "7", "X-Team": "${TEAM}"}
 
 
+def test_an_address_is_shown_without_its_secrets() -> None:
+    """However short they are, and also those of its options."""
+    text = '[redis]\nurl = "redis+sentinel://u:pw@a,b/s?sentinel_password=in-options"\n'
+    settings = compile_catalog(*read(text, {})).settings
+    url = f"redis+sentinel://u:{HIDDEN}@a,b/s?sentinel_password={HIDDEN}"
+    assert as_it_runs(text.encode(), settings)["redis"] == {"url": url}
+
+
 def test_numbers_and_dates_are_shown_and_those_of_a_secret_hidden() -> None:
     """TOML has both."""
     text = "[gateway]\n"

@@ -75,7 +75,7 @@ class AloneAsker:
     async def _ask(self, planned: Planned, deadline: float, *, awaited: bool) -> Answer:
         """Return the answer of the backend, or the failure that stands for it; keep an answer."""
         job, backend = planned.job, self._backends[planned.lookup.lane]
-        begun, mark = time.monotonic(), self._restorer.mark
+        begun, mark = time.monotonic(), min(self._restorer.mark, planned.mark)
         left = deadline - begun
         asked = await backend.ask(job, job.trace_id, left, awaited=awaited)
         at, answer = time.monotonic(), asked.answer

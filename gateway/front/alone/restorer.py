@@ -68,7 +68,7 @@ class Restorer:
         return self._memory.erasures
 
     def keep(  # noqa: PLR0913 - what a record is made of
-        self, job: Job, answer: Answer, born: float, mark: int, *, kept: float, indexed: float
+        self, job: Job, answer: Answer, born: float, mark: float, *, kept: float, indexed: float
     ) -> None:
         """Keep an answer that was given at ``born``, on the monotonic clock, and asked for at ``mark``.
 
