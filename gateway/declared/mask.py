@@ -90,12 +90,7 @@ class Mask:
     def value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
         """Return a decoded value; what stands under a hidden name is hidden as a whole, if there is any."""
         if isinstance(value, dict):
-            return {
-                self.text(str(name)): HIDDEN
-                if one not in _EMPTY and self.hides(str(name))
-                else self.value(one)
-                for name, one in value.items()
-            }
+            return {self.text(str(name)): self._under(str(name), one) for name, one in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(one) for one in value]
         if isinstance(value, str):

@@ -44,6 +44,14 @@ def test_what_has_a_secrets_name_is_hidden_as_a_whole(value: object, name: str) 
     assert masked[0]["a"][name] == (value if value in (None, "", [], {}) else HIDDEN), "no and 0 say much"
 
 
+def test_a_number_is_hidden_by_its_text_and_what_json_cannot_say_stays() -> None:
+    """A database, or a Python lookup, may return anything."""
+    thing = object()
+    mask = Mask(["12345678"])
+    shown = mask.value({"a": 12345678, "b": 1.5, "c": True, "d": None, "e": thing, "12345678": ("x",)})
+    assert shown == {"a": HIDDEN, "b": 1.5, "c": True, "d": None, "e": thing, HIDDEN: ["x"]}
+
+
 def names(value: object) -> list[str]:
     """Return the names of all objects in a value."""
     if isinstance(value, dict):

@@ -76,6 +76,7 @@ def test_what_cannot_be_told_apart_is_hidden_as_a_whole(body: bytes, kept: str) 
         ("application/json", "gb18030", "gbk"),
         ("text/plain; charset = GBK; x=1", "", "gbk"),
         ("text/plain; charset=iso-8859-1", "", "utf-8"),
+        ("text/plain; charset=gb2312", "", "gbk"),
         ("text/plain; charset=unheard-of", "", "utf-8"),
     ],
 )
@@ -97,6 +98,12 @@ def test_xml_says_its_charset_itself(encoding: str, codec: str, kept: str) -> No
     """But for UTF-16, of which these bytes are none."""
     body = f'<?xml version="1.0" encoding="{encoding}"?><n>客户</n>'.encode(codec)
     assert f"<n>{kept}</n>" in keep_body(body, "text/xml", Mask(names=["手机号"])).text
+
+
+def test_latin_letters_are_read_where_they_are_meant() -> None:
+    """Bytes that are no UTF-8 are what the header says."""
+    kept = keep_body("Straße".encode("latin-1"), "text/plain; charset=iso-8859-1", Mask())
+    assert kept.text == "Straße"
 
 
 def test_hidden_inputs_are_hidden_wherever_a_reply_repeats_them() -> None:

@@ -68,6 +68,12 @@ def test_a_secret_is_one_also_within_a_longer_text(secret: str, shown: str) -> N
     assert mask_of(settings).text(secret) == shown
 
 
+def test_an_address_without_a_secret_has_none() -> None:
+    """A user alone is a name, and not every option a key."""
+    text = '[redis]\nurl = "redis://alone@h:1/0"\n[backends.a]\nurl = "postgresql://user-only@h/db?options=plain"\n'
+    assert set(secrets_of(read(text, {})[0])) == set()
+
+
 def test_user_and_password_are_hidden_as_they_are_sent() -> None:
     """In base64 (RFC 7617): a backend that echoes a request tells them so."""
     text = """
@@ -97,6 +103,7 @@ auth = { type = "oauth2", token_url = "http://b", client_id = "a/b", client_secr
         ("https://h:8080/users/@me", "https://h:8080/users/@me"),
         ("https://h/x?api_key=${KEY}", "https://h/x?api_key=${KEY}"),
         ("redis://u@h", "redis://u@h"),
+        ("https://h/x?page=2", "https://h/x?page=2"),
         ("no address: a@b", "no address: a@b"),
     ],
 )
