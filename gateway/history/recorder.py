@@ -16,6 +16,7 @@ from gateway.core.records import session_name, user_name
 from gateway.declared.catalog import Catalog
 from gateway.declared.history import HistoryTable
 from gateway.declared.mask import Mask, mask_of
+from gateway.history.attempts import Attempts
 from gateway.history.counting import add_counts
 from gateway.history.entries import encode
 from gateway.history.making import Attempt, Noted, lasted, make_entry
@@ -49,7 +50,6 @@ WRITTEN_EVERY = 0.2
 """Seconds between two writes."""
 
 _AT_ONCE = 100
-_MOST_ATTEMPTS = 10_000
 _LAST_WRITE = 1.0
 KEEP = Script("gateway.history", "keep")
 
@@ -98,8 +98,7 @@ class Recorder:
         """Begin with nothing."""
         self._places: list[_Place] = []
         self._waiting: deque[_Row] = deque()
-        self._attempts: dict[str, Attempt] = {}
-        self._of_lookup: dict[tuple[str, str], list[Attempt]] = {}
+        self._attempts = Attempts()
         self._series = Series()
         self._wake = asyncio.Event()
         self._bytes = self._dropped = 0
@@ -108,9 +107,9 @@ class Recorder:
             "callback.answered": self._note_callback,
             "callback.refused": self._note_refused,
             "lookup.finished": self._note_lookup,
-            "attempt.replied": self._note_reply,
+            "attempt.replied": self._attempts.note_reply,
             "attempt.ended": self._note_attempt,
-            "lookup.retried": self._note_retry,
+            "lookup.retried": self._attempts.note_retry,
         }
 
     def __call__(self, event: Event) -> None:
@@ -157,7 +156,6 @@ class Recorder:
         self._series.take()
         self._bytes = 0
         self._attempts.clear()
-        self._of_lookup.clear()
 
     def _note(self, event: Event, attempts: tuple[Attempt, ...] = ()) -> None:
         # Made at once: an entry is smaller than its event, whose values should not outlive the callback.
@@ -185,31 +183,15 @@ class Recorder:
 
     def _note_lookup(self, event: Event) -> None:
         fields = event.fields
-        attempts = self._of_lookup.pop((fields["trace_id"], fields["lookup"]), ())
-        self._note(event, tuple(attempts))
-
-    def _note_reply(self, event: Event) -> None:
-        if len(self._attempts) >= _MOST_ATTEMPTS:  # those of lookups that never ended
-            self._attempts.clear()
-        attempt = self._attempts[event.fields["span_id"]] = Attempt()
-        attempt.replied = event
+        attempts = self._attempts.take(fields["trace_id"], fields["lookup"])
+        self._note(event, attempts)
 
     def _note_attempt(self, event: Event) -> None:
+        self._attempts.note_end(event)
         fields = event.fields
-        attempt = self._attempts.pop(fields["span_id"], None) or Attempt()
-        attempt.ended = fields
         if fields["outcome"] != "CANCELLED":
             seconds = fields["took_ms"] / 1000
             self._series.note(BACKENDS, fields["backend"], fields["outcome"], seconds, time.time())
-        if len(self._of_lookup) >= _MOST_ATTEMPTS:
-            self._of_lookup.clear()
-        self._of_lookup.setdefault((fields["trace_id"], fields["lookup"]), []).append(attempt)
-
-    def _note_retry(self, event: Event) -> None:
-        fields = event.fields
-        for attempt in self._of_lookup.get((fields["trace_id"], fields["lookup"]), ()):
-            if attempt.ended is not None and attempt.ended["attempt"] == fields["attempt"]:
-                attempt.retried = fields["reason"]
 
     async def _keep_writing(self, place: _Place) -> None:
         while True:
