@@ -33,6 +33,9 @@ _COUNTED_FIRST = 3  # sweeps that count the lane's workers in any case; later on
 _WEIGHT = 0.1
 """Weight of the last job in the average of the seconds that a job takes."""
 
+_AT_ONCE = 1.0
+"""Seconds after which an answer comes late: behind a younger one, or after its session was forgotten."""
+
 _WORTH = 1.25
 """Times that average a job must have left, or it goes behind those that no callback waits for."""
 
@@ -61,7 +64,7 @@ class FinishArguments(NamedTuple):
     now: int
     lapse: int
     least: int
-    again: str
+    late: str
     records: str
     void: str
 
@@ -145,7 +148,7 @@ class WorkerSide:
         self._ahead_ms = taken.ahead_ms
         self.finishing += 1
         try:
-            return await self._batch.add((row, wants, again))
+            return await self._batch.add((row, wants, again or time.monotonic() - at > _AT_ONCE))
         finally:
             self.finishing -= 1
 
@@ -248,7 +251,7 @@ class WorkerSide:
             now=int(ahead_ms + time.monotonic() * 1000),
             lapse=self._lapse,
             least=int(self._takes * 1000 * _WORTH),
-            again="1" if any(again for _, _, again in batch) else "",
+            late="1" if any(late for _, _, late in batch) else "",
             records=self._keys.record(""),
             void=self._keys.void(""),
         )

@@ -15,7 +15,8 @@
 --   now         ms on this server's clock, as the worker reckons it
 --   lapse       ms until its next claims lapse
 --   least       the least ms left that a job is worth taking with
---   again       '1' if some of these jobs may be finished already: the reply to this script was lost
+--   late        '1' if some of these answers were given a while ago, or may have been given back before: the reply to
+--               this script was lost
 --   records     the keys of records begin with it
 --   void        the key of the ms at which a session was forgotten begins with it
 -- ARGV, for each job
@@ -31,15 +32,15 @@
 --
 -- A gateway is published the array of its answers. The flight is left to lapse: without its job it counts for nothing.
 local lane, free = unpack(KEYS, 1, 2)
-local worker, wanted, now, lapse, least, again, records, void = unpack(ARGV, 1, 8)
+local worker, wanted, now, lapse, least, late, records, void = unpack(ARGV, 1, 8)
 local jobs = (#KEYS - 2) / 5
 local function job_keys(i) return unpack(KEYS, 5 * i - 2, 5 * i + 2) end
 local function job_arguments(i) return unpack(ARGV, 7 * i + 2, 7 * i + 8) end
 
-local AT_ONCE = 1000  -- ms after which an answer may come behind a younger one, or after its session was forgotten
+local AT_ONCE = 1000  -- ms that this may be on its way, or it comes late
 
 local time = redis.call('TIME')
-local clock = time[1] * 1000 + time[2] / 1000
+late = late == '1' or time[1] * 1000 + time[2] / 1000 - now > AT_ONCE
 
 local answers, gone, ids = {}, {}, {}  -- by channel the answers; the keys and the ids to remove
 
@@ -70,20 +71,14 @@ local function hand_on(id)
   return false
 end
 
--- True if an answer that was given then is older than its record, or than the word to forget its session.
-local function outdated(given, record)
+-- True if an answer is older than its record, or than the word to forget its session.
+local function outdated(record, data)
+  local given = first_float(data, ARRAY_4)
   local forgotten = redis.pcall('GET', void .. (record:sub(#records + 1):match('^[^:]*:[^:]*') or ''))
-  if type(forgotten) == 'string' and tonumber(forgotten) >= given then return true end
+  if type(forgotten) == 'string' and (tonumber(forgotten) or 0) >= given then return true end
   local head = redis.pcall('GETRANGE', record, 0, 10)
   local written = type(head) == 'string' and first_float(head, ARRAY_4)
   return written and written > given
-end
-
--- Write a record, if the answer comes at once or is not outdated.
-local function keep(record, data, kept)
-  local given = first_float(data, ARRAY_4)
-  if given and (again == '1' or clock - given > AT_ONCE) and outdated(given, record) then return end
-  redis.call('SET', record, data, 'PX', kept)
 end
 
 for i = 1, jobs do
@@ -100,8 +95,8 @@ for i = 1, jobs do
       end
     end
     if data ~= '' and not forgotten then
-      keep(record, data, kept)
-      if of_user ~= '' then keep(of_user, data, kept) end
+      if not late or not outdated(record, data) then redis.call('SET', record, data, 'PX', kept) end
+      if of_user ~= '' and (not late or not outdated(of_user, data)) then redis.call('SET', of_user, data, 'PX', kept) end
     end
     ids[#ids + 1] = id
     local last = #gone
