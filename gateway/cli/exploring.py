@@ -14,7 +14,7 @@ from gateway.declared.reading import ConfigFaults, encode_json
 
 if TYPE_CHECKING:
     from gateway.tools.replaying.run import Replayed
-    from gateway.tools.trial.run import Given
+    from gateway.tools.trial.steps import Given
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
 
@@ -65,8 +65,9 @@ def try_(  # noqa: PLR0913, PLR0917 - one parameter an option
     from gateway.core.variables import as_json as encode
     from gateway.declared.wording import unknown
     from gateway.tools.presentation import open_console
-    from gateway.tools.trial.run import Given, try_lookup
+    from gateway.tools.trial.run import try_lookup
     from gateway.tools.trial.show import as_dict, show
+    from gateway.tools.trial.steps import Given
 
     if sum((dry_run, file is not None, session is not None)) > 1:
         msg = "--dry-run sends nothing, --reply and --session ask nobody: use one of them"
@@ -95,7 +96,7 @@ def _recorded(catalog: Catalog, url: str, session: str, lookup: str) -> "tuple[d
     """Return the inputs and the reply of the latest question of a session, or end with one line."""
     from gateway.core.errors import QueueUnavailable
     from gateway.tools.explaining.run import read_questions
-    from gateway.tools.trial.run import Given
+    from gateway.tools.trial.steps import Given
 
     try:
         found = uvloop.run(read_questions(catalog, url, session, lookup))

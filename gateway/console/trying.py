@@ -15,8 +15,9 @@ from gateway.core.variables import as_json
 from gateway.declared.catalog import compile_content, read_content
 from gateway.declared.reading import ConfigFaults
 from gateway.declared.wording import unknown
-from gateway.tools.trial.run import Given, NoSuchLookup, try_lookup
+from gateway.tools.trial.run import NoSuchLookup, try_lookup
 from gateway.tools.trial.show import as_dict
+from gateway.tools.trial.steps import Given
 
 
 def main() -> None:

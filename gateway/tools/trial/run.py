@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from multidict import CIMultiDict
 
@@ -28,51 +27,10 @@ from gateway.lookups.judged import Judged, judge_missing, judge_response, judge_
 from gateway.lookups.python import PythonBackend, Raised
 from gateway.lookups.sql import SqlBackend
 from gateway.resilience.board import Board
+from gateway.tools.trial.steps import Given, Question, Reply, Trial
 
 _NOBODY = App(0, (), "off", "error", Markers())
 _CONTENT_TYPES = {"json": "application/json", "xml": "application/xml", "text": "text/plain"}
-
-
-class Given(NamedTuple):
-    """A reply that is given, and not asked for: its body, and the status that it shall have."""
-
-    body: bytes
-    status: int = 200
-
-
-class Question(NamedTuple):
-    """What is asked, without secrets: ``line`` is the request line, the statement or the function."""
-
-    line: str
-    headers: Mapping[str, str] = {}
-    body: str = ""
-    parameters: Mapping[str, str] = {}
-
-
-class Reply(NamedTuple):
-    """What came back. ``status`` is None without HTTP. The secrets in ``body`` are hidden."""
-
-    body: str
-    size: int
-    status: int | None = None
-    headers: Mapping[str, str] = {}
-
-
-class Trial(NamedTuple):
-    """A trial, step by step. What was not reached is None. ``took`` is in seconds.
-
-    ``code`` and ``reason`` are those of a worker. ``notes`` are for the author of the configuration.
-    """
-
-    lookup: str
-    inputs: Mapping[str, str]
-    question: Question | None
-    reply: Reply | None
-    judged: Judged | None
-    code: Code
-    reason: str
-    took: float
-    notes: tuple[str, ...]
 
 
 class NoSuchLookup(DeskgateError):

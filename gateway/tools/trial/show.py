@@ -11,7 +11,7 @@ from rich.text import Text
 from gateway.lookups.judged import Judged
 from gateway.telemetry.terminal import printable
 from gateway.tools.presentation import code_text, meaning, table
-from gateway.tools.trial.run import Reply, Trial
+from gateway.tools.trial.steps import Reply, Trial
 
 MOST_LINES = 60
 """Lines of a reply that are shown; ``--json`` shows all."""
