@@ -195,6 +195,24 @@ async def test_process_that_cannot_start_leaves_those_that_serve_alone(
         assert await front.end() == 0
 
 
+async def test_successor_that_dies_at_once_is_missed_while_the_one_before_drains(
+    config: Path, place: Place, desk: Desk
+) -> None:
+    """A release that falls at its first callback: its share of the connections goes to the others."""
+    written(config, place.config(drain="20s"))
+    async with Gateways(config, place) as front, WorkerProcess(config, place):
+        await front.addresses()
+        here = desk.at(await front.address())
+        front.signal(signal.SIGHUP)
+        replaced = await front.event("gateway.replaced")
+        os.kill(replaced["by"], signal.SIGKILL)
+        assert (await front.event("gateway.died"))["pid"] == replaced["by"]
+        heard = await asyncio.gather(*(call(here, f"s{n}") for n in range(ENOUGH)))
+        assert {one.code for one in heard} == {0}
+        assert not front.events("gateway.drained")
+        assert await front.end(signal.SIGINT) == 0
+
+
 async def test_machine_without_room_for_another_process_keeps_those_that_serve(
     config: Path, place: Place, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

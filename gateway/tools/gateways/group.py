@@ -128,6 +128,7 @@ class Slot:
         """Begin without a gateway."""
         self._pair, self._renew, self._group = pair, renew, group
         self._member: Member | None = None
+        self._replaced = asyncio.Event()
         self._changing = asyncio.Lock()
 
     async def fill(self) -> None:
@@ -141,9 +142,10 @@ class Slot:
         pause = FIRST_PAUSE
         while True:
             if member := self._member:
-                code = await member.process.wait()
+                await self._until_gone(member)
                 if member is not self._member:
-                    continue  # another one had its place already
+                    continue  # another one has its place already
+                code = await member.process.wait()
                 self._member = None
                 _tell_death(member.process.pid, code, hung=member.hung)
                 async with self._changing:
@@ -157,6 +159,16 @@ class Slot:
                 _tell_death(error.pid, error.code)
             except NotStarted as error:
                 events.gateway_not_replaced(pid=None, reason=str(error))
+
+    async def _until_gone(self, member: Member) -> None:
+        """Return when a gateway has ended, or another one has its place: that one may be the next to end."""
+        self._replaced.clear()
+        waits = [asyncio.ensure_future(one) for one in (member.process.wait(), self._replaced.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waits:
+                one.cancel()
 
     async def _begin(self) -> Member:
         """Return a gateway that serves on the sockets; raise NotStarted. It may have listened already."""
@@ -180,6 +192,7 @@ class Slot:
                 events.gateway_not_replaced(pid=old.process.pid if old else None, reason=str(error))
                 return False
             self._member = new
+            self._replaced.set()
             if old is not None:
                 events.gateway_replaced(pid=old.process.pid, by=new.process.pid)
                 old.send(signal.SIGUSR1)
