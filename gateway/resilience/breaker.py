@@ -16,7 +16,7 @@ asked for a pause or took the question for a wrong one, counts for neither side.
 """
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.core.errors import CircuitOpen, NoAnswer
 from gateway.declared.breaker import Breaker as Settings
@@ -137,7 +137,7 @@ class Breaker:
         def voted(gate: Gate, now: float) -> Gate | None:
             if not gate.is_open:
                 return None
-            since = now - gate.votes.get(me, -math.inf)
+            since = _since(gate.votes, me, now)
             counted = gate.voted(me, now, settings.sampling_duration)
             unopposed = not counted.against and OBJECT_WITHIN <= since < settings.sampling_duration
             if alone or len(counted.votes) > 1 or unopposed:
@@ -155,7 +155,7 @@ class Breaker:
             window = self._settings.sampling_duration
 
             def opposed(gate: Gate, now: float) -> Gate | None:
-                known = now - gate.against.get(me, -math.inf) < window / 2
+                known = _since(gate.against, me, now) < window / 2
                 return None if known or not gate.is_open else gate.voted(me, now, window, against=True)
 
             self._keeper.gate.change_soon(opposed)
@@ -176,3 +176,9 @@ class Breaker:
             events.breaker_opened(backend=self._backend, seconds=seconds, dry_run=dry_run)
         elif not gate.votes and not gate.against:
             events.breaker_closed(backend=self._backend)
+
+
+def _since(votes: Mapping[str, float], voter: str, now: float) -> float:
+    """Return the seconds since a vote; without end for none, and for one before the clock was set back."""
+    at = votes.get(voter, math.inf)
+    return now - at if at <= now else math.inf

@@ -265,6 +265,29 @@ def test_process_that_makes_all_calls_opens_alone_if_nobody_speaks_against_it() 
     assert all(one.open for one in fleet.all)
 
 
+class Skewed(Board):
+    """A board whose server has another clock after a failover."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        """Return the time of that server."""
+        return super().now() + self.ahead
+
+
+def test_vote_from_before_the_clock_was_set_back_is_repeated() -> None:
+    """The replica that has become the master is a minute behind; the backend is ill all the while."""
+    clock = ManualClock()
+    board = Skewed(clock)
+    one = One(board, clock, workers=2)
+    one.ask(DOWN, times=50)
+    board.ahead = -60.0
+    one.ask(DOWN)
+    clock.move(OBJECT_WITHIN)
+    one.ask(DOWN)
+    assert one.open
+
+
 def test_answer_after_a_vote_speaks_against_it() -> None:
     """The backend is well for that process."""
     fleet = Fleet(2)
