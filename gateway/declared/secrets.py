@@ -22,6 +22,9 @@ _SECRET_NAME = re.compile(
 )
 _ADDRESSES = frozenset(("url", "token_url", "proxy"))
 _SHOWN = frozenset(("path", "sql"))  # what is asked
+_SENT = frozenset(("query", "headers", "form", "json", "params", "endpoint_params", "claims", "options"))
+"""Tables whose names the author chose: what has a secret's name there is one, also if the file has it."""
+
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"  # as places.py leaves them in a path
 _USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<pair>[^/?#@\s]*)@")
 _USER_OF_DATABASE = re.compile(r"(?P<scheme>postgresql|mysql)://(?P<pair>[^\s]*)@")
@@ -37,25 +40,27 @@ def names_a_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def secrets_of(value: object, name: str = "") -> Iterator[str]:
+def secrets_of(value: object, name: str = "", *, sent: bool = False) -> Iterator[str]:
     """Yield the secrets of a table: its credentials, and all texts that come from the environment.
 
     Of an address, user and password are secrets alone, and of a path and a statement nothing: where a
     question goes must be seen. But for what comes from a file, or from a variable with a secret's name: it is
-    one wherever it stands.
+    one wherever it stands. ``sent``: the text goes to a backend under its name.
     """
     if isinstance(value, msgspec.Struct):
         yield from _pairs(value)
         for field in value.__struct_fields__:
-            yield from secrets_of(getattr(value, field), field)
+            yield from secrets_of(getattr(value, field), field, sent=field in _SENT)
     elif isinstance(value, dict):
         for key, one in value.items():
-            yield from secrets_of(one, str(key))
+            yield from secrets_of(one, str(key), sent=sent)
     elif isinstance(value, list | tuple):
         for one in value:
-            yield from secrets_of(one, name)
+            yield from secrets_of(one, name, sent=sent)
     elif isinstance(value, str):
         yield from _of_text(value, name)
+        if sent and names_a_secret(name):
+            yield plain(value)
 
 
 def _of_text(text: str, name: str) -> Iterator[str]:

@@ -8,6 +8,8 @@ from gateway.history.entries import AttemptPart, CallbackEntry, LookupEntry, Loo
 from gateway.history.values import hide_inputs, keep_body, keep_values
 from gateway.telemetry.events import Event
 
+_LONGEST_TYPE = 100  # a parameter, such as the name of a file, may be anybody's
+
 
 class Noted(NamedTuple):
     """An event, when it came (Unix time), and the attempts that belong to it."""
@@ -124,7 +126,7 @@ def _attempt(attempt: Attempt, mask: Mask, backend: str, *, keeps_values: bool) 
         mask.text(attempt.retried),
         status=said.get("status"),
         size=said.get("size", 0),
-        content_type=said.get("content_type", ""),
+        content_type=said.get("content_type", "").partition(";")[0].strip()[:_LONGEST_TYPE],
         body=None if kept is None else kept.text,
         cut=kept is not None and (kept.cut or not values["whole"]),
         backend="" if ended["backend"] == backend else ended["backend"],

@@ -150,7 +150,7 @@ async def test_a_reply_is_read_in_the_charset_of_its_backend_and_cut_without_hal
 
     async def handle(_: web.BaseRequest) -> web.StreamResponse:
         body = names.encode("gbk") if status == 200 else ends
-        return web.Response(status=status, body=body, content_type="application/json")
+        return web.Response(status=status, body=body, headers={"Content-Type": 'text/json; name="Eze"'})
 
     changes: dict[str, object] = {
         "history.level": "values",
@@ -165,6 +165,7 @@ async def test_a_reply_is_read_in_the_charset_of_its_backend_and_cut_without_hal
             entries = await written(place, 2)
     lookup = next(one for one in entries if isinstance(one, LookupEntry))
     body = lookup.attempts[0].body or ""
+    assert lookup.attempts[0].content_type == "text/json"
     assert body == (names if status == 200 else "x" * 2036 + HIDDEN)
 
 

@@ -15,11 +15,14 @@ from gateway.core.messages import Ask
 from gateway.declared.catalog import Catalog, compile_catalog, read
 from gateway.declared.mask import mask_of
 from gateway.declared.secrets import HIDDEN
+from gateway.declared.tokens import OAuth2Auth
 from gateway.fleet.board import FleetBoard
 from gateway.history.entries import LookupEntry
 from gateway.history.making import Attempt, Noted, make_entry
 from gateway.lookups.credentials import token
+from gateway.lookups.credentials.grants import Grant, GrantFailed, open_grant
 from gateway.lookups.http import HttpBackend
+from gateway.lookups.reach import Reach
 from gateway.resilience.board import Board
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import Runner, stack
@@ -39,6 +42,15 @@ type = "oauth2"
 token_url = "{url}/token"
 client_id = "deskgate"
 client_secret = "${{SECRET}}"
+"""
+REFRESHING = """
+[backends.crm.auth]
+type = "oauth2"
+token_url = "{url}/token"
+client_id = "deskgate"
+client_secret = "long-secret"
+grant_type = "refresh_token"
+refresh_token = "first"
 """
 LOGIN = """
 [backends.crm.auth]
@@ -96,6 +108,13 @@ class Process:
         self.call = Call(make, asyncio.get_running_loop().time() + 5.0)
         answer: str = await self.policies(self.call)
         return answer
+
+
+def grant_of(catalog: Catalog) -> Grant:
+    """Return what asks for the tokens of the backend."""
+    settings = catalog.settings.backends["crm"]
+    assert isinstance(settings.auth, OAuth2Auth)
+    return open_grant(settings.auth, settings, "crm", Reach(settings))
 
 
 @asynccontextmanager
@@ -380,3 +399,14 @@ async def test_token_that_the_backend_repeats_is_kept_and_shown_nowhere(
             for text in (body, json.dumps(shown, ensure_ascii=False)):
                 assert HIDDEN in text
                 assert "0123456789" not in text
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_secret_that_the_token_endpoint_repeats_is_told_nowhere(status: int) -> None:
+    """Its error goes into the log, the history and to all processes."""
+    async with vendor() as (crm, url):
+        grant = grant_of(declared(url, REFRESHING))
+        crm.reply = (status, {"error": "no client long-secret nor token long-refresh-token"}, {})
+        with pytest.raises(GrantFailed) as caught:
+            await grant.ask("long-refresh-token")
+    assert str(caught.value) == "token: no client ••• nor token •••"

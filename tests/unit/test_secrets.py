@@ -74,6 +74,27 @@ def test_an_address_without_a_secret_has_none() -> None:
     assert set(secrets_of(read(text, {})[0])) == set()
 
 
+def test_what_is_sent_under_a_secrets_name_is_one_though_the_file_has_it() -> None:
+    """Names of settings, and of variables, are no such names."""
+    text = """
+[apps.1]
+signature = "required"
+token = "of-the-app"
+[backends.a]
+url = "http://a"
+auth.type = "login"
+auth.token = "access_token"
+auth.request = { path = "/login", json = { user = "me-myself", password = "in-the-file", many = [1, "x"] } }
+[lookups.a]
+backend = "a"
+variables = { token = "data.token" }
+request = { path = "/a", headers = { X-Api-Key = "of-the-header", X-Kind = "of-no-interest" } }
+"""
+    settings, faults = read(text, {})
+    assert faults == []
+    assert set(secrets_of(settings)) == {"of-the-app", "in-the-file", "of-the-header"}
+
+
 def test_user_and_password_are_hidden_as_they_are_sent() -> None:
     """In base64 (RFC 7617): a backend that echoes a request tells them so."""
     text = """

@@ -19,8 +19,10 @@ from gateway.core.packing import UNREADABLE
 from gateway.core.variables import as_text
 from gateway.declared.backend import Backend
 from gateway.declared.expression import EVALUATION_ERRORS, compile_expression, evaluate
+from gateway.declared.mask import Mask
 from gateway.declared.reading import encode_written
 from gateway.declared.request import FilledRequest
+from gateway.declared.secrets import secrets_of
 from gateway.declared.tokens import JWT_BEARER, LoginAuth, OAuth2Auth, compile_login
 from gateway.declared.values import CONTROL
 from gateway.lookups.answers import pause_of
@@ -72,6 +74,7 @@ class Grant:
     def __init__(self, base: str, make: Make, auth: OAuth2Auth | LoginAuth, whose: str, reach: Reach) -> None:
         """Take the address, what makes the request, how its reply is read, and how the server is reached."""
         self._base, self._make, self.whose, self._reach = base, make, whose, reach
+        self._mask = Mask(secrets_of(auth))
         self._lifetime = float(auth.lifetime)
         self._token = compile_expression(auth.token, _ignore, _ignore)
         self._expires_in = compile_expression(auth.expires_in, _ignore, _ignore) if auth.expires_in else None
@@ -102,7 +105,8 @@ class Grant:
                 body = await response.content.read(MAX_GRANT + 1)
                 while not response.content.at_eof() and len(body) <= MAX_GRANT:
                     body += await response.content.read(MAX_GRANT)
-                return self._read(response.status, response.headers, body)
+                mask = self._mask.also(values=[refresh])
+                return self._read(response.status, response.headers, body, mask)
         except TimeoutError:
             msg = f"no answer within {GRANT_TIMEOUT:g} s"
             raise GrantFailed(msg, Code.BACKEND_UNAVAILABLE) from None
@@ -111,17 +115,16 @@ class Grant:
             msg = str(failed).replace("the backend", "the token endpoint")
             raise GrantFailed(msg, Code.BACKEND_UNAVAILABLE) from None
 
-    def _read(self, status: int, headers: Mapping[str, str], body: bytes) -> Granted:
+    def _read(self, status: int, headers: Mapping[str, str], body: bytes, mask: Mask) -> Granted:
         reply = _decoded(body)
+        said = mask.text(_error_of(reply))
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             msg = f"the token endpoint answered {status}"
             raise GrantFailed(msg, Code.BACKEND_UNAVAILABLE, pause_of(headers, time()))
         if status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
-            said = _error_of(reply)
             raise GrantFailed(said or f"the token endpoint answered {status}", Code.BACKEND_DENIED)
         text = _evaluated(self._token.parsed, reply)
         if not isinstance(text, str) or not text or CONTROL.search(text) or not text.isprintable():
-            said = _error_of(reply)
             raise GrantFailed(said or "the reply has no token", Code.BACKEND_DENIED)
         renewed = reply.get("refresh_token") if isinstance(reply, dict) else None
         return Granted(text, self._life(reply), renewed if isinstance(renewed, str) else "")
