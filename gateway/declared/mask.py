@@ -20,7 +20,7 @@ SHORTEST_VALUE = 3
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 _WORD = re.compile(r"[\w-]+")
 _BEFORE_VALUE = re.compile(r"[\\\"']*\s*[:=>]")
-_ASSIGNED = re.compile(r"(?<![\w-])([\w-]+)=[^\s&=]")
+_ASSIGNED = re.compile(r"""(?<![\w-])([\w-]+)=("[^"]*"|'[^']*'|[^\s&;,"'=][^\s&;,"']*)""")
 _ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _FEWEST_OF_CUT = 4
 _read_json = msgspec.json.Decoder(float_hook=keep_number).decode
@@ -122,16 +122,24 @@ class Mask:
                 pass
         if start and start in "{[<":
             return HIDDEN if self.names_in(text) else self.text(text)
-        if "=" in text and any(
-            self.hides(found[1]) for one in _spellings(text) for found in _ASSIGNED.finditer(one)
-        ):
-            return HIDDEN
+        if "=" in text:
+            if any(
+                found[1].lower() in self.names
+                for one in _spellings(text)
+                for found in _ASSIGNED.finditer(one)
+            ):
+                return HIDDEN
+            text = _ASSIGNED.sub(_without_value, text)
         return self.text(text)
 
 
 def mask_of(settings: Any) -> Mask:  # noqa: ANN401 - the root table
     """Return the mask of a configuration."""
     return Mask(secrets_of(settings))
+
+
+def _without_value(found: re.Match[str]) -> str:
+    return f"{found[1]}={HIDDEN}" if names_a_secret(found[1]) else found[0]
 
 
 def _longest_first(secrets: Iterable[str], shortest: int) -> tuple[str, ...]:

@@ -130,7 +130,8 @@ def test_a_hidden_name_counts_within_a_text_that_is_a_value() -> None:
         "xml": "<c><phone>1555</phone></c>",
         "other": "<c><name>Lin</name></c>",
         "form": "a=1&phone=1555",
-        "link": "https://crm/next?page_token=abc",
+        "link": "https://crm/next?page_token=abc&x=1",
+        "challenge": 'Bearer realm="crm", error="invalid_token", access_token="ab c"',
         "said": "phone: the token is wrong, a = b",
     }
     assert keep_values(values, mask) == {
@@ -141,7 +142,8 @@ def test_a_hidden_name_counts_within_a_text_that_is_a_value() -> None:
         "xml": HIDDEN,
         "other": "<c><name>Lin</name></c>",
         "form": HIDDEN,
-        "link": HIDDEN,
+        "link": f"https://crm/next?page_token={HIDDEN}&x=1",
+        "challenge": f'Bearer realm="crm", error="invalid_token", access_token={HIDDEN}',
         "said": "phone: the token is wrong, a = b",
     }
     nested = b'{"data": "{\\"phone\\": \\"1555\\"}", "ok": true}'
