@@ -12,6 +12,8 @@ import msgspec
 
 from gateway.console.sight import Sight
 from gateway.core.errors import QueueUnavailable
+from gateway.core.records import session_name
+from gateway.forgetting.forget import forgotten_since
 from gateway.history.entries import CallbackEntry
 from gateway.history.reading import now_ms, read_latest, sessions_after
 from gateway.process.background import end
@@ -157,8 +159,12 @@ class Latest:
         some = sample(names, MOST_SESSIONS)
         entries = await read_latest(link, keys, some, _LATEST)
         oldest = time.time() - _BACKLOG
-        while self._kept and self._kept[0].at < oldest:  # no longer: a session may have been forgotten
+        while self._kept and self._kept[0].at < oldest:
             self._kept.popleft()
+        if self._kept and (gone := await forgotten_since(link, keys, now if since is None else since)):
+            left = [one for one in self._kept if session_name(one.app, one.session) not in gone]
+            self._kept.clear()
+            self._kept.extend(left)
         for entry in entries:
             if isinstance(entry, CallbackEntry) and entry.trace_id not in self._seen:
                 self._seen[entry.trace_id] = None

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -61,6 +62,16 @@ def forget_arguments(keys: Keys, names: Sequence[str]) -> tuple[list[str], list[
         last=keys.last_forgotten(),
     )
     return [keys.session(name) for name in names], [*arguments, *names]
+
+
+async def forgotten_since(link: RedisLink, keys: Keys, ms: float) -> set[str]:
+    """Return the names of the sessions and users that were forgotten after ``ms``; raise QueueUnavailable."""
+    found: list[bytes] = await link.execute("ZRANGEBYSCORE", keys.forgotten(), f"({ms}", "+inf")
+    names: set[str] = set()
+    for message in found:
+        with suppress(*UNREADABLE):
+            names.update(_messages.decode(message)[1])
+    return names
 
 
 class Forgetter:

@@ -356,6 +356,27 @@ async def test_forgotten_session_is_gone_with_its_history(
             assert total(crm) == calls + 1
 
 
+async def test_forgotten_session_is_shown_to_nobody_who_looks_later(
+    place: Place, tmp_path: Path, desk: Desk
+) -> None:
+    """Others watch since before, so the callbacks of the last minutes are remembered."""
+    async with (
+        opened(place, tmp_path / "deskgate.toml") as here,
+        here.reader.events("callbacks") as watched,
+    ):
+        at = desk.at(here.gateway.callbacks)
+        for session in ("gone", "stays"):
+            await at.call(session, node="order")
+        seen = set[str]()
+        while seen != {"gone", "stays"}:
+            seen |= {row["session"] for row in (await anext(watched))["rows"]}
+        await here.actor.post("actions/forget", {"session": "gone"})
+        for _ in range(3):  # a look that had begun, and the next one
+            await anext(watched)
+        async with here.reader.events("callbacks") as later:
+            assert [row["session"] for row in (await anext(later))["rows"]] == ["stays"]
+
+
 async def test_session_is_explained_newest_first(place: Place, tmp_path: Path, desk: Desk) -> None:
     """As the command explains it."""
     async with opened(place, tmp_path / "deskgate.toml") as here:
