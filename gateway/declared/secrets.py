@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from html import escape
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
@@ -33,10 +34,16 @@ _USER_OF_DATABASE = re.compile(r"(?P<scheme>postgresql|mysql)://(?P<pair>[^\s]*)
 _OPTION = re.compile(r"(?P<name>[?&][^=&#\s]+=)(?P<value>[^&#\s]+)")
 _BY_NAME = re.compile(r"\$\{[^{}]*\}")
 _PER_CENT = re.compile("%[0-9A-F]{2}")
+_USUAL = 100  # characters of a name: those of each job and reply are the same again and again
 
 
 def names_a_secret(name: str) -> bool:
     """True if what has this name is a secret, such as ``password`` and ``X-Api-Key``."""
+    return _looked_up(name) if len(name) <= _USUAL else _SECRET_NAME.search(name) is not None
+
+
+@lru_cache(maxsize=2048)
+def _looked_up(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
