@@ -99,7 +99,7 @@ def _callback(random: Random) -> bytes:
 
 
 def _broken_gzip(data: bytes) -> bytes:
-    return gzip.compress(data)[:-4]
+    return gzip.compress(data, mtime=0)[:-4]
 
 
 def _chunked(random: Random, body: bytes) -> bytes:
