@@ -61,3 +61,12 @@ def _labels() -> dict[str, str]:
 
 
 _BY_LABEL = _labels()
+
+
+def is_utf8(body: bytes) -> bool:
+    """True if bytes can be read as UTF-8, which others hardly ever can."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

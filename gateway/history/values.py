@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.charsets import find_charset
+from gateway.core.charsets import find_charset, is_utf8
 from gateway.core.packing import UNREADABLE
 from gateway.core.variables import as_json, keep_number
 from gateway.declared.mask import SHORTEST_VALUE, Mask
@@ -86,17 +86,9 @@ def _codec_of(body: bytes, content_type: str, charset: str) -> str:
         return charset
     named, declared = _IN_HEADER.search(content_type), _IN_XML.match(body)
     found = find_charset(named[1]) if named else None
-    if found == _HARDLY_MEANT and _is_utf8(body):
+    if found == _HARDLY_MEANT and is_utf8(body):
         found = None
     if found is None and declared is not None:
         found = find_charset(declared[1].decode())
         found = None if found is not None and found.startswith("utf_16") else found  # it has no such bytes
     return found or "utf_8"
-
-
-def _is_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -27,7 +27,7 @@ from xml.parsers import expat
 import msgspec
 import xmltodict
 
-from gateway.core.charsets import find_charset
+from gateway.core.charsets import find_charset, is_utf8
 from gateway.core.errors import BadBackendReply, NotJson
 from gateway.core.packing import UNREADABLE
 from gateway.core.variables import keep_number
@@ -97,7 +97,7 @@ def _choose_charset(lookup: Lookup, body: bytes, content_type: str) -> _Charset:
     if lookup.reply == "xml" and (found := _IN_XML_DECLARATION.match(body)):
         declared = _charset(found[1].decode())
         return _UTF8 if declared.codec.startswith("utf_16") else declared  # UTF-16 has no such bytes
-    if of_header is None or (of_header.codec == _HARDLY_MEANT and _is_utf8(body)):
+    if of_header is None or (of_header.codec == _HARDLY_MEANT and is_utf8(body)):
         return _UTF8
     return of_header
 
@@ -113,14 +113,6 @@ def _charset(label: str) -> _Charset:
     """Return the charset of a name; UTF-8 with that name if it is not known."""
     codec = find_charset(label)
     return _Charset("utf_8", unknown=label) if codec is None else _Charset(codec)
-
-
-def _is_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _decode_text(lookup: Lookup, body: bytes, charset: _Charset) -> str:
