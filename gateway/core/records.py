@@ -39,14 +39,19 @@ class Known(msgspec.Struct, frozen=True, gc=False):
         return max(0.0, now - self.born)
 
 
-def record_name(app: int, session: str, lookup: str, version: str, inputs: Mapping[str, str]) -> str:
+def record_name(  # noqa: PLR0913, PLR0917 - all that an answer may depend on
+    app: int, session: str, lookup: str, version: str, inputs: Mapping[str, str], user: str = ""
+) -> str:
     """Return the name of the record that answers ``lookup`` for these ``inputs`` in this session.
 
     Another app, session, lookup or version of it never gives the same name, and other inputs do not either.
+    ``user`` is the session's, if a lookup can read it without an input for it.
+
     The session is readable in the name, for people who look into Redis. If a key cannot show it plainly, its
     digest takes its place.
     """
-    digest = blake2b(pack((version, sorted(inputs.items()))), digest_size=16).hexdigest()
+    asked = (version, sorted(inputs.items()), user) if user else (version, sorted(inputs.items()))
+    digest = blake2b(pack(asked), digest_size=16).hexdigest()
     return f"{app}:{_plain(session)}:{lookup}:{digest}"
 
 

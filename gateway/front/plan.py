@@ -54,7 +54,8 @@ def plan(  # noqa: PLR0913, PLR0917 - all that a lookup is planned by
 ) -> Planned:
     """Name the record that answers ``lookup`` for this callback, and the job that would write it."""
     inputs, refused = _take_inputs(lookup, callback.variables)
-    record = record_name(callback.app, callback.session, lookup.name, lookup.version, inputs)
+    reader = callback.user if lookup.python is not None else ""  # its function has it as ``ask.user``
+    record = record_name(callback.app, callback.session, lookup.name, lookup.version, inputs, reader)
     known, user_record, of_user = recall(record), "", None
     if lookup.share == "user" and callback.user:
         user_record = user_record_name(callback.app, callback.user, lookup.name, lookup.version, inputs)

@@ -47,10 +47,14 @@ def decode_record(data: bytes | None) -> Record | None:
 # Neither this nor Known can be part of a cycle. The garbage collector would look at each of them for a
 # microsecond, and stop the process for as long.
 class _Session(msgspec.Struct, gc=False):
-    """The names of the records held for a session, as a dictionary's keys, and the name of its user."""
+    """The names of the records held for a session, as a dictionary's keys, and those of its users.
+
+    A visitor who logs in is another user of the same session.
+    """
 
     records: dict[str, None]
     user: str
+    users: tuple[str, ...]
 
 
 class RecordMemory:
@@ -126,7 +130,7 @@ class RecordMemory:
         gone = set(names)
         users = {name for name in gone if ":user=" in name}
         if users:
-            gone |= {name for name, session in self._sessions.items() if session.user in users}
+            gone |= {name for name, session in self._sessions.items() if not users.isdisjoint(session.users)}
         before = len(self._held)
         self.erasures += 1
         for name in gone:
@@ -156,11 +160,13 @@ class RecordMemory:
     def _note(self, name: str, key: str, user: str) -> None:
         session = self._sessions.get(name)
         if session is None:
-            session = self._sessions[name] = _Session({key: None}, "")
+            session = self._sessions[name] = _Session({key: None}, "", ())
         else:
             session.records[key] = None
-        if user and not session.user:
-            session.user = user_name(name.partition(":")[0], user)
+        if user and user != session.user:
+            session.user = user
+            if (named := user_name(name.partition(":")[0], user)) not in session.users:
+                session.users = (*session.users, named)
 
     def _drop(self, key: str) -> None:
         known, name = self._held.pop(key), session_of(key)

@@ -55,6 +55,14 @@ def test_users_record_counts_only_where_the_lookup_shares_it(lookup: Lookup, use
     assert (one.job.user_record, one.of_user) == ((OF_USER, MEMORY[OF_USER]) if shares else ("", None))
 
 
+def test_another_user_of_a_session_is_asked_for_anew_where_a_function_can_see_who_it_is() -> None:
+    """A visitor who logs in must not hear what the function said of somebody else."""
+    own = replace(ORDER, python="a:b")
+    records = {planned(own, user).job.record for user in ("u1", "u2", "")}
+    assert len(records) == 3
+    assert {planned(ORDER, user).job.record for user in ("u1", "u2", "")} == {OWN}
+
+
 @pytest.mark.parametrize("blank", [" ", "\t\n", "\u00a0", "\u3000", "\u200b", " \u200b \u200d"], ids=ascii)
 def test_input_in_which_nothing_is_to_be_seen_is_absent(blank: str) -> None:
     """Many backends trim it: a search without its subject finds somebody, and not the one who asks."""

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.core.records import Known, Record
+from gateway.core.records import Known, Record, user_name
 from gateway.records import memory as module
 from gateway.records.memory import RecordMemory, decode_record
 
@@ -50,6 +50,18 @@ def test_a_record_written_in_the_future_is_as_old_as_now() -> None:
     known = RecordMemory(10).read("a", encode(Record(9000.0, {})), 4000.0, 50.0)
     assert known == Known({}, 50.0)
     assert known.age(50.0) == 0.0
+
+
+@pytest.mark.parametrize("user", ["u1", "u2", "~", "a b"])
+def test_each_user_of_a_session_is_forgotten_with_it(user: str) -> None:
+    """A visitor who logs in is another user of the same session."""
+    sessions = RecordMemory(10)
+    for number, one in enumerate(("", "u1", "u2", "u1", "~", "a b", "u2")):
+        sessions.put(f"1:s1:order:{number}", Known({}, 1.0), user=one)
+    sessions.put("1:s2:order:a", Known({}, 1.0), user="u3")
+    sessions.put("2:s1:order:a", Known({}, 1.0), user=user)
+    assert sessions.erase([user_name(1, user)]) == 7
+    assert len(sessions) == 2
 
 
 def test_no_record_in_redis_leaves_what_is_held() -> None:
