@@ -100,7 +100,9 @@ class PythonBackend:
         deadline = time.monotonic() + ask.left
         asked = replace(
             ask,
-            options={**self._options, **lookup.options},
+            # Copies: a function may change what it gets, and the next attempt or session gets the same.
+            inputs=dict(ask.inputs),
+            options=_copied({**self._options, **lookup.options}),
             state=self._state,
             log=partial(_say, lookup.name, ask),
             client=None if self._clients is None else partial(self._clients.client, ask, deadline=deadline),
@@ -187,6 +189,12 @@ def find_function(where: str, place: str) -> Function:
         )
         raise ImportError(msg) from error
     return function
+
+
+def _copied(value: Any) -> Any:  # noqa: ANN401 - any TOML value
+    if isinstance(value, dict):
+        return {key: _copied(one) for key, one in value.items()}
+    return [_copied(one) for one in value] if isinstance(value, list) else value
 
 
 def _say(lookup: str, ask: Ask, text: str, /, **fields: object) -> None:

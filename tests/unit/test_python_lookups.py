@@ -10,15 +10,26 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from gateway.core.errors import BackendRejected, LookupFailed, NoAnswer, NotFound, Overloaded
+from gateway.core.errors import (
+    BackendRejected,
+    BackendUnavailable,
+    LookupFailed,
+    NoAnswer,
+    NotFound,
+    Overloaded,
+)
+from gateway.core.messages import Job
 from gateway.declared.backend import Backend
 from gateway.declared.catalog import compile_catalog, read
 from gateway.declared.lookup import Lookup
 from gateway.declared.reading import Secret
 from gateway.lookup import Ask
+from gateway.lookups.ask import GuardedBackend
 from gateway.lookups.client import Clients
 from gateway.lookups.python import PythonBackend, Threads
 from gateway.lookups.reply import Finding
+from gateway.resilience.board import Board
+from gateway.resilience.stack import stack
 
 ASK = Ask("churn", {}, 1, "s1", "t1", 1.0)
 started = asyncio.Event()
@@ -270,6 +281,40 @@ async def test_hooks_are_called_once_and_options_come_with_the_question() -> Non
     assert (lines[0]["text"], lines[0]["session"], lines[0]["fields"]["how"]) == ("asked", "s1", "fast")
     assert lines[1]["function"] == "backends.own.close"
     assert "s3cret" not in repr(lines) + repr(declared)
+
+
+async def careless(ask: Ask) -> dict[str, object]:
+    """Write into what it got, as no type allows; fail at first, as a service that has a bad moment."""
+    assert isinstance(ask.inputs, dict)
+    ask.inputs["id"] = "0" + ask.inputs["id"]
+    headers = ask.options["headers"]
+    headers["X-Customer"] = headers.get("X-Customer", ask.inputs["id"])
+    ask.options["roles"].append("guest")
+    calls.append(ask.options)
+    if len(calls) == 1:
+        raise BackendUnavailable
+    return {"risk": headers["X-Customer"]}
+
+
+async def test_what_a_function_writes_into_its_question_reaches_no_other_attempt_or_session() -> None:
+    """Else the second attempt asks for another customer, and the next session gets this one's."""
+    calls.clear()
+    lookup = Lookup(
+        "churn",
+        "own",
+        "v1",
+        ("id",),
+        {"risk": jmespath.compile("risk")},
+        python=f"{__name__}:careless",
+        options={"headers": {}, "roles": []},
+    )
+    declared = Backend(kind="python", attempts=2)
+    bare = PythonBackend({"churn": lookup}, declared, "own")
+    backend = GuardedBackend("own", declared, {"churn": lookup}, bare, stack(declared, Board(), "own"))
+    for name in ("7", "8"):
+        asked = await backend.ask(Job("churn", {"id": name}, 1, f"s{name}", "r", "t", version="v1"), "j", 5.0)
+        assert asked.answer.variables == {"risk": f"0{name}"}
+    assert [len(one["roles"]) for one in calls if isinstance(one, dict)] == [1, 1, 1]
 
 
 async def test_hook_that_fails_or_is_not_there_keeps_a_worker_from_its_start() -> None:
