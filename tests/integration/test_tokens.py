@@ -75,7 +75,11 @@ WITHOUT_VALUES = {"app": 1, "user": "", "inputs": {}, "variables": {}, "found": 
 
 
 def declared(
-    url: str, auth: str = OAUTH2, more: str = "", lookup: str = 'request = { path = "/v" }'
+    url: str,
+    auth: str = OAUTH2,
+    more: str = "",
+    lookup: str = 'request = { path = "/v" }',
+    **environ: str,
 ) -> Catalog:
     """Return the configuration of one backend and one lookup."""
     if "attempt_timeout" not in more:
@@ -84,7 +88,7 @@ def declared(
         f'[backends.crm]\nurl = "{url}"\nidle_before_reuse = "0s"\n{more}\n{auth.format(url=url)}\n'
         f'[lookups.value]\nbackend = "crm"\n{lookup}\nvariables = {{ v = "v" }}\n'
     )
-    return compile_catalog(*read(text, {"SECRET": SECRET}))
+    return compile_catalog(*read(text, {"SECRET": SECRET} | environ))
 
 
 class Process:
@@ -322,6 +326,42 @@ async def test_refresh_token_that_the_server_changes_is_used_from_then_on() -> N
         await asked(process)
         used = [parse_qs(grant["body"])["refresh_token"] for grant in crm.grants]
     assert used == [["R0"], ["R1"]]
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        OAUTH2.replace('"deskgate"', '"${{CLIENT}}"'),
+        OAUTH2 + 'endpoint_params = {{ tenant = "${{CLIENT}}" }}\n',
+        OAUTH2.replace("{url}/token", "{url}/token?of=${{CLIENT}}"),
+        LOGIN.replace('"c1"', '"${{CLIENT}}"'),
+    ],
+    ids=["client", "tenant", "address", "login"],
+)
+async def test_client_that_changes_in_the_environment_gets_no_token_of_the_one_before(
+    place: Place, auth: str
+) -> None:
+    """Its token would open the data of somebody else's account, with code 0."""
+    async with vendor() as (crm, url):
+        for number, client in enumerate(("ours", "theirs"), 1):
+            async with fleet(place, declared(url, auth, CLIENT=client), 1) as (process,):
+                await process.http.start()
+                assert await process.ask() == f"T{number}"
+        assert ["ours" in str(grant) for grant in crm.grants] == [True, False]
+
+
+async def test_refresh_token_that_an_operator_renews_is_the_one_that_is_sent(place: Place) -> None:
+    """Else the fleet goes on with the ones that the server has changed, which are dead by then."""
+    auth = OAUTH2 + 'grant_type = "refresh_token"\nrefresh_token = "${{REFRESH}}"\n'
+    async with vendor() as (crm, url):
+        crm.reply = (200, {"access_token": "T1", "refresh_token": "R1", "expires_in": 60}, {})
+        async with fleet(place, declared(url, auth, REFRESH="R0"), 1) as (process,):
+            await asked(process)  # refused, so the next process asks for another token
+        crm.reply = None
+        async with fleet(place, declared(url, auth, REFRESH="anew"), 1) as (process,):
+            assert await process.ask() == "T2"
+        used = [parse_qs(grant["body"])["refresh_token"] for grant in crm.grants]
+    assert used == [["R0"], ["anew"]]
 
 
 async def test_jwt_bearer_grant_sends_an_assertion_that_the_public_key_verifies() -> None:

@@ -168,11 +168,11 @@ def backend_with(auth: str, **environ: str) -> Backend:
 
 def test_entry_of_a_token_is_named_by_the_client_and_not_by_the_secret() -> None:
     """A renewed secret is the same client; another client must not use this one's token."""
-    text = 'type = "oauth2"\ntoken_url = "http://t"\nclient_id = "{}"\nclient_secret = "${{S}}"\n'
+    text = 'type = "oauth2"\ntoken_url = "http://t"\nclient_id = "${C}"\nclient_secret = "${S}"\n'
     text += 'lifetime = "60s"\n'
     names = []
     for client, secret in (("a", "1"), ("a", "2"), ("b", "1")):
-        backend = backend_with(text.format(client), S=secret)
+        backend = backend_with(text, C=client, S=secret)
         names.append(open_grant(backend.auth, backend, "crm", Reach(backend)).whose)  # type: ignore[arg-type] # of this kind
     assert names[0] == names[1] != names[2]
 

@@ -20,7 +20,7 @@ from gateway.core.variables import as_text
 from gateway.declared.backend import Backend
 from gateway.declared.expression import EVALUATION_ERRORS, compile_expression, evaluate
 from gateway.declared.mask import Mask
-from gateway.declared.reading import encode_written
+from gateway.declared.reading import Secret, encode_meant
 from gateway.declared.request import FilledRequest
 from gateway.declared.secrets import secrets_of
 from gateway.declared.tokens import JWT_BEARER, LoginAuth, OAuth2Auth, compile_login
@@ -141,16 +141,26 @@ class Grant:
 
 def open_grant(auth: OAuth2Auth | LoginAuth, backend: Backend, name: str, reach: Reach) -> Grant:
     """Return what asks for the tokens of a backend; raise ConfigFaults for a key that cannot be used."""
-    whose = blake2b(encode_written(auth), digest_size=6).hexdigest()
+    base = (auth.url or backend.url).rstrip("/") if isinstance(auth, LoginAuth) else str(auth.token_url)
+    whose = _digest_client(auth, base)
     if isinstance(auth, LoginAuth):
         template = compile_login(auth.request, lambda _where, _message: None)
         filled = template.fill({})
-        return Grant((auth.url or backend.url).rstrip("/"), lambda _refresh: filled, auth, whose, reach)
+        return Grant(base, lambda _refresh: filled, auth, whose, reach)
     if auth.grant_type == JWT_BEARER:
         sign_assertion(auth, f"backends.{name}.auth")  # now, so that a bad key is found at the start
-    return Grant(
-        str(auth.token_url), lambda refresh: _oauth2_request(auth, name, refresh), auth, whose, reach
-    )
+    return Grant(base, lambda refresh: _oauth2_request(auth, name, refresh), auth, whose, reach)
+
+
+def _digest_client(auth: OAuth2Auth | LoginAuth, base: str) -> str:
+    """Return a digest of the client, texts of the environment by their values: these may name the client.
+
+    A renewed secret or key is the same client. A new refresh token is another grant: of those that the server
+    gave out for the one before, none is used.
+    """
+    if isinstance(auth, OAuth2Auth):
+        auth = msgspec.structs.replace(auth, client_secret=Secret(), key=Secret())
+    return blake2b(encode_meant((base, auth)), digest_size=6).hexdigest()
 
 
 def _oauth2_request(auth: OAuth2Auth, name: str, refresh: str) -> FilledRequest:
