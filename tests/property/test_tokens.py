@@ -66,13 +66,19 @@ class Tokens(RuleBasedStateMachine):
     def refuse(self, which: int) -> None:
         """Let the backend refuse a token, the last one or one from before."""
         text = self.seen[-1 - which % len(self.seen)]
-        dropped = self.token.dropped(text, self.now)
-        assert (dropped is not None) == bool(text and text == self.token.text)
-        if dropped is not None:
+        old, age = self.token, self.now - self.token.granted_at
+        dropped = old.dropped(text, self.now)
+        if not text or text != old.text:
+            assert dropped is None
+        elif age < EARLY:
+            assert dropped is None or dropped.text == text  # it stays
+        elif age >= LONGEST_PAUSE:
+            assert dropped is not None
             assert not dropped.valid(self.now)
-            early = self.now - self.token.granted_at < EARLY
-            assert (dropped.again_at > self.now) == early
-            self.token, self.not_before = dropped, dropped.again_at
+        if dropped is not None:
+            assert dropped.again_at == old.again_at
+            assert EARLY <= dropped.pause <= LONGEST_PAUSE or not dropped.text
+            self.token = dropped
 
     @rule(seconds=st.floats(0.0, 30.0))
     def wait(self, seconds: float) -> None:

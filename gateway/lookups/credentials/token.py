@@ -20,7 +20,7 @@ RENEWED_AT = 0.8
 """Part of its life after which a token is renewed."""
 
 EARLY = 10.0
-"""A token that is refused within so many seconds after its grant is not the answer: a pause comes first."""
+"""Seconds after its grant within which a token that is refused stays: a new one would be refused as well."""
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -30,7 +30,8 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     """The token and its times; who asks for the next one; and why there is none.
 
     ``refresh`` is the refresh token that came with it, if the server changes that. No grant begins before
-    ``again_at``. ``pause`` doubles with each failure.
+    ``again_at``. ``pause`` doubles with each grant that fails, and with each that does not help: then the
+    token is ``doubted``, and stays for so long.
     """
 
     text: str = ""
@@ -44,6 +45,7 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     code: int = 0
     again_at: float = 0.0
     pause: float = 0.0
+    doubted: bool = False
 
     def __repr__(self) -> str:
         """Hide the token."""
@@ -71,7 +73,7 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
             renew_at=now + life * RENEWED_AT,
             granted_at=now,
             refresh=refresh or self.refresh,
-            pause=self.pause,
+            pause=0.0 if self.again_at else self.pause,
         )
 
     def failed(self, me: str, reason: str, code: Code, pause: float | None, now: float) -> Self | None:
@@ -90,19 +92,18 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
         )
 
     def dropped(self, text: str, now: float) -> Self | None:
-        """Return it without this text, which a backend has refused; None if it has another one by now.
+        """Return it without this text, which a backend has refused; None if it stays or is another by now.
 
-        A token that is refused right after its grant is not asked for again at once.
+        The trouble may be one lookup alone, which nobody with this token may ask: all others need it.
         """
         if not text or self.text != text:
             return None
-        if now - self.granted_at >= EARLY:
-            return msgspec.structs.replace(self, text="", again_at=0.0, pause=0.0)
-        length = min(LONGEST_PAUSE, max(FIRST_PAUSE, self.pause * 2))
-        reason = "token: the backend refuses a fresh one"
-        return msgspec.structs.replace(
-            self, text="", reason=reason, code=int(Code.BACKEND_DENIED), again_at=now + length, pause=length
-        )
+        if now - self.granted_at >= max(EARLY, self.pause):
+            return msgspec.structs.replace(self, text="", pause=self.pause if self.doubted else 0.0)
+        if self.doubted:
+            return None
+        length = min(LONGEST_PAUSE, max(EARLY, self.pause * 2))
+        return msgspec.structs.replace(self, doubted=True, pause=length)
 
 
 NONE = Token()
