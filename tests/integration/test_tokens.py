@@ -240,6 +240,8 @@ def test_tokens_that_are_refused_one_after_the_other_are_asked_for_less_and_less
         ((302, {}, {"Location": "/login"}), "the token endpoint answered 302", BackendDenied),
         ((503, {}, {}), "the token endpoint answered 503", NoToken),
         ((429, {}, {"Retry-After": "30"}), "asked for again in 30 s", NoToken),
+        ((429, {}, {"Retry-After": "999999999"}), "asked for again in 60 s", NoToken),
+        ((503, {}, {"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}), "asked for again in 60 s", NoToken),
     ],
 )
 async def test_grant_that_fails_is_told_by_its_reason_and_not_repeated_at_once(

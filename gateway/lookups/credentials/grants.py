@@ -58,7 +58,7 @@ class Granted(NamedTuple):
 class GrantFailed(Exception):
     """There is no token. ``str()`` says why, without a secret; ``pause`` is what the server asks for."""
 
-    def __init__(self, reason: str, code: Code, pause: float | None = None) -> None:
+    def __init__(self, reason: str, code: Code, pause: float = 0.0) -> None:
         """Take the reason, the code for callbacks, and the pause."""
         super().__init__(f"token: {reason}")
         self.code, self.pause = code, pause
@@ -71,9 +71,21 @@ Make = Callable[[str], FilledRequest]
 class Grant:
     """Asks for tokens. ``whose`` is a digest of the client that they are for."""
 
-    def __init__(self, base: str, make: Make, auth: OAuth2Auth | LoginAuth, whose: str, reach: Reach) -> None:
-        """Take the address, what makes the request, how its reply is read, and how the server is reached."""
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a request and of its reply
+        self,
+        base: str,
+        make: Make,
+        auth: OAuth2Auth | LoginAuth,
+        whose: str,
+        reach: Reach,
+        longest_pause: float,
+    ) -> None:
+        """Take the address, what makes the request, how its reply is read, and how the server is reached.
+
+        ``longest_pause`` is in seconds: the server gets none that is longer, whatever it asks for.
+        """
         self._base, self._make, self.whose, self._reach = base, make, whose, reach
+        self._longest_pause = longest_pause
         self._mask = Mask(secrets_of(auth))
         self._lifetime = float(auth.lifetime)
         self._token = compile_expression(auth.token, _ignore, _ignore)
@@ -120,7 +132,8 @@ class Grant:
         said = mask.text(_error_of(reply))
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             msg = f"the token endpoint answered {status}"
-            raise GrantFailed(msg, Code.BACKEND_UNAVAILABLE, pause_of(headers, time()))
+            pause = min(pause_of(headers, time()) or 0.0, self._longest_pause)
+            raise GrantFailed(msg, Code.BACKEND_UNAVAILABLE, pause)
         if status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
             raise GrantFailed(said or f"the token endpoint answered {status}", Code.BACKEND_DENIED)
         text = _evaluated(self._token.parsed, reply)
@@ -146,10 +159,14 @@ def open_grant(auth: OAuth2Auth | LoginAuth, backend: Backend, name: str, reach:
     if isinstance(auth, LoginAuth):
         template = compile_login(auth.request, lambda _where, _message: None)
         filled = template.fill({})
-        return Grant(base, lambda _refresh: filled, auth, whose, reach)
+        return Grant(base, lambda _refresh: filled, auth, whose, reach, backend.retry_after_max)
     if auth.grant_type == JWT_BEARER:
         sign_assertion(auth, f"backends.{name}.auth")  # now, so that a bad key is found at the start
-    return Grant(base, lambda refresh: _oauth2_request(auth, name, refresh), auth, whose, reach)
+
+    def make(refresh: str) -> FilledRequest:
+        return _oauth2_request(auth, name, refresh)
+
+    return Grant(base, make, auth, whose, reach, backend.retry_after_max)
 
 
 def _digest_client(auth: OAuth2Auth | LoginAuth, base: str) -> str:

@@ -76,7 +76,7 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
             pause=0.0 if self.again_at else self.pause,
         )
 
-    def failed(self, me: str, reason: str, code: Code, pause: float | None, now: float) -> Self | None:
+    def failed(self, me: str, reason: str, code: Code, pause: float, now: float) -> Self | None:
         """Return it after a grant that failed: the old one stays while it is valid."""
         if self.granting != me:
             return None
@@ -87,7 +87,7 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
             leased=0.0,
             reason=reason,
             code=int(code),
-            again_at=now + max(length, pause or 0.0),
+            again_at=now + max(length, pause),
             pause=length,
         )
 
