@@ -379,6 +379,21 @@ async def test_client_that_changes_in_the_environment_gets_no_token_of_the_one_b
         assert ["ours" in str(grant) for grant in crm.grants] == [True, False]
 
 
+async def test_process_that_ends_leaves_the_token_that_it_has_asked_for_to_the_others(place: Place) -> None:
+    """Else they wait for it for 15 s, and a refresh token that the server has changed is lost for good."""
+    auth = OAUTH2 + 'grant_type = "refresh_token"\nrefresh_token = "R0"\n'
+    async with vendor() as (crm, url), fleet(place, declared(url, auth), 2) as (one, other):
+        crm.gate.clear()
+        await one.http.start()
+        await when(lambda: crm.grants)
+        closing = asyncio.create_task(one.http.close())
+        answer = asyncio.create_task(other.ask())
+        crm.gate.set()
+        assert await answer == "T1"
+        assert len(crm.grants) == 1
+        await closing
+
+
 async def test_refresh_token_that_an_operator_renews_is_the_one_that_is_sent(place: Place) -> None:
     """Else the fleet goes on with the ones that the server has changed, which are dead by then."""
     auth = OAUTH2 + 'grant_type = "refresh_token"\nrefresh_token = "${{REFRESH}}"\n'

@@ -22,6 +22,9 @@ LEASE = 15.0
 WAIT_SHARE = 0.9
 """Part of an attempt for which it waits for a token that is being asked for."""
 
+ENDING = 3.0
+"""Seconds for which a request for a token that is under way may end when its process does."""
+
 _SOONEST = 0.05
 _LATEST = 3600.0
 _numbers = itertools.count()
@@ -49,15 +52,19 @@ class Tokens:
         self._entry = board.entry(f"token:{backend}:{grant.whose}", NONE)
         self._entry.watch(self._tell)
         self._changed = asyncio.Event()
-        self._work = Background()
+        self._keeping, self._work = Background(), Background()
 
     def start(self) -> None:
         """Ask for a token now, and renew it behind the requests from now on."""
-        self._work.start(self._keep())
+        self._keeping.start(self._keep())
 
     async def close(self) -> None:
-        """Renew no longer."""
-        await self._work.close()
+        """Renew no longer. A grant that is under way gets a moment to end: other processes wait for it.
+
+        The server may have changed the refresh token by now. If nobody hears of that, no other one is good.
+        """
+        await self._keeping.close()
+        await self._work.close(ENDING)
         await self._grant.close()
 
     async def add(self, request: FilledRequest) -> tuple[FilledRequest, str]:
@@ -126,7 +133,7 @@ class Tokens:
     async def _keep(self) -> None:
         """Have a token ready at all times."""
         while True:
-            await self._renew()
+            await asyncio.wait([self._work.start(self._renew())])  # it outlives this task
             token, now = self._entry.value, self._board.now()
             due = token.renew_at if token.valid(now) else token.again_at
             if token.granting:
