@@ -4,7 +4,8 @@ An entry is a key. A change is a compare-and-set by swap.lua, which publishes th
 So a read costs nothing, and a change one round trip. Changes are rare: a breaker opens, a token is renewed.
 
 A message may be late, lost, or come twice. An older version is ignored; when a subscription begins anew, all
-entries are read. A value has its own times in it, so an entry that nobody has heard of changes nothing wrong.
+entries are read. If Redis has lost one, a process that knows it writes it again: the entry of a token has the
+one refresh token that is good. A value has its own times in it, so an old one changes nothing wrong.
 
 While Redis is lost or refuses to write, each process decides for itself.
 """
@@ -113,7 +114,7 @@ class FleetBoard(Board):
             if reply[3]:
                 self._take(entry, reply[3], anew=True)
             else:
-                entry.put(entry.usual, 0.0)  # it has lapsed
+                entry.put(entry.value, 0.0)  # Redis has lost it, or it has lapsed: what is known here counts
             if reply[2]:
                 return value
         return None
@@ -141,7 +142,7 @@ class FleetBoard(Board):
         self._work.start(self._read([*self._entries.values()]))
 
     async def _read(self, entries: list[Entry[Any]]) -> None:
-        """Read entries whose messages may have been missed."""
+        """Read entries whose messages may have been missed. Write those that Redis has lost."""
         if not entries:
             return
         asked = self._link.execute("TIME"), self._link.execute("MGET", *map(self._key, entries))
@@ -153,6 +154,13 @@ class FleetBoard(Board):
         for entry, data in zip(entries, found, strict=True):
             if data is not None:
                 self._take(entry, data)
+            elif entry.version:
+                self._work.start(self._restore(entry))
+
+    async def _restore(self, entry: Entry[Any]) -> None:
+        """Write an entry as it is known here, unless another process is first."""
+        known = entry.value
+        await self.change(entry, lambda value, _: value if value is known else None)
 
     def _key(self, entry: Entry[Any]) -> str:
         return self._keys.board(entry.name)

@@ -89,6 +89,27 @@ async def test_each_process_decides_for_itself_while_redis_is_lost(valkey: Valke
         await when(lambda: theirs.value == again)
 
 
+async def test_entry_outlives_a_redis_that_comes_back_empty(valkey: Valkey) -> None:
+    """Processes that start later know it, too: a refresh token that a server has changed is nowhere else."""
+    async with board(valkey.url, "t") as (_, mine), board(valkey.url, "t") as (_, theirs):
+        first = await mine.change(lambda _, now: Gate(now + 100.0))
+        await when(lambda: theirs.value == first)
+        valkey.kill()
+        valkey.start()
+        async with board(valkey.url, "t") as (_, late):
+            await when(lambda: late.value == first)
+
+
+async def test_entry_that_redis_has_lost_is_changed_as_it_is_known_here(place: Place) -> None:
+    """Not as if nobody had heard of it."""
+    async with board(place.redis_url, place.prefix) as (_, mine), Redis.from_url(place.redis_url) as redis:
+        await mine.change(lambda _, now: Gate(now, 7.0))
+        await redis.delete(Keys(place.prefix).board(NAME))
+        made = await mine.change(lambda gate, _: Gate(gate.until + 1.0, gate.length))
+        assert made is not None
+        assert made.length == 7.0
+
+
 async def changed_by_all(mine: Entry[Gate], theirs: Entry[Gate]) -> Gate | None:
     """Change an entry until the other process hears of it: links come back one by one."""
     while True:
