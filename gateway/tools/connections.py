@@ -29,6 +29,7 @@ from gateway.queue.begin import BeginScript
 from gateway.queue.finish import WorkerSide
 from gateway.queue.jobs import State, Wanted
 from gateway.resilience.board import Board
+from gateway.tools.fleet import board_for
 from gateway.wire.connection import OUTAGE
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -61,7 +62,7 @@ async def look(catalog: Catalog, redis_url: str) -> AsyncIterator[Finding]:
             yield await _look_at_database(catalog, lane)
             continue
         yield await _look_at_backend(catalog, lane)
-        if (granted := await _try_grant(catalog, lane)) is not None:
+        if (granted := await _try_grant(catalog, redis_url, lane)) is not None:
             yield granted
 
 
@@ -207,11 +208,13 @@ async def _look_at_database(catalog: Catalog, lane: str) -> Finding:
     return Finding(lane, works=True, said=f"takes every statement, after {_ms(begun)}")
 
 
-async def _try_grant(catalog: Catalog, lane: str) -> Finding | None:
+async def _try_grant(catalog: Catalog, redis_url: str, lane: str) -> Finding | None:
     """Return whether a token can be had, None for a backend that wants none."""
+    backend = catalog.backend(lane)
     try:
-        said = await try_grant(catalog.backend(lane), lane)
-    except (GrantFailed, ConfigFaults) as error:
+        async with board_for(catalog, redis_url, [backend]) as board:
+            said = await try_grant(backend, lane, board)
+    except (GrantFailed, NoAnswer, ConfigFaults) as error:
         return Finding(lane, works=False, said=str(error))
     return None if said is None else Finding(lane, works=True, said=said)
 

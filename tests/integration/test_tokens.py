@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from gateway.core.errors import BackendDenied, NoAnswer, NoToken
+from gateway.core.errors import BackendDenied, Code, NoAnswer, NoToken
 from gateway.core.messages import Ask
 from gateway.declared.catalog import Catalog, compile_catalog, read
 from gateway.declared.mask import mask_of
@@ -29,6 +29,7 @@ from gateway.resilience.policy import Call
 from gateway.resilience.stack import Runner, stack
 from gateway.telemetry import events
 from gateway.telemetry.events import Event
+from gateway.tools.connections import look
 from gateway.tools.trial.run import try_lookup
 from gateway.tools.trial.show import as_dict
 from gateway.wire.keys import Keys
@@ -80,13 +81,14 @@ def declared(
     auth: str = OAUTH2,
     more: str = "",
     lookup: str = 'request = { path = "/v" }',
+    before: str = "",
     **environ: str,
 ) -> Catalog:
     """Return the configuration of one backend and one lookup."""
     if "attempt_timeout" not in more:
         more += '\nattempt_timeout = "4s"'
     text = (
-        f'[backends.crm]\nurl = "{url}"\nidle_before_reuse = "0s"\n{more}\n{auth.format(url=url)}\n'
+        f'{before}[backends.crm]\nurl = "{url}"\nidle_before_reuse = "0s"\n{more}\n{auth.format(url=url)}\n'
         f'[lookups.value]\nbackend = "crm"\n{lookup}\nvariables = {{ v = "v" }}\n'
     )
     return compile_catalog(*read(text, {"SECRET": SECRET} | environ))
@@ -392,6 +394,38 @@ async def test_process_that_ends_leaves_the_token_that_it_has_asked_for_to_the_o
         assert await answer == "T1"
         assert len(crm.grants) == 1
         await closing
+
+
+async def test_trial_and_check_leave_the_next_refresh_token_to_the_fleet(
+    place: Place,
+) -> None:
+    """Thrown away, it would lock the fleet out: the one that it has is dead."""
+    auth = OAUTH2 + 'grant_type = "refresh_token"\nrefresh_token = "R0"\n'
+    async with vendor() as (crm, url):
+        text = f'[redis]\nurl = "{place.redis_url}"\nprefix = "{place.prefix}"\n'
+        catalog = declared(url, auth, before=text)
+        crm.reply, crm.good = (200, {"access_token": "T1", "refresh_token": "R1"}, {}), "T1"
+        assert (await try_lookup(catalog, "value", {})).code == Code.OK
+        seen = [one.said for one in [found async for found in look(catalog, place.redis_url)]]
+        assert any(said.startswith("the fleet has a token, for ") for said in seen)
+        async with fleet(place, catalog, 1) as (process,):
+            assert await process.ask() == "T1"
+        assert len(crm.grants) == 1
+
+
+async def test_trial_asks_for_no_token_that_it_cannot_share_with_the_fleet() -> None:
+    """It says why, and the backend is not asked; another grant may be made by everybody."""
+    auth = OAUTH2 + 'grant_type = "refresh_token"\nrefresh_token = "R0"\n'
+    async with vendor() as (crm, url):
+        for server in ("redis://127.0.0.1:1/0", "embedded"):
+            catalog = declared(url, auth, before=f'[redis]\nurl = "{server}"\n')
+            trial = await try_lookup(catalog, "value", {})
+            assert trial.code == Code.QUEUE_UNAVAILABLE
+            assert "the fleet keeps the refresh token in Redis" in trial.reason
+            assert not crm.grants
+            assert (await try_lookup(catalog, "value", {}, dry_run=True)).code == Code.OK
+        catalog = declared(url, before='[redis]\nurl = "redis://127.0.0.1:1/0"\n')
+        assert (await try_lookup(catalog, "value", {})).code == Code.OK
 
 
 async def test_refresh_token_that_an_operator_renews_is_the_one_that_is_sent(place: Place) -> None:

@@ -20,7 +20,7 @@ from gateway.declared.request import FilledRequest
 from gateway.declared.signature import SignAuth
 from gateway.declared.tokens import LoginAuth, OAuth2Auth
 from gateway.lookups.credentials.fixed import Key
-from gateway.lookups.credentials.grants import open_grant
+from gateway.lookups.credentials.grants import GRANT_TIMEOUT, open_grant
 from gateway.lookups.credentials.sign import Signer
 from gateway.lookups.credentials.tokens import Tokens
 from gateway.lookups.reach import Reach
@@ -58,11 +58,24 @@ def find_faults(backend: Backend, name: str) -> list[Fault]:
     return []
 
 
-async def try_grant(backend: Backend, name: str) -> str | None:
-    """Ask for a token; return how that went, None for a backend without tokens. Raise GrantFailed."""
-    if not isinstance(backend.auth, OAuth2Auth | LoginAuth):
+async def try_grant(backend: Backend, name: str, board: Board) -> str | None:
+    """Ask for a token; return how that went, None for a backend without tokens.
+
+    A grant that may cost a refresh token is made for all who share the ``board``, unless they have a token.
+    Raise GrantFailed, or NoAnswer.
+    """
+    auth = backend.auth
+    if not isinstance(auth, OAuth2Auth | LoginAuth):
         return None
-    granted = await open_grant(backend.auth, backend, name, Reach(backend)).ask()
+    grant = open_grant(auth, backend, name, Reach(backend))
+    if isinstance(auth, OAuth2Auth) and auth.grant_type == "refresh_token":
+        tokens = Tokens(grant, auth.place, board, name, GRANT_TIMEOUT)
+        try:
+            token = await tokens.obtain()
+        finally:
+            await tokens.close()
+        return f"the fleet has a token, for {token.until - board.now():.0f} s more"
+    granted = await grant.ask()
     return f"a token was granted, for {granted.life:.0f} s"
 
 

@@ -71,19 +71,13 @@ class Tokens:
         """Return the request with the token; raise NoAnswer if there is none."""
         token, now = self._entry.value, self._board.now()
         if not token.valid(now):
-            token = await self._obtain()
+            token = await self.obtain()
         elif now >= token.renew_at and not token.granting:
             self._work.start(self._renew())
         return put(request, self._place, token.text), token.text
 
-    async def renew(self, used: str) -> bool:
-        """Drop a token that the backend has refused; return True if another one is there, or may come."""
-        await self._entry.change(lambda token, now: token.dropped(used, now))
-        token, now = self._entry.value, self._board.now()
-        return token.text != used and (token.valid(now) or now >= token.again_at)
-
-    async def _obtain(self) -> Token:
-        """Return a valid token, which may take a while; raise why there is none."""
+    async def obtain(self) -> Token:
+        """Return a valid token, which may take a while; raise NoAnswer, which says why there is none."""
         try:
             async with asyncio.timeout(self._patience):
                 while True:
@@ -101,6 +95,12 @@ class Tokens:
         except TimeoutError:
             msg = f"token: not granted within {self._patience * 1000:.0f} ms"
             raise NoToken(msg) from None
+
+    async def renew(self, used: str) -> bool:
+        """Drop a token that the backend has refused; return True if another one is there, or may come."""
+        await self._entry.change(lambda token, now: token.dropped(used, now))
+        token, now = self._entry.value, self._board.now()
+        return token.text != used and (token.valid(now) or now >= token.again_at)
 
     async def _until_changed(self, seconds: float) -> None:
         try:

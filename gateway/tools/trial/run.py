@@ -10,6 +10,7 @@ from gateway.core.errors import BadBackendReply, Code, DeskgateError, LookupFail
 from gateway.core.messages import Ask, Callback
 from gateway.core.variables import as_json
 from gateway.declared.app import App, Markers
+from gateway.declared.backend import Backend as Settings
 from gateway.declared.catalog import Catalog
 from gateway.declared.lookup import Lookup
 from gateway.declared.mask import Mask, mask_of
@@ -26,7 +27,7 @@ from gateway.lookups.http import HttpBackend, fill
 from gateway.lookups.judged import Judged, judge_missing, judge_response, judge_rows, judge_value
 from gateway.lookups.python import PythonBackend, Raised
 from gateway.lookups.sql import SqlBackend
-from gateway.resilience.board import Board
+from gateway.tools.fleet import board_for
 from gateway.tools.trial.steps import Given, Question, Reply, Trial
 
 _NOBODY = App(0, (), "off", "error", Markers())
@@ -84,17 +85,24 @@ class _Attempt:
                 return self._judged(self._judge_given(given))
             except NoAnswer as error:
                 return self._trial(None, error.code, self._mask.text(str(error)))
-        backend = open_bare(self._catalog, self._lookup.lane, Board())
+        asked = [] if dry_run else self._asked_backends()
         try:
-            judged = await self._ask(backend, dry_run=dry_run)
+            async with board_for(self._catalog, self._catalog.settings.redis.url, asked) as board:
+                backend = open_bare(self._catalog, self._lookup.lane, board)
+                try:
+                    judged = await self._ask(backend, dry_run=dry_run)
+                finally:
+                    await backend.close()
         except NoAnswer as error:
             return self._trial(None, error.code, self._mask.text(str(error)))
         except TimeoutError:
             limit = f"{self._settings.attempt_timeout * 1000:.0f} ms"
             return self._trial(None, Code.TIMEOUT, f"no reply within {limit}, the attempt_timeout")
-        finally:
-            await backend.close()
         return self._trial(None, Code.OK, "") if judged is None else self._judged(judged)
+
+    def _asked_backends(self) -> list[Settings]:
+        """Return the backends that the lookup asks: its own, or all that a Python lookup may ask."""
+        return [*self._catalog.askable.values()] if self._lookup.python is not None else [self._settings]
 
     async def _ask(
         self, backend: HttpBackend | PythonBackend | SqlBackend, *, dry_run: bool
