@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from urllib.parse import parse_qs
@@ -282,6 +283,17 @@ async def test_token_endpoint_that_hangs_or_is_gone_costs_an_attempt_and_no_more
         error = await asked(process)
         assert isinstance(error, NoToken)
         assert str(error).startswith("token: no connection: Connection refused")
+
+
+async def test_name_of_the_token_endpoint_is_looked_up_off_the_shared_threads() -> None:
+    """A process that is told to stop waits for these: with a name server that hangs, half a minute."""
+    with ThreadPoolExecutor() as pool:
+        asyncio.get_running_loop().set_default_executor(pool)
+        pool.shutdown()  # it takes no work any more
+        async with vendor() as (_, url):
+            named = url.replace("127.0.0.1", "localhost")
+            async with alone(declared(url, OAUTH2.replace("{url}", named))) as process:
+                assert await process.ask() == "T1"
 
 
 async def test_token_is_renewed_behind_the_calls_before_it_ends() -> None:

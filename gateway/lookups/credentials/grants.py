@@ -30,6 +30,7 @@ from gateway.lookups.credentials.assertion import sign_assertion
 from gateway.lookups.credentials.placing import FORM
 from gateway.lookups.failures import failure_of
 from gateway.lookups.reach import Reach
+from gateway.lookups.resolver import Resolver
 
 GRANT_TIMEOUT = 10.0
 """Seconds that a request for a token may take."""
@@ -100,7 +101,7 @@ class Grant:
             request = self._make(refresh)
             async with (
                 aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(force_close=True),
+                    connector=aiohttp.TCPConnector(force_close=True, resolver=Resolver()),
                     cookie_jar=aiohttp.DummyCookieJar(),
                     timeout=aiohttp.ClientTimeout(total=GRANT_TIMEOUT),
                     headers={"Accept": "application/json", "User-Agent": "deskgate"},
