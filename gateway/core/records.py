@@ -9,6 +9,7 @@ import msgspec
 from gateway.core.packing import pack
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.@-]{1,64}", re.ASCII)
+_ANOTHER_CLOCK_MS = 1000.0  # as record.lua has it
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -22,6 +23,14 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     variables: dict[str, str]
     user: str = ""
     found: bool = True
+
+    def age(self, server_ms: float) -> float | None:
+        """Return its age in seconds, by the Redis server's clock; None if that is not known.
+
+        After a failover the new server's clock may be behind the one by which a record was dated.
+        """
+        age_ms = server_ms - self.written_ms
+        return None if age_ms < -_ANOTHER_CLOCK_MS else max(0.0, age_ms) / 1000
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 from gateway.core.messages import Job
 from gateway.core.packing import pack
 from gateway.core.records import session_of
-from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, LANE, LANE_LIMIT, State, Wanted, server_ms
+from gateway.queue.jobs import CLAIM_MARGIN, JOB_KEPT, LANE, LANE_LIMIT, RECORD, State, Wanted, server_ms
 from gateway.wire.keys import Keys
 from gateway.wire.link import MSGPACK, RedisLink, Script
 
-BEGIN = Script("gateway.queue", "begin", MSGPACK, LANE)
+BEGIN = Script("gateway.queue", "begin", MSGPACK, RECORD, LANE)
 _STATES = tuple(State)
 
 

@@ -14,6 +14,7 @@ from gateway.queue.jobs import (
     CLAIM_MARGIN,
     JOB_KEPT,
     LANE,
+    RECORD,
     WORKER_SILENT,
     Envelope,
     Taken,
@@ -40,7 +41,7 @@ _WORTH = 1.25
 """Times that average a job must have left, or it goes behind those that no callback waits for."""
 
 _TAKE = read_lua("gateway.queue", "take")
-FINISH = Script("gateway.queue", "finish", MSGPACK, LANE, _TAKE)
+FINISH = Script("gateway.queue", "finish", MSGPACK, RECORD, LANE, _TAKE)
 SWEEP = Script("gateway.queue", "sweep", MSGPACK, LANE, _TAKE)
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _handed = msgspec.msgpack.Decoder(tuple[float, list[tuple[str, int, msgspec.Raw]]])
@@ -61,7 +62,7 @@ class FinishArguments(NamedTuple):
 
     worker: str
     wanted: int
-    now: int
+    reckoned: int
     lapse: int
     least: int
     late: str
@@ -72,7 +73,7 @@ class FinishArguments(NamedTuple):
 JOB_KEYS = ("record", "waiters", "job", "retry", "claim")
 """KEYS of finish.lua, for each job: the order that :meth:`WorkerSide._row` keeps to, as LOOKUP_KEYS."""
 
-JOB_ARGUMENTS = ("id", "answer", "data", "kept", "channel", "of_user", "pass_on")
+JOB_ARGUMENTS = ("id", "answer", "data", "age", "kept", "channel", "of_user", "pass_on")
 """ARGV of finish.lua, for each job."""
 
 Row = tuple[tuple[str, ...], tuple[bytes | str | float, ...]]
@@ -184,10 +185,7 @@ class WorkerSide:
         self._sweeps += 1
         counted, *reply = reply
         self.workers = counted or self.workers
-        if not reply:
-            return []
-        ahead_ms = server_ms(reply) - time.monotonic() * 1000
-        return _taken(reply[2:], ahead_ms)
+        return _taken(reply)
 
     async def set_aside(self) -> list[tuple[str, str]]:
         """Rename the lane's keys that have another type than ours: somebody else has written there.
@@ -235,6 +233,7 @@ class WorkerSide:
                 job_id,
                 pack(answer),
                 record,
+                age_ms,
                 max(1, int(kept * 1000)),
                 envelope.reply_to,
                 job.user_record and self._keys.record(job.user_record),
@@ -248,7 +247,7 @@ class WorkerSide:
         shared = FinishArguments(
             worker=self._worker,
             wanted=0 if self._left else sum(wants for _, wants, _ in batch),
-            now=int(ahead_ms + time.monotonic() * 1000),
+            reckoned=int(ahead_ms + time.monotonic() * 1000),
             lapse=self._lapse,
             least=int(self._takes * 1000 * _WORTH),
             late="1" if any(late for _, _, late in batch) else "",
@@ -260,7 +259,7 @@ class WorkerSide:
         for (keys, values), _, _ in batch:
             names += keys
             arguments += values
-        following = iter(_taken(await self._link.run(FINISH, names, arguments), ahead_ms))
+        following = iter(_taken(await self._link.run(FINISH, names, arguments)))
         return [next(following, None) if wants else None for _, wants, _ in batch]
 
 
@@ -274,8 +273,11 @@ def handed(message: bytes) -> list[Taken]:
     return [Taken(job_id, job_try, _envelope(body), ahead_ms) for job_id, job_try, body in jobs]
 
 
-def _taken(flat: Sequence[Any], ahead_ms: float) -> list[Taken]:
-    """Return the jobs that a script has taken: id, try and body of each."""
+def _taken(reply: Sequence[Any]) -> list[Taken]:
+    """Return the jobs that a script has taken: behind the server's time, id, try and body of each."""
+    if not reply:
+        return []
+    ahead_ms, flat = server_ms(reply) - time.monotonic() * 1000, reply[2:]
     return [
         Taken(flat[i].decode(errors="surrogateescape"), flat[i + 1], _envelope(flat[i + 2]), ahead_ms)
         for i in range(0, len(flat), 3)

@@ -230,9 +230,13 @@ class HandOff:
             found = await self.link.execute("MGET", *keys)
         except QueueUnavailable:
             return
+        now = time.monotonic()
         for one, data in zip(asked, found, strict=True):
             record = decode_record(data)
-            if one.job is not None and record is not None and record.written_ms >= one.server_ms:
+            if one.job is None or record is None:
+                continue
+            age = record.age(one.server_ms + (now - one.at) * 1000)
+            if age is not None and age <= now - one.at:
                 self.replies.resolve(_answer(one.job.job_id, record, record.written_ms))
 
     def _keep(self, pending: Pending, answer: Answer, at: float) -> None:

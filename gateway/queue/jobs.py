@@ -40,6 +40,9 @@ WORKER_SILENT = 6.0
 LANE = read_lua("gateway.queue", "lane")
 """The prelude of every script that looks at a lane: arq's keys, and what scores mean."""
 
+RECORD = read_lua("gateway.queue", "record")
+"""The prelude of every script that looks at when a record was written."""
+
 
 def heartbeat_key(lane: str) -> str:
     """Return the string key that is there while a worker of a lane sends heartbeats; it is arq's."""

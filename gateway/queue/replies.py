@@ -66,8 +66,8 @@ class Pending:
     def known(self, answer: Answer, at: float) -> Known:
         """Return an answer with code 0, which came at ``at``, as a record."""
         born = at - max(0.0, answer.age_ms) / 1000
-        if answer.given_ms:  # it may have been on its way for long
-            born = min(at, self.asked + (answer.given_ms - self.asked_ms) / 1000)
+        if answer.given_ms:  # it may have been on its way for long; or the two know the clocks of two servers
+            born = min(born, self.asked + (answer.given_ms - self.asked_ms) / 1000)
         return Known(answer.variables, born if math.isfinite(born) else at, answer.found)
 
     def leave(self) -> None:

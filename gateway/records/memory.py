@@ -114,12 +114,12 @@ class RecordMemory:
         """Keep a record as Redis returned it and return what is held under its key now.
 
         ``server_ms`` is the server's clock and ``now`` this process's at the same moment: each clock measures
-        its own part of a record's age.
+        its own part of a record's age. A record of unknown age counts as absent.
         """
         record = decode_record(data)
-        if record is None:
+        age = record.age(server_ms) if record is not None else None
+        if record is None or age is None:
             return self.get(key)
-        age = max(0.0, server_ms - record.written_ms) / 1000
         return self.put(key, Known(record.variables, now - age, record.found), server_ms, record.user)
 
     def erase(self, names: Iterable[str], at_ms: float = -math.inf) -> int:

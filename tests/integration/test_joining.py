@@ -153,16 +153,6 @@ async def test_job_that_is_finished_twice_leaves_no_record_of_who_was_forgotten(
         await lane.backend.close()
 
 
-async def test_record_from_the_future_is_not_fresh_for_ever(place: Place) -> None:
-    """After a failover the clock may be behind the one by which it was written: it is as old as now."""
-    async with hand_off(place.catalog()) as side:
-        record = msgspec.msgpack.encode(Record(9e12, {"order_id": "1"}))
-        await side.link.execute("SET", Keys(place.prefix).record(wanted(1).job.record), record)
-        (asked,), _ = await begin(side, 1)
-    assert asked.state is State.UNATTENDED
-    assert asked.known is not None
-
-
 async def test_answer_is_as_old_as_its_backend_gave_it(place: Place) -> None:
     """It may have waited for Redis; neither memory nor Redis may take it for younger."""
     catalog = place.catalog()

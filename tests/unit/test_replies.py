@@ -33,6 +33,16 @@ async def test_job_is_one_for_all_who_expect_it(expect: Expect) -> None:
     assert expect("job", math.inf) is expect("job", math.inf)
 
 
+@pytest.mark.parametrize("apart_ms", [300_000.0, -300_000.0])
+async def test_answer_by_the_clock_of_another_server_is_no_younger_than_its_worker_says(
+    apart_ms: float, expect: Expect
+) -> None:
+    """The question went to the server after a failover, and the job came from the one before."""
+    pending = expect("job", math.inf)
+    answer = Answer("job", Code.OK, "", {"level": "gold"}, age_ms=20_000.0, given_ms=apart_ms - 20_000.0)
+    assert pending.known(answer, pending.asked + 1.0).born <= pending.asked - 19.0
+
+
 @pytest.mark.parametrize("time", [math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("field", ["given_ms", "age_ms"])
 async def test_answer_with_a_time_that_is_none_is_from_now(field: str, time: float, expect: Expect) -> None:

@@ -31,7 +31,7 @@ from gateway.wire.link import RedisLink
 from tests.desk import ROOT
 
 FILES = sorted((ROOT / "gateway").rglob("*.lua"))
-PRELUDES = {"msgpack", "lane", "take"}
+PRELUDES = {"msgpack", "record", "lane", "take"}
 SCRIPTS = {path.stem: path.read_text(encoding="utf-8") for path in FILES if path.stem not in PRELUDES}
 
 Names = tuple[str, ...]
@@ -155,6 +155,7 @@ async def test_finished_job_is_sent_in_the_order_of_its_names() -> None:
     }
     row = dict(zip(JOB_ARGUMENTS, values, strict=True))
     assert row.pop("answer") != pack(answer)  # it says its age, too
+    assert float(str(row.pop("age"))) > 0
     assert row == {
         "id": "p:t1:order",
         "data": pack(Record(4000.0, {"status": "sent"}, "u1")),

@@ -11,6 +11,7 @@ from gateway.core.records import Known, session_name, session_of, user_name
 from gateway.forgetting.forget import Forgetter
 from gateway.process.background import Background
 from gateway.process.backoff import Backoff
+from gateway.queue.jobs import RECORD
 from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
 from gateway.wire.keys import Keys
@@ -20,7 +21,7 @@ BYTES_AT_ONCE = 64 * 1024
 """Bytes of records after which a call gets no more: callbacks use the same connection, and wait behind it."""
 
 _MOST = 100
-RESTORE = Script("gateway.front.alone", "restore", MSGPACK)
+RESTORE = Script("gateway.front.alone", "restore", MSGPACK, RECORD)
 
 
 class RestoreRow(NamedTuple):

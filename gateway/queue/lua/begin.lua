@@ -193,7 +193,7 @@ local function begin(i)
   local found = of_user == '' and redis.call('MGET', record, flight) or redis.call('MGET', record, flight, of_user)
   local flying, users = found[2], found[3]
   known = found[1]
-  local written = known and first_float(known, ARRAY_4)
+  local written = known and written_at(known, now)
   local age = written and math.max(0, now - written)
   if written and known:sub(-1) == FALSE then fresh, revalidate = tonumber(not_found), math.min(revalidate, 0) end
   if age and age < fresh then return FRESH, '', users end

@@ -12,7 +12,7 @@
 -- ARGV
 --   worker      its channel
 --   wanted      the number of jobs that it wants next
---   now         ms on this server's clock, as the worker reckons it
+--   reckoned    ms on this server's clock, as the worker reckons it
 --   lapse       ms until its next claims lapse
 --   least       the least ms left that a job is worth taking with
 --   late        '1' if some of these answers were given a while ago, or may have been given back before: the reply to
@@ -23,24 +23,26 @@
 --   id          of the job
 --   answer      msgpack
 --   data        the record, msgpack; '' leaves it as it is
+--   age         ms since the backend gave the answer
 --   kept        ms for which the record is kept
 --   channel     of the gateway that began the job, or ''
 --   of_user     key of the user's record, or ''
 --   pass_on     '1' if the worker has another version of the lookup: then a worker of another configuration gets the
 --               job, if one is free; else the job is finished with this answer
--- Reply: for each next job, id, try, body
+-- Reply {} without a next job, else {seconds, microseconds}, and for each next job id, try, body
 --
 -- A gateway is published the array of its answers. The flight is left to lapse: without its job it counts for nothing.
 local lane, free = unpack(KEYS, 1, 2)
-local worker, wanted, now, lapse, least, late, records, void = unpack(ARGV, 1, 8)
+local worker, wanted, reckoned, lapse, least, late, records, void = unpack(ARGV, 1, 8)
 local jobs = (#KEYS - 2) / 5
 local function job_keys(i) return unpack(KEYS, 5 * i - 2, 5 * i + 2) end
-local function job_arguments(i) return unpack(ARGV, 7 * i + 2, 7 * i + 8) end
+local function job_arguments(i) return unpack(ARGV, 8 * i + 1, 8 * i + 8) end
 
 local AT_ONCE = 1000  -- ms that this may be on its way, or it comes late
 
 local time = redis.call('TIME')
-late = late == '1' or time[1] * 1000 + time[2] / 1000 - now > AT_ONCE
+local now = time[1] * 1000 + time[2] / 1000
+late = late == '1' or math.abs(now - reckoned) > AT_ONCE  -- or the worker knows another clock, from before a failover
 
 local answers, gone, ids = {}, {}, {}  -- by channel the answers; the keys and the ids to remove
 
@@ -64,7 +66,7 @@ local function hand_on(id)
       redis.call('SET', CLAIM .. id, other, 'PX', lapse)
       redis.call('ZADD', lane, whole(now + lapse), id)
       redis.call('ZINCRBY', free, -1, other)
-      redis.call('PUBLISH', other, ARRAY_2 .. float(tonumber(now)) .. array({ARRAY_3 .. text(id) .. small(try) .. body}))
+      redis.call('PUBLISH', other, ARRAY_2 .. float(now) .. array({ARRAY_3 .. text(id) .. small(try) .. body}))
       return true
     end
   end
@@ -77,13 +79,13 @@ local function outdated(record, data)
   local forgotten = redis.pcall('GET', void .. (record:sub(#records + 1):match('^[^:]*:[^:]*') or ''))
   if type(forgotten) == 'string' and (tonumber(forgotten) or 0) >= given then return true end
   local head = redis.pcall('GETRANGE', record, 0, 10)
-  local written = type(head) == 'string' and first_float(head, ARRAY_4)
+  local written = type(head) == 'string' and written_at(head, now)
   return written and written > given
 end
 
 for i = 1, jobs do
   local record, waiters, job, retry, claim = job_keys(i)
-  local id, answer, data, kept, channel, of_user, pass_on = job_arguments(i)
+  local id, answer, data, age, kept, channel, of_user, pass_on = job_arguments(i)
   if pass_on == '' or not hand_on(id) then
     local forgotten = false
     if channel ~= '' then push(channel, answer) end
@@ -95,6 +97,7 @@ for i = 1, jobs do
       end
     end
     if data ~= '' and not forgotten then
+      if first_float(data, ARRAY_4) > now - age then data = ARRAY_4 .. float(now - age) .. data:sub(11) end
       if not late or not outdated(record, data) then redis.call('SET', record, data, 'PX', kept) end
       if of_user ~= '' and (not late or not outdated(of_user, data)) then redis.call('SET', of_user, data, 'PX', kept) end
     end
@@ -116,6 +119,7 @@ if wanted == 0 then return {} end
 -- Invariant: if a slot is free, the lane is empty. Exception: a sweep has just put jobs back; the next one finds them.
 if tonumber(redis.call('ZINCRBY', free, wanted, worker)) > wanted then return {} end
 if not redis.call('ZRANGEBYSCORE', lane, '-inf', BELOW_CLAIMED, 'LIMIT', '0', '1')[1] then return {} end
-local taken = take(lane, worker, tonumber(now), tonumber(lapse), wanted, tonumber(least))
-if #taken > 0 then redis.call('ZINCRBY', free, -#taken / 3, worker) end
-return taken
+local taken = take(lane, worker, now, tonumber(lapse), wanted, tonumber(least))
+if #taken == 0 then return {} end
+redis.call('ZINCRBY', free, -#taken / 3, worker)
+return {time[1], time[2], unpack(taken)}

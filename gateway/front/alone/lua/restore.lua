@@ -30,7 +30,7 @@ for i = 1, records do
   local record = record_keys(i)
   local age, kept, data, session, indexed = record_arguments(i)
   local born = now - age
-  local other = first_float(redis.call('GETRANGE', record, 0, 10), ARRAY_4)
+  local other = written_at(redis.call('GETRANGE', record, 0, 10), now)
   if not other or other < born then
     redis.call('SET', record, ARRAY_4 .. float(born) .. data, 'PX', kept)
     if session ~= '' then
