@@ -18,6 +18,10 @@ class Between:
         self.connections = 0
         self._pumps: set[asyncio.Task[None]] = set()
 
+    def lead_to(self, port: int) -> None:
+        """Carry new connections to another server; those that are there stay."""
+        self._behind = port
+
     def forget(self) -> None:
         """Carry nothing more on the connections that are there; new ones are carried."""
         self.carrying = asyncio.Event()

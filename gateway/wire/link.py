@@ -57,7 +57,8 @@ PROBE = Script("gateway.wire", "probe")
 class RedisLink:
     """One pipelined connection, made again whenever it breaks; all functions in ``losses`` are called then.
 
-    ``restored`` is when it was made again, on the monotonic clock.
+    When it has been made again all functions in ``returns`` are called, and ``restored`` is the time of that,
+    on the monotonic clock.
     While Redis is lost no call waits for it at all. A call that was under way when the connection broke is
     never sent again: it may have run.
     """
@@ -83,6 +84,7 @@ class RedisLink:
         self.redis = open_redis(url, timeout, connect_timeout=connect_timeout)
         self.present = asyncio.Event()
         self.losses: list[Callable[[], None]] = []
+        self.returns: list[Callable[[], None]] = []
         self.restored = -math.inf
         self.failure: BaseException | None = None
         """Why Redis could not be reached, or was lost; None while it is there."""
@@ -217,6 +219,8 @@ class RedisLink:
             self.restored = time.monotonic()
             if not self._quiet:
                 events.redis_restored()
+            for notice in self.returns:
+                notice()
 
     def _note_lost(self, error: BaseException) -> None:
         self._tried.set()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from redis.asyncio.connection import Connection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.process.background import end
 from gateway.process.backoff import Backoff
@@ -35,9 +36,11 @@ class Subscription:
         self._receive = receive
         self._begun = begun
         self._task: asyncio.Task[None] | None = None
+        self._outdated = asyncio.Event()
 
     async def start(self, patience: float) -> None:
         """Subscribe, and keep subscribed; wait at most ``patience`` seconds for the first success."""
+        self._link.returns.append(self._outdated.set)
         self._task = asyncio.create_task(self._listen())
         guard(self._task, f"the subscription to {self.channel}")
         try:
@@ -49,12 +52,15 @@ class Subscription:
     async def close(self) -> None:
         """Unsubscribe."""
         if self._task is not None:
-            await end(self._task)
+            task, self._task = self._task, None
+            self._link.returns.remove(self._outdated.set)
+            await end(task)
 
     async def _listen(self) -> None:
         backoff = Backoff()
         while True:
             connection = dedicated_connection(self._link.redis)
+            self._outdated.clear()
             try:
                 await connect(connection, self._link.connect_timeout)
                 inbox = Inbox(connection, self._take)
@@ -62,6 +68,7 @@ class Subscription:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(inbox.read())
                     group.create_task(self._keep_alive(connection))
+                    group.create_task(self._leave_with_the_link())
             except* OUTAGE:  # the link logs the loss of Redis
                 if self.present.is_set():
                     backoff.reset()
@@ -78,6 +85,16 @@ class Subscription:
             if self._begun is not None:
                 self._begun()
         self.heard = time.monotonic()
+
+    async def _leave_with_the_link(self) -> None:
+        """End the connection when the link has a new one, which may lead to another server.
+
+        A master that an orderly failover has made a replica keeps its listeners. Nothing published on the new
+        master finds them there.
+        """
+        await self._outdated.wait()
+        msg = "the link has another connection"
+        raise RedisConnectionError(msg)
 
     async def _keep_alive(self, connection: Connection) -> None:
         """Make a silent death of the connection show itself: raise TimeoutError when no ping is answered."""

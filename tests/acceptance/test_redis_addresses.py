@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from subprocess import DEVNULL, Popen
@@ -21,6 +22,7 @@ from gateway.core.errors import Code
 from gateway.crm.server import Crm
 from gateway.front.app import gateway
 from gateway.tools.processes import Valkey, _binary, spawn, stop
+from tests.between import Between
 from tests.desk import Desk, Place
 from tests.documents import MANUAL
 from tests.tls import self_signed
@@ -157,6 +159,28 @@ async def test_failover_behind_sentinel_is_followed(crm: Crm, desk: Desk, tmp_pa
         assert "redis.restored" in [line["event"] for line in lines]
         async with Redis(port=replica) as redis:
             assert [key async for key in redis.scan_iter("t:record:*")]
+
+
+async def test_orderly_failover_behind_one_address_is_followed(crm: Crm, desk: Desk, tmp_path: Path) -> None:
+    """The old master lives on as a replica and keeps its connections: listeners on it would hear nothing."""
+    with ExitStack() as servers:
+        plain = ('save ""', "repl-diskless-sync-delay 0")
+        port, _ = servers.enter_context(server(tmp_path / "master", *plain))
+        replica, _ = servers.enter_context(
+            server(tmp_path / "replica", *plain, f"replicaof 127.0.0.1 {port}")
+        )
+        await says(replica, "'master_link_status': 'up'", "INFO", "replication")
+        async with Between(port).serve() as address:
+            catalog = Place(f"redis://127.0.0.1:{address.port}/0", "t", crm.url).catalog()
+            async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
+                here = desk.at(running.callbacks)
+                assert (await here.call(node="order", orderId="1")).code == 0
+                address.lead_to(replica)
+                async with Redis(port=port) as redis:
+                    await redis.execute_command("FAILOVER")  # type: ignore[no-untyped-call]
+                sessions = (f"s{number}" for number in count(2))  # each one new: no record answers it
+                while (await here.call(next(sessions), node="order", orderId="2")).code:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
 
 
 async def test_sentinels_with_a_password_are_asked_past_one_that_hangs(
