@@ -132,13 +132,18 @@ class Tally:
             count(event.fields)
 
     def expect(self, apps: Iterable[int], lookups: Iterable[str], backends: Iterable[str]) -> None:
-        """Show what will be counted from now on, as 0: a rate over a series that begins with 1 misses it."""
+        """Show what will be counted from now on, as 0: a rate over a series that begins with 1 misses it.
+
+        Bugs are shown, too, because an alert is about a single one.
+        """
         for app in apps:
             self._callbacks[app, int(Code.OK)] += 0
+            self._counts[REFUSED.name][(int(Code.INTERNAL),)] += 0
         for lookup in lookups:
             self._counts[LATE.name][(lookup,)] += 0
         for backend in backends:
             self._attempts[backend, Code.OK.name] += 0
+            self._attempts[backend, Code.LOOKUP_FAILED.name] += 0
             self._waits.setdefault(backend, _Spread(LANE_WAIT.buckets))
             self._seconds.setdefault(backend, _Spread(BACKEND_SECONDS.buckets))
 

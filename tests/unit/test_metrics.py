@@ -22,6 +22,7 @@ from gateway.telemetry.events import LookupAnswered
 from gateway.telemetry.exposition import expose
 from gateway.telemetry.families import BREAKER, COUNTED, LEAST, LOOKED_UP, SUMS, Family, Gauge
 from gateway.telemetry.tally import Snapshot, Tally
+from tests.desk import ROOT
 from tests.documents import MANUAL
 
 EVERY = (*COUNTED, *SUMS, *LEAST, *LOOKED_UP)
@@ -142,6 +143,18 @@ def test_what_is_expected_is_there_from_the_start(tally: Tally) -> None:
     assert found["deskgate_backend_attempts_total{backend=crm,outcome=OK}"] == 0
     assert found["deskgate_backend_seconds_count{backend=crm}"] == 0
     assert found["deskgate_lane_wait_seconds_count{lane=crm}"] == 0
+
+
+def test_a_single_bug_is_a_rise_from_0(tally: Tally) -> None:
+    """An alert is about the first one. `increase` does not see a series that begins with 1."""
+    tally.expect([1400000001], ["order"], ["crm"])
+    found = scraped(tally)
+    rules = (ROOT / "ops" / "prometheus" / "rules.yml").read_text(encoding="utf-8")
+    counted = re.findall(r'increase\((\w+)(?:\{(\w+="\w+")\})?\[', rules)
+    assert len(counted) == 3
+    for name, label in counted:
+        shown = [key for key in found if key.startswith(f"{name}{{") and label.replace('"', "") in key]
+        assert [found[key] for key in shown] == [0], f"{name} {label}"
 
 
 def test_what_is_looked_up_is_shown_with_what_was_counted(tally: Tally) -> None:
