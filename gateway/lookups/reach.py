@@ -19,12 +19,13 @@ from gateway.telemetry import events
 class Reach(Followed):
     """The TLS context of one backend, made anew when its files change, and its proxy.
 
-    ``arguments`` are for each request. Connections that are open keep the context that they began with.
+    ``arguments`` are for each request to the backend. Connections that are open keep the context that they
+    began with.
     """
 
     def __init__(self, backend: Backend) -> None:
         """Read the files; raise OSError, of which ssl.SSLError is one."""
-        self._tls = backend.tls or BackendTls()
+        self._tls, self._host = backend.tls or BackendTls(), _host(backend.url)
         self.arguments: dict[str, Any] = {}
         super().__init__(digest_of(self.read()))
         if backend.tls is not None:
@@ -33,6 +34,12 @@ class Reach(Followed):
             self.arguments["server_hostname"] = self._tls.server_name
         if backend.proxy is not None:
             self.arguments |= _proxy(backend.proxy)
+
+    def arguments_for(self, url: str) -> dict[str, Any]:
+        """Return them for another address: the name of the backend's server is for its host alone."""
+        if _host(url) == self._host:
+            return self.arguments
+        return {name: value for name, value in self.arguments.items() if name != "server_hostname"}
 
     @property
     def changes(self) -> bool:
@@ -71,6 +78,10 @@ def _context(tls: BackendTls) -> ssl.SSLContext:
     if tls.cert is not None:
         context.load_cert_chain(tls.cert, tls.key, password="")  # else OpenSSL would ask on the terminal
     return context
+
+
+def _host(url: str) -> str | None:
+    return urlsplit(str.__add__("", url)).hostname
 
 
 def _proxy(url: str) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from structlog.testing import capture_logs
 
 from gateway.core.errors import BackendUnavailable, BackendUntrusted, NoAnswer
 from gateway.declared.backend import Backend
-from gateway.declared.reading import ConfigFaults
+from gateway.declared.reading import ConfigFaults, Secret
 from gateway.declared.tls import BackendTls
+from gateway.declared.tokens import OAuth2Auth
+from gateway.lookups.credentials.grants import open_grant
 from gateway.lookups.reach import Reach, find_reach_fault
 from tests.asking import backend, failure
 from tests.desk import Place
@@ -73,6 +75,21 @@ async def test_name_of_the_server_may_be_another_than_its_address(tmp_path: Path
             assert await ask() == {"v": "1"}
         async with backend(url, ANY, tls(ca=ca)) as ask:
             assert "for another host" in str(await failure(ask()))
+
+
+@pytest.mark.parametrize(
+    ("url", "names"), [("https://crm.internal", "IP:127.0.0.1"), ("https://127.0.0.1", "DNS:crm.example")]
+)
+async def test_name_of_the_server_is_not_asked_of_a_token_endpoint_elsewhere(
+    tmp_path: Path, url: str, names: str
+) -> None:
+    """A vendor's login has a certificate of its own; one on the backend's host has the backend's."""
+    cert = await asyncio.to_thread(signed, tmp_path, names, "9")
+    own = BackendTls(ca=str(tmp_path / "ca.pem"), server_name="crm.example")
+    declared = Backend(url=url, tls=own)
+    async with server(cert) as login:
+        auth = OAuth2Auth(token_url=f"{login}/token", client_id="c", client_secret=Secret("s"), token="v")
+        assert (await open_grant(auth, declared, "crm", Reach(declared)).ask()).text == "1"
 
 
 async def test_renewed_files_are_used_and_half_a_pair_changes_nothing(tmp_path: Path) -> None:

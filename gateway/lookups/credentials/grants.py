@@ -112,7 +112,7 @@ class Grant:
                     headers=_headers(request),
                     data=request.body,
                     allow_redirects=False,
-                    **self._reach.arguments,
+                    **self._reach.arguments_for(self._base),
                 ) as response,
             ):
                 body = await response.content.read(MAX_GRANT + 1)
