@@ -82,9 +82,8 @@ class Retry:
         asked for a pause gets it.
         """
         call.pause = None
-        if isinstance(error, BackendDenied) and error.renewable and not call.renewed:
-            call.renewed = True
-            call.pause = 0.0 if self._clock.now() < call.last_start else None
+        if self.renews(call, error):
+            call.pause = 0.0
             return
         made = call.attempts - call.renewed
         asked_for = error.pause if isinstance(error, BackendThrottled) else None
@@ -93,6 +92,13 @@ class Retry:
         pause = max(asked_for or 0.0, self._pause(made))
         if self._clock.now() + pause < call.last_start and self.budget.spend():
             call.pause = pause
+
+    def renews(self, call: Call, error: BaseException) -> bool:
+        """True, once a call, if it was denied, there are other credentials for it, and it is not too late."""
+        if not isinstance(error, BackendDenied) or not error.renewable or call.renewed:
+            return False
+        call.renewed = True
+        return self._clock.now() < call.last_start
 
     def _most_attempts(self, error: BaseException) -> float:
         return min(self._attempts, error.most_attempts) if isinstance(error, NoAnswer) else self._attempts

@@ -83,16 +83,22 @@ def guard(runner: Runner, policy: Policy) -> Runner:
     return run
 
 
-def repeat(runner: Runner, retry: Policy, hedge: Hedge, clock: Clock) -> Runner:
+def repeat(runner: Runner, retry: Retry, hedge: Hedge, clock: Clock) -> Runner:
     """Return ``runner`` behind the two policies that repeat it.
 
     One of them repeats it after each ``call.pause`` that it sets. The other one repeats it beside the first
-    attempt, for the calls that want that.
+    attempt, for the calls that want that; one that was denied is made anew with other credentials, too.
     """
 
     async def run(call: Call) -> Any:  # noqa: ANN401
         if call.hedge is not None:
-            return await hedge.run(call, runner, call.hedge)
+            try:
+                return await hedge.run(call, runner, call.hedge)
+            except NoAnswer as error:
+                if not retry.renews(call, error):
+                    raise
+                call.observer.retried(call.attempts, error)
+                return await hedge.run(call, runner, call.hedge)
         while True:
             retry.admit(call)
             try:

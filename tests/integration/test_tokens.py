@@ -105,7 +105,7 @@ class Process:
         self.http = HttpBackend(settings, "crm", board)
         self.policies: Runner = stack(settings, board, "crm")
 
-    async def ask(self) -> str:
+    async def ask(self, hedge: float | None = None) -> str:
         """Ask for the value; raise NoAnswer."""
         ask = Ask("value", {}, 1, "s1", "t1", 5.0)
 
@@ -113,7 +113,7 @@ class Process:
             finding = await self.http.ask(self.catalog.lookups["value"], ask)
             return finding.variables["v"]
 
-        self.call = Call(make, asyncio.get_running_loop().time() + 5.0)
+        self.call = Call(make, asyncio.get_running_loop().time() + 5.0, hedge=hedge)
         answer: str = await self.policies(self.call)
         return answer
 
@@ -152,10 +152,10 @@ async def fleet(place: Place, catalog: Catalog, size: int) -> AsyncIterator[list
         yield processes
 
 
-async def asked(process: Process) -> str | NoAnswer:
+async def asked(process: Process, hedge: float | None = None) -> str | NoAnswer:
     """Return the value, or why there is none."""
     try:
-        return await process.ask()
+        return await process.ask(hedge)
     except NoAnswer as error:
         return error
 
@@ -186,6 +186,21 @@ async def test_token_that_dies_in_mid_flight_costs_one_attempt_more_and_one_gran
         answers = await asyncio.gather(*(asked(one) for one in processes for _ in range(10)))
         assert answers == ["T2"] * 30
         assert len(crm.grants) == 2
+
+
+async def test_token_that_dies_costs_a_hedged_lookup_no_more_than_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no retries, and this is none."""
+    monkeypatch.setattr(token, "EARLY", 0.0)
+    async with vendor() as (crm, url), alone(declared(url)) as process:
+        assert await process.ask(hedge=2.0) == "T1"
+        crm.kill_token()
+        assert await process.ask(hedge=2.0) == "T2"
+        assert process.call.attempts == 2
+        crm.refuses_all = True
+        assert isinstance(await asked(process, hedge=2.0), BackendDenied)
+        assert process.call.attempts == 2
 
 
 async def test_fresh_token_that_is_refused_is_not_asked_for_again() -> None:
