@@ -27,8 +27,7 @@ Report = Callable[[str], None]
 
 # An expression's search() makes an interpreter each time, which costs more than the search.
 _interpreter = TreeInterpreter(jmespath.Options(custom_functions=ReplyFunctions()))
-evaluate = _interpreter.visit
-"""Return what a parsed expression reads out of a value; raise one of EVALUATION_ERRORS."""
+_TEXT = "#text"
 
 _FUNCTIONS: dict[str, Any] = ReplyFunctions.FUNCTION_TABLE
 _MOST_ARGUMENTS = {"date": 3}  # JMESPath has a least number alone, where the number varies
@@ -47,6 +46,24 @@ _NUMBER_HINTS = {
 _COMPARATORS = frozenset({"eq", "ne", "lt", "lte", "gt", "gte"})
 _GOES_ON = frozenset({"dot", "lbracket", "flatten", "filter"})  # behind a name that is meant as one
 _TRUTH_FUNCTIONS = frozenset({"contains", "starts_with", "ends_with"})
+
+
+def evaluate(parsed: Any, value: Any) -> Any:  # noqa: ANN401 - a node, any JSON value
+    """Return what a parsed expression reads out of a value; raise one of EVALUATION_ERRORS.
+
+    Of XML elements with attributes that is their text: some services write attributes now and then.
+    """
+    found = _interpreter.visit(parsed, value)
+    if isinstance(found, list):
+        return [_text_of(one) for one in found]
+    return _text_of(found)
+
+
+def _text_of(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the text of an element that has attributes and no element in it, any other value as it is."""
+    if isinstance(value, dict) and _TEXT in value and all(name == _TEXT or name[:1] == "@" for name in value):
+        return value[_TEXT]
+    return value
 
 
 def compile_expression(text: str, report: Report, warn: Report | None = None) -> ParsedResult:

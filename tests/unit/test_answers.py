@@ -470,3 +470,11 @@ def test_response_to_a_python_lookup_is_judged_by_the_backends_rules(
 def test_body_that_cannot_be_read_is_left_to_the_author() -> None:
     """It may be a text that was asked for."""
     assert isinstance(judge(mapping(RULED), Response(200, {}, b"<html>"), NOW), Undecoded)
+
+
+def test_a_rule_sees_the_text_of_an_element_with_attributes() -> None:
+    """Else an error that comes with one is taken for an answer."""
+    declared = lookup('reply = "xml"\n' + rules('when = { "r.code" = "9" };is = "unavailable"'))
+    body = b'<r><code xmlns:i="urn:i" i:type="int">9</code></r>'
+    with pytest.raises(BackendUnavailable):
+        meant(declared, 200, body, content_type="text/xml")

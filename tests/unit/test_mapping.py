@@ -1,9 +1,12 @@
 """The variables that a lookup reads out of a backend's reply."""
 
+from dataclasses import replace
+
 import jmespath
 import pytest
 
 from gateway.declared.lookup import Lookup
+from gateway.lookups.decoding import decode
 from gateway.lookups.reply import Mapped, map_not_found, map_reply
 
 ORDER = {
@@ -37,6 +40,29 @@ def test_every_variable_is_read_by_its_expression() -> None:
         "first": "lamp",
         "names": '["lamp","desk"]',
         "more": "2",
+    }
+
+
+def test_an_element_with_attributes_is_its_text() -> None:
+    """Some services write ``xsi:type`` now and then; a visitor was told ``{"@i:type":"s","#text":"Ann"}``."""
+    body = b"""<order><name xmlns:i="urn:i" i:type="s">Ann</name><total currency="EUR">10</total>
+        <item n="1">lamp</item><item>desk</item><note lang="en">for <b>you</b></note></order>"""
+    declared = lookup(
+        name="order.name",
+        total="order.total",
+        currency='order.total."@currency"',
+        written='order.total."#text"',
+        items="order.item[]",
+        note="order.note",
+    )
+    reply = decode(replace(declared, reply="xml"), body, "text/xml")
+    assert map_reply(declared, reply).variables == {
+        "name": "Ann",
+        "total": "10",
+        "currency": "EUR",
+        "written": "10",
+        "items": '["lamp","desk"]',
+        "note": '{"@lang":"en","b":"you","#text":"for"}',
     }
 
 
