@@ -23,8 +23,13 @@ _FIRST_YEAR = 1000
 """A time before that year is no time: backends write 0001-01-01 for null."""
 
 # From 1973 to 2286 seconds have 9 or 10 digits, milliseconds 12 or 13. Twelve digits that begin with 19 or 20
-# may also be a date and a time (202411130959): they are not read.
-_UNIX = re.compile(r"(-?)(?!(?:19|20)[0-9]{10}(?:\.|$))([0-9]{9,10}|[0-9]{12,13})(\.[0-9]+)?")
+# may also be a date and a time (202411130959), and ten a date and an hour (2024111309): they are not read.
+_UNIX = re.compile(
+    r"(-?)(?!(?:19|20)[0-9]{10}(?:\.|$))"
+    r"(?!(?:19[7-9]|20[0-9])[0-9](?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])(?:\.|$))"
+    r"([0-9]{9,10}|[0-9]{12,13})(\.[0-9]+)?"
+)
+_DIGITS_OF_A_DATE = 8
 _UNIX_MS_DIGITS = 12
 _OF_DOTNET = re.compile(r"\\?/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)\\?/")
 _COMPACT = re.compile(r"([0-9]{8})([0-9]{6})")
@@ -159,6 +164,9 @@ def _read_time(text: str, zone: ZoneInfo | None) -> datetime:
     elif found := _OF_DOTNET.fullmatch(text):
         offset = datetime.strptime(found[2], "%z").tzinfo if found[2] else UTC
         when = (_EPOCH + timedelta(milliseconds=int(found[1]))).astimezone(offset)
+    elif text.isdecimal() and not _COMPACT.fullmatch(text) and len(text) != _DIGITS_OF_A_DATE:
+        msg = "so many digits are no time"  # fromisoformat() takes any sign between date and time, also a digit
+        raise ValueError(msg)
     else:
         when = datetime.fromisoformat(_COMPACT.sub(r"\1T\2", text) if _COMPACT.fullmatch(text) else text)
         if zone is not None and when.tzinfo is None:
