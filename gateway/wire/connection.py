@@ -127,8 +127,12 @@ class Inbox(asyncio.Protocol):
         transport.set_protocol(self)
 
     async def read(self) -> NoReturn:
-        """Read until the connection is good for nothing any more; raise why, as :data:`OUTAGE` names it."""
-        await self._end
+        """Read until the connection is good for nothing any more; raise why, as :data:`OUTAGE` names it.
+
+        A reader that leaves early lets the answers be taken until the connection is closed.
+        """
+        await asyncio.wait([self._end])
+        self._end.result()
         raise AssertionError
 
     def data_received(self, data: bytes) -> None:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 from redis.asyncio.connection import Connection
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.process.background import end
 from gateway.process.backoff import Backoff
@@ -15,6 +14,10 @@ from gateway.wire.link import RedisLink
 
 _PING_EVERY = 2.5
 _SILENCE = 6.0
+
+
+class _OutdatedError(Exception):
+    """The link has another connection by now."""
 
 
 class Subscription:
@@ -36,7 +39,7 @@ class Subscription:
         self._receive = receive
         self._begun = begun
         self._task: asyncio.Task[None] | None = None
-        self._outdated = asyncio.Event()
+        self._outdated, self._subscribed = asyncio.Event(), asyncio.Event()
 
     async def start(self, patience: float) -> None:
         """Subscribe, and keep subscribed; wait at most ``patience`` seconds for the first success."""
@@ -58,43 +61,61 @@ class Subscription:
 
     async def _listen(self) -> None:
         backoff = Backoff()
+        before: Connection | None = None
         while True:
-            connection = dedicated_connection(self._link.redis)
-            self._outdated.clear()
-            try:
-                await connect(connection, self._link.connect_timeout)
-                inbox = Inbox(connection, self._take)
-                await connection.send_command("SUBSCRIBE", self.channel)
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(inbox.read())
-                    group.create_task(self._keep_alive(connection))
-                    group.create_task(self._leave_with_the_link())
-            except* OUTAGE:  # the link logs the loss of Redis
-                if self.present.is_set():
-                    backoff.reset()
-            finally:
+            before = await self._listen_once(backoff, before)
+            if before is None:
+                await backoff.pause()
+
+    async def _listen_once(self, backoff: Backoff, before: Connection | None) -> Connection | None:
+        """Listen until the connection breaks, or the link has a new one: then return it, still open.
+
+        The link may lead to another server by then: a master that an orderly failover has made a replica
+        keeps its listeners, and nothing published on the new master finds them there. A worker that does not
+        listen for a moment counts as dead. So the connection ``before`` listens until this one does.
+        """
+        connection = dedicated_connection(self._link.redis)
+        self._outdated.clear()
+        self._subscribed.clear()
+        outdated = False
+        try:
+            await connect(connection, self._link.connect_timeout)
+            inbox = Inbox(connection, self._take)
+            await connection.send_command("SUBSCRIBE", self.channel)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(inbox.read())
+                group.create_task(self._keep_alive(connection))
+                group.create_task(self._follow_the_link(before))
+        except* _OutdatedError:
+            outdated = True
+        except* OUTAGE:  # the link logs the loss of Redis
+            if self.present.is_set():
+                backoff.reset()
+        finally:
+            if before is not None:
+                await hang_up(before)
+            if not outdated:
                 self.present.clear()
                 await hang_up(connection)
-            await backoff.pause()
+        return connection if outdated else None
 
     def _take(self, answer: object) -> None:
         if isinstance(answer, list) and answer[0] == b"message":
             self._receive(answer[2])
         elif isinstance(answer, list) and answer[0] == b"subscribe":
             self.present.set()
+            self._subscribed.set()
             if self._begun is not None:
                 self._begun()
         self.heard = time.monotonic()
 
-    async def _leave_with_the_link(self) -> None:
-        """End the connection when the link has a new one, which may lead to another server.
-
-        A master that an orderly failover has made a replica keeps its listeners. Nothing published on the new
-        master finds them there.
-        """
+    async def _follow_the_link(self, before: Connection | None) -> None:
+        """Close the connection before as soon as this one listens; raise when the link has a new one."""
+        await self._subscribed.wait()
+        if before is not None:
+            await hang_up(before)
         await self._outdated.wait()
-        msg = "the link has another connection"
-        raise RedisConnectionError(msg)
+        raise _OutdatedError
 
     async def _keep_alive(self, connection: Connection) -> None:
         """Make a silent death of the connection show itself: raise TimeoutError when no ping is answered."""
