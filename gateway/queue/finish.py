@@ -73,7 +73,7 @@ class FinishArguments(NamedTuple):
 JOB_KEYS = ("record", "waiters", "job", "retry", "claim")
 """KEYS of finish.lua, for each job: the order that :meth:`WorkerSide._row` keeps to, as LOOKUP_KEYS."""
 
-JOB_ARGUMENTS = ("id", "answer", "data", "age", "kept", "channel", "of_user", "pass_on")
+JOB_ARGUMENTS = ("id", "answer", "data", "age", "took", "kept", "channel", "of_user", "pass_on")
 """ARGV of finish.lua, for each job."""
 
 Row = tuple[tuple[str, ...], tuple[bytes | str | float, ...]]
@@ -234,6 +234,7 @@ class WorkerSide:
                 pack(answer),
                 record,
                 age_ms,
+                max(0.0, given_ms - envelope.enqueued_ms),
                 max(1, int(kept * 1000)),
                 envelope.reply_to,
                 job.user_record and self._keys.record(job.user_record),

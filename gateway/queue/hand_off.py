@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.core.errors import Code, QueueUnavailable
-from gateway.core.messages import Answer
+from gateway.core.messages import Answer, Job
 from gateway.core.records import Known, Record, session_of, user_name
 from gateway.queue.asked import NOT_AWAITED, Asked
 from gateway.queue.begin import BeginScript, Begun
@@ -100,7 +100,9 @@ class HandOff:
         asked = [one for question in questions for one in question]
         now = time.monotonic()
         for one in asked:
-            if self._is_void(one.want):  # its callback came before; in another wave, or anew
+            if self._is_void(
+                one.want.job, one.want.mark
+            ):  # its callback came before; in another wave, or anew
                 one.want = one.want._replace(indexed=0.0)
                 self._script.void(one.want.job, one.deadline - now + one.want.overrun + 2 * JOB_KEPT)
         try:
@@ -115,12 +117,11 @@ class HandOff:
             self._take_in(one, reply, server_ms, now)
         return questions
 
-    def _is_void(self, want: Wanted) -> bool:
+    def _is_void(self, job: Job, mark: float) -> bool:
         """True if a lookup is of somebody who was forgotten since its callback came."""
-        if want.mark >= self._memory.erasures:
+        if mark >= self._memory.erasures:
             return False
-        job = want.job
-        return self._memory.erased_since([session_of(job.record), user_name(job.app, job.user)], want.mark)
+        return self._memory.erased_since([session_of(job.record), user_name(job.app, job.user)], mark)
 
     def _take_in(self, one: Asked, begun: Begun, server_ms: float, now: float) -> None:
         """Take in begin.lua's reply about a lookup: keep its records in memory, expect its job."""
@@ -132,8 +133,7 @@ class HandOff:
             job_id = begun.job.decode()
             until = one.deadline + want.overrun + JOB_KEPT
             ours = job_id == self._script.job_id(want.job)
-            asked_ms = -math.inf if self._is_void(want) else server_ms
-            job = self.replies.expect(job_id, want.job, until, asked_ms, ours=ours)
+            job = self.replies.expect(job_id, want.job, until, server_ms, ours=ours, mark=want.mark)
             if begun.state in _LEFT:
                 job.leave()
         of_user = self._memory.read(user_record, begun.of_user, server_ms, now) if user_record else None
@@ -243,7 +243,8 @@ class HandOff:
         """Take a pushed answer into memory."""
         if answer.code != Code.OK:
             return
-        job, asked_ms = pending.job, pending.asked_ms
+        job = pending.job
+        asked_ms = -math.inf if self._is_void(job, pending.mark) else pending.asked_ms
         known = pending.known(answer, at)
         self._memory.put(job.record, known, asked_ms, job.user)
         forgotten = self._memory.get(job.record) is None

@@ -30,8 +30,9 @@ class Pending:
     ``future`` gets the answer, and ``heard`` is when that came. A job is ``late`` when no callback waits for
     it any more. ``job`` is as the first of them asked for it. It is ``ours`` if that one began it; else it
     joined a job of another callback, maybe of another user. ``asked_ms`` is when it did so, on the Redis
-    server's clock, and ``asked`` is the same moment on this process's. After ``until`` the answer is not
-    expected any more. ``asked``, ``heard`` and ``until`` are on the monotonic clock.
+    server's clock, and ``asked`` is the same moment on this process's. ``mark`` is the number of erasures
+    that were seen when its callback came. After ``until`` the answer is not expected any more. ``asked``,
+    ``heard`` and ``until`` are on the monotonic clock.
     """
 
     job_id: str
@@ -40,6 +41,7 @@ class Pending:
     until: float
     asked_ms: float
     ours: bool
+    mark: float = math.inf
     asked: float = field(default_factory=time.monotonic)
     late: bool = False
     heard: float = 0.0
@@ -104,7 +106,16 @@ class Replies:
         """The channel that answers come by."""
         return self.subscription.channel
 
-    def expect(self, job_id: str, job: Job, until: float, asked_ms: float, *, ours: bool) -> Pending:
+    def expect(  # noqa: PLR0913 - all that there is to know of a job
+        self,
+        job_id: str,
+        job: Job,
+        until: float,
+        asked_ms: float,
+        *,
+        ours: bool,
+        mark: float = math.inf,
+    ) -> Pending:
         """Return the pending job, the same for all who wait for it; it may be dropped after ``until``.
 
         A job that Redis says is under way can have been answered another way while Redis was lost. Its own
@@ -113,7 +124,7 @@ class Replies:
         pending = self._pending.get(job_id)
         if pending is None or pending.done():
             future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            pending = Pending(job_id, job, future, until, asked_ms, ours)
+            pending = Pending(job_id, job, future, until, asked_ms, ours, mark)
             heard = self._heard.get(job_id) or self._heard_before.get(job_id)
             if heard is not None and time.monotonic() - heard[1] <= self._patience:
                 self._give(pending, *heard)

@@ -16,7 +16,7 @@ from gateway.core.records import Record, session_name
 from gateway.forgetting.forget import Forgetter
 from gateway.front.app import gateway
 from gateway.queue.finish import WorkerSide, handed
-from gateway.queue.jobs import Taken
+from gateway.queue.jobs import Taken, arq_keys
 from gateway.records.memory import RecordMemory, decode_record
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
@@ -117,6 +117,39 @@ async def test_answer_that_comes_after_its_session_was_forgotten_is_not_kept(
         assert await records(place) == []
     finally:
         await link.close()
+
+
+async def test_answer_to_a_job_that_redis_did_not_know_when_its_session_was_forgotten_is_not_kept(
+    place: Place,
+) -> None:
+    """A failover has lost the job with the session's index, and its worker answers at last."""
+    link = RedisLink(place.redis_url, 5.0)
+    await link.start()
+    try:
+        (taken,) = await _taken(place, 1)
+        async with Redis.from_url(place.redis_url) as redis:
+            keys = Keys(place.prefix)
+            await redis.delete(*arq_keys(taken.job_id), keys.flight(wanted(1).job.record))
+        assert await removed(place, session="s1") == 0
+        answer = Answer(taken.job_id, Code.OK, "", {"order_id": "1"})
+        await _worker(link, place).finish(taken, answer, time.monotonic(), 60.0, wants=False)
+        assert await records(place) == []
+    finally:
+        await link.close()
+
+
+async def test_answer_to_a_question_from_before_a_session_was_forgotten_is_not_remembered(
+    place: Place,
+) -> None:
+    """Whatever the clocks say: that of the server which was told to forget was set back."""
+    async with hand_off(place.catalog()) as side:
+        want = wanted(1)._replace(mark=side._memory.erasures)
+        (asked,) = await side.begin([want], time.monotonic() + 60.0)
+        assert asked.job is not None
+        side._memory.erase([session_name(APP, "s1")], asked.server_ms - 300_000.0)
+        side.replies.resolve(Answer(asked.job.job_id, Code.OK, "", {"order_id": "1"}))
+        assert asked.given is not None
+        assert len(side._memory) == 0
 
 
 async def test_answer_that_was_found_in_place_of_a_push_is_as_old_as_it_is(place: Place) -> None:

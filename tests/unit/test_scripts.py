@@ -159,6 +159,7 @@ async def test_finished_job_is_sent_in_the_order_of_its_names() -> None:
     assert row == {
         "id": "p:t1:order",
         "data": pack(Record(4000.0, {"status": "sent"}, "u1")),
+        "took": 3998.0,
         "kept": 60_000,
         "channel": "p:replies:g",
         "of_user": "p:record:7:user=u1:order:x",

@@ -24,6 +24,7 @@
 --   answer      msgpack
 --   data        the record, msgpack; '' leaves it as it is
 --   age         ms since the backend gave the answer
+--   took        ms from the job's beginning, when it was enqueued, to the answer
 --   kept        ms for which the record is kept
 --   channel     of the gateway that began the job, or ''
 --   of_user     key of the user's record, or ''
@@ -36,7 +37,7 @@ local lane, free = unpack(KEYS, 1, 2)
 local worker, wanted, reckoned, lapse, least, late, records, void = unpack(ARGV, 1, 8)
 local jobs = (#KEYS - 2) / 5
 local function job_keys(i) return unpack(KEYS, 5 * i - 2, 5 * i + 2) end
-local function job_arguments(i) return unpack(ARGV, 8 * i + 1, 8 * i + 8) end
+local function job_arguments(i) return unpack(ARGV, 9 * i, 9 * i + 8) end
 
 local AT_ONCE = 1000  -- ms that this may be on its way, or it comes late
 
@@ -73,11 +74,16 @@ local function hand_on(id)
   return false
 end
 
--- True if an answer is older than its record, or than the word to forget its session.
+-- True if a record's session or user was forgotten since a job was begun. Redis may not have known the job then: it was
+-- begun on another server, before a failover.
+local function forgotten_since(record, begun)
+  local at = record ~= '' and redis.pcall('GET', void .. (record:sub(#records + 1):match('^[^:]*:[^:]*') or ''))
+  return type(at) == 'string' and (tonumber(at) or 0) >= begun
+end
+
+-- True if an answer is older than its record.
 local function outdated(record, data)
   local given = first_float(data, ARRAY_4)
-  local forgotten = redis.pcall('GET', void .. (record:sub(#records + 1):match('^[^:]*:[^:]*') or ''))
-  if type(forgotten) == 'string' and (tonumber(forgotten) or 0) >= given then return true end
   local head = redis.pcall('GETRANGE', record, 0, 10)
   local written = type(head) == 'string' and written_at(head, now)
   return written and written > given
@@ -85,7 +91,7 @@ end
 
 for i = 1, jobs do
   local record, waiters, job, retry, claim = job_keys(i)
-  local id, answer, data, age, kept, channel, of_user, pass_on = job_arguments(i)
+  local id, answer, data, age, took, kept, channel, of_user, pass_on = job_arguments(i)
   if pass_on == '' or not hand_on(id) then
     local forgotten = false
     if channel ~= '' then push(channel, answer) end
@@ -97,7 +103,11 @@ for i = 1, jobs do
       end
     end
     if data ~= '' and not forgotten then
-      if first_float(data, ARRAY_4) > now - age then data = ARRAY_4 .. float(now - age) .. data:sub(11) end
+      local given = math.min(first_float(data, ARRAY_4), now - age)
+      data = ARRAY_4 .. float(given) .. data:sub(11)
+      forgotten = forgotten_since(record, given - took) or forgotten_since(of_user, given - took)
+    end
+    if data ~= '' and not forgotten then
       if not late or not outdated(record, data) then redis.call('SET', record, data, 'PX', kept) end
       if of_user ~= '' and (not late or not outdated(of_user, data)) then redis.call('SET', of_user, data, 'PX', kept) end
     end
