@@ -20,7 +20,7 @@ from gateway.history.entries import decode as decode_entry
 from gateway.queue.jobs import Envelope, arq_keys
 from gateway.records.memory import decode_record
 from gateway.wire.connection import OUTAGE, close_redis, open_redis
-from gateway.wire.keys import Keys
+from gateway.wire.keys import Keys, pattern_of
 
 _TIMEOUT = 5.0
 _RETRIES = 3
@@ -84,7 +84,8 @@ class _Erasing:
         names = sorted(self._names)
         for start in range(0, len(names), _NAMES_AT_ONCE):
             keys, arguments = forget_arguments(self._keys, names[start : start + _NAMES_AT_ONCE])
-            removed += int(await self._forget(keys=keys, args=arguments))
+            erased, _ = await self._forget(keys=keys, args=arguments)
+            removed += int(erased)
         return removed
 
     async def _find(self, user: str) -> None:
@@ -93,7 +94,7 @@ class _Erasing:
             if job.user == user and self._whom.app in {None, job.app}:
                 self._names.add(session_of(job.record))
         app = "*" if self._whom.app is None else str(self._whom.app)
-        async for page in self._pages(f"{_escaped(self._keys.record(''))}{app}:*"):
+        async for page in self._pages(f"{pattern_of(self._keys.record(''))}{app}:*"):
             for key, data in zip(page, await self._redis.mget(page), strict=True):
                 record = decode_record(data)
                 if record is not None and record.user == user:
@@ -102,8 +103,8 @@ class _Erasing:
     async def _find_in_history(self) -> None:
         """Find the sessions that have a history: that of a backend that is down may be all there is."""
         first = self._keys.history("")
-        part = _escaped(self._part) if self._whom.user is None else "*"
-        async for page in self._pages(f"{_escaped(first)}*:{part}"):
+        part = pattern_of(self._part) if self._whom.user is None else "*"
+        async for page in self._pages(f"{pattern_of(first)}*:{part}"):
             for key in page:
                 name = key.decode(errors="replace").removeprefix(first)
                 if not self._meant(name) and self._whom.user is not None and await self._is_users(key):
@@ -132,9 +133,9 @@ class _Erasing:
                     await pipeline.execute()
 
     async def _erase_records(self) -> int:
-        part = _escaped(self._part) if self._whom.user is None else "*"
+        part = pattern_of(self._part) if self._whom.user is None else "*"
         removed = 0
-        async for page in self._pages(f"{_escaped(self._keys.record(''))}*:{part}:*"):
+        async for page in self._pages(f"{pattern_of(self._keys.record(''))}*:{part}:*"):
             if ours := [key for key in page if self._meant(self._name(key))]:
                 removed += int(await self._redis.unlink(*ours))
         return removed
@@ -174,8 +175,3 @@ class _Erasing:
     def _name(self, key: bytes) -> str:
         """Return the session that a record's key names; any bytes may stand in a key."""
         return session_of(key.decode(errors="replace").removeprefix(self._keys.record("")))
-
-
-def _escaped(text: str) -> str:
-    """Return a pattern that matches this text alone (Redis' glob)."""
-    return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in text)

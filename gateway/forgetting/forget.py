@@ -1,7 +1,8 @@
 """Forgetting: the records of a session erased, in Redis and in the memory of every gateway at once."""
 
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -9,12 +10,13 @@ import msgspec
 
 from gateway.core.errors import QueueUnavailable
 from gateway.core.packing import UNREADABLE, finite
+from gateway.core.records import session_of
 from gateway.process.background import Background
 from gateway.process.backoff import Backoff
 from gateway.queue.jobs import LANE, server_ms
 from gateway.records.memory import RecordMemory
 from gateway.telemetry import events
-from gateway.wire.keys import Keys
+from gateway.wire.keys import Keys, pattern_of
 from gateway.wire.link import MSGPACK, RedisLink, Script
 from gateway.wire.subscription import Subscription
 
@@ -26,6 +28,8 @@ MESSAGES_KEPT = 600.0
 
 FORGET = Script("gateway.forgetting", "forget", MSGPACK, LANE)
 _PAGE = 1000
+_NAMES_AT_ONCE = 100
+_MOST_DONE = 10_000
 _MARGIN = 10.0  # for a server that was silent before that was noticed
 _messages = msgspec.msgpack.Decoder(tuple[float, list[str]])
 
@@ -74,9 +78,30 @@ async def forgotten_since(link: RedisLink, keys: Keys, ms: float) -> set[str]:
     return names
 
 
+async def forget_again(link: RedisLink, keys: Keys, names: Collection[str]) -> None:
+    """Forget sessions and users that Redis knows again, after a failover to one that had not heard of it.
+
+    No index may name their records, so all keys are looked at. Raise QueueUnavailable.
+    """
+    first, cursor = keys.record(""), b"0"
+    while True:
+        cursor, page = await link.execute("SCAN", cursor, "MATCH", f"{pattern_of(first)}*", "COUNT", _PAGE)
+        theirs = [
+            key for key in page if session_of(key.decode(errors="replace").removeprefix(first)) in names
+        ]
+        if theirs:
+            await link.execute("UNLINK", *theirs)
+        if cursor == b"0":
+            break
+    listed = sorted(names)
+    for start in range(0, len(listed), _NAMES_AT_ONCE):
+        await link.run(FORGET, *forget_arguments(keys, listed[start : start + _NAMES_AT_ONCE]))
+
+
 class Forgetter:
     """A gateway process's part in forgetting: it sends messages to all gateways, and acts on theirs.
 
+    It remembers the messages for as long as Redis keeps them. If a failover loses one, it forgets them again.
     Times are ms on the Redis server's clock.
     """
 
@@ -87,6 +112,7 @@ class Forgetter:
         self._memory = memory
         self.subscription = Subscription(link, keys.forget(), self._receive, self._listening)
         self._since = 0.0  # all messages until then have been acted on
+        self._done: OrderedDict[bytes, float] = OrderedDict()  # messages acted on, and when
         self._unbroken = False  # True if every message after that is heard
         self._read_at = time.monotonic()  # no message until then is missing, whatever became of the others
         self._catching_up = Background()
@@ -97,7 +123,8 @@ class Forgetter:
         This process's memory is cleared at once, even without Redis.
         """
         self._memory.erase([name])
-        removed = await self._link.run(FORGET, *forget_arguments(self._keys, [name]))
+        removed, message = await self._link.run(FORGET, *forget_arguments(self._keys, [name]))
+        self._act(message)
         return int(removed)
 
     async def catch_up(self) -> float:
@@ -127,7 +154,11 @@ class Forgetter:
         except UNREADABLE as error:
             events.forget_unreadable(error=error)
             return 0.0
-        self._memory.erase(names, at_ms)
+        if message not in self._done:
+            self._memory.erase(names, at_ms)
+            self._done[message] = time.monotonic()
+            if len(self._done) > _MOST_DONE:
+                self._done.popitem(last=False)
         return at_ms
 
     @property
@@ -147,10 +178,10 @@ class Forgetter:
         while True:
             await self._link.present.wait()
             try:
-                if self._since or len(self._memory):
+                if self._done or self._since or len(self._memory):
                     await self._read()
                 else:  # the first time: there is nothing in memory to forget
-                    self._since = server_ms(await self._link.execute("TIME"))
+                    self._since = float(await self._link.execute("GET", self._keys.last_forgotten()) or 0.0)
             except QueueUnavailable:
                 await backoff.pause()
             else:
@@ -160,7 +191,8 @@ class Forgetter:
     async def _read(self) -> None:
         """Act on the messages after those that were acted on, and pass over those that cannot be read.
 
-        Redis keeps them for a while alone. If one may be gone by now, all records in memory are forgotten.
+        After a break all that Redis has are read: it may be another server. Redis keeps messages for a while
+        alone. If one may be gone by now, all records in memory are forgotten.
         """
         complete, reading = self._complete_until, time.monotonic()
         now, last = self._link.execute("TIME"), self._link.execute("GET", self._keys.last_forgotten())
@@ -168,15 +200,30 @@ class Forgetter:
         deaf_for = reading - complete
         if deaf_for > MESSAGES_KEPT - _MARGIN and last_ms > now_ms - deaf_for * 1000:
             self._memory.clear(now_ms)
-        key, offset, since = self._keys.forgotten(), 0, self._since
+        whole = not self._unbroken
+        key, offset, since = self._keys.forgotten(), 0, 0.0 if whole else self._since
+        newest, there = max(since, last_ms) if whole else since, set[bytes]()
         while True:
             page: list[Any] = await self._link.execute(
                 "ZRANGEBYSCORE", key, f"({since}", "+inf", "WITHSCORES", "LIMIT", offset, _PAGE
             )
             for message, sent_ms in zip(page[::2], page[1::2], strict=True):
                 self._act(message)
-                self._since = max(self._since, float(sent_ms))
+                newest = max(newest, float(sent_ms))
+            there.update(page[::2])
             if len(page) < 2 * _PAGE:
                 break
             offset += _PAGE
-        self._read_at = reading
+        if whole:
+            await self._make_good(there, reading)
+        self._since, self._read_at = newest, reading
+
+    async def _make_good(self, there: Collection[bytes], until: float) -> None:
+        """Forget again whom Redis does not know to be forgotten: a failover has lost the messages."""
+        since = time.monotonic() - MESSAGES_KEPT + _MARGIN
+        lost = [one for one, at in self._done.items() if since < at < until and one not in there]
+        if lost:
+            names = {name for one in lost for name in _messages.decode(one)[1]}
+            await forget_again(self._link, self._keys, names)
+        for message in lost:
+            self._done.pop(message, None)

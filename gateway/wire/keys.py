@@ -100,6 +100,11 @@ class Keys:
         return f"{self.prefix}:jobs:{worker}"
 
 
+def pattern_of(text: str) -> str:
+    """Return a pattern that matches this text alone (Redis' glob)."""
+    return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in text)
+
+
 _PROCESS = uuid4().hex
 _numbers = itertools.count(1)
 

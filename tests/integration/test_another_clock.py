@@ -11,10 +11,11 @@ from redis.asyncio import Redis
 from gateway.core.errors import Code
 from gateway.core.messages import Answer
 from gateway.core.records import Record
+from gateway.forgetting.forget import Forgetter, forgotten_since
 from gateway.queue.asked import Asked
 from gateway.queue.finish import WorkerSide, handed
 from gateway.queue.jobs import State, Taken, server_ms
-from gateway.records.memory import decode_record
+from gateway.records.memory import RecordMemory, decode_record
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
 from tests.desk import Place
@@ -123,3 +124,13 @@ async def test_worker_without_an_idle_moment_learns_the_new_clock(place: Place) 
         now_ms = server_ms(await side.link.execute("TIME"))
     assert following is not None
     assert abs(following.ahead_ms + time.monotonic() * 1000 - now_ms) < SLACK_MS
+
+
+async def test_message_to_forget_is_younger_than_those_before(place: Place) -> None:
+    """A gateway that did not listen reads those that are younger than the last one that it knows."""
+    keys = Keys(place.prefix)
+    async with hand_off(place.catalog()) as side:
+        before_ms = server_ms(await side.link.execute("TIME")) + APART_MS
+        await side.link.execute("SET", keys.last_forgotten(), before_ms)
+        await Forgetter(side.link, keys, RecordMemory(10)).forget("1:s1")
+        assert await forgotten_since(side.link, keys, before_ms) == {"1:s1"}

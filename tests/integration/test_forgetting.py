@@ -231,6 +231,38 @@ async def test_gateway_that_did_not_listen_for_long_keeps_nothing_that_may_be_fo
         await link.close()
 
 
+@pytest.mark.parametrize("index", ["with an index", "without an index"])
+async def test_session_that_a_failover_has_brought_back_is_forgotten_again(
+    index: str, place: Place, crm: Crm, desk: Desk
+) -> None:
+    """The replica had not heard yet that it was forgotten; the gateway had."""
+    indexed = index == "with an index"
+    catalog = place.catalog({f"apps.{APP}.forget_on": ["Bye"]} if indexed else {})
+    keys, name = Keys(place.prefix), session_name(APP, "s1")
+    async with (
+        Redis.from_url(place.redis_url) as redis,
+        workers(catalog, catalog.lanes, grace=1),
+        gateway(catalog) as running,
+    ):
+        here = desk.at(running.callbacks)
+        for session in ("s1", "s2"):
+            await ask(here, session)
+        there = [keys.session(name), *(keys.record(one) for one in await records(place))]
+        before = {key: data for key in there if (data := await redis.dump(key)) is not None}
+        assert len(before) == 2 + indexed
+        assert await removed(place, session="s1") == 1
+        await when(lambda: in_memory(running) == [1])
+        await redis.delete(keys.forgotten(), keys.last_forgotten(), keys.void(name))
+        for key, data in before.items():
+            await redis.restore(key, 60_000, data, replace=True)
+        crm.put(FAILING)
+        await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        while len(await records(place)) > 1:  # noqa: ASYNC110 - another connection does it
+            await asyncio.sleep(0.01)
+        assert (await ask(here, "s1")).variables == UNKNOWN
+        assert (await ask(here, "s2")).code == 0
+
+
 async def test_memory_is_cleared_without_redis(valkey: Valkey, place: Place) -> None:
     """The part that this process can do is done at once; the caller hears that the rest is not done."""
     sessions = RecordMemory(10)

@@ -15,9 +15,12 @@
 --   last        key of the ms at which the last message was sent
 -- ARGV, for each session
 --   name        as gateways know it
--- Reply: the number of records erased
+-- Reply {removed, message}
+--   removed     the number of records erased
+--   message     as gateways are published it
 --
--- Gateways are published the msgpack array [now, [name, ...]], by this server's clock.
+-- A message is the msgpack array [at, [name, ...]]. `at` is the ms on this server's clock, or one more than that of the
+-- message before: so it grows, even if a failover has set the clock back.
 local channel, forgotten, messages_kept, record, flight, waiters, void_kept, history, histories, void, last = unpack(ARGV, 1, 11)
 local sessions = #KEYS
 local function session_keys(i) return unpack(KEYS, 1 * i, 1 * i) end
@@ -25,6 +28,7 @@ local function session_arguments(i) return unpack(ARGV, 1 * i + 11, 1 * i + 11) 
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
+local at = math.max(now, (tonumber(redis.pcall('GET', last)) or 0) + 1)
 local removed, names = 0, {}
 
 for i = 1, sessions do
@@ -49,10 +53,10 @@ for i = 1, sessions do
   names[i] = text(name)
 end
 
-local message = ARRAY_2 .. float(now) .. array(names)
-redis.call('ZADD', forgotten, string.format('%.17g', now), message)
+local message = ARRAY_2 .. float(at) .. array(names)
+redis.call('ZADD', forgotten, string.format('%.17g', at), message)
 redis.call('ZREMRANGEBYSCORE', forgotten, '-inf', string.format('%.17g', now - messages_kept))
 redis.call('PEXPIRE', forgotten, messages_kept)
-redis.call('SET', last, string.format('%.17g', now))
+redis.call('SET', last, string.format('%.17g', at))
 redis.call('PUBLISH', channel, message)
-return removed
+return {removed, message}
