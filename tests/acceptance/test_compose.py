@@ -200,6 +200,13 @@ def test_service_is_supervised_and_has_no_privileges(name: str) -> None:
     assert "user" in service or service["build"]["dockerfile"] == "ops/Dockerfile", "runs as root"
 
 
+def test_several_gateways_in_a_container_have_where_to_count() -> None:
+    """`--processes` write into /tmp what each has counted. The rest of the file system is read-only."""
+    gateway = COMPOSE["services"]["gateway"]
+    assert gateway["read_only"] is True
+    assert gateway["tmpfs"] == ["/tmp"]  # noqa: S108 - in the container
+
+
 def test_stopping_leaves_time_to_drain() -> None:
     """Docker kills after stop_grace_period, even with work in hand."""
     gateway = read((ROOT / "ops/deskgate.toml").read_text(), {})[0].gateway

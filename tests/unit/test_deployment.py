@@ -117,6 +117,15 @@ def test_pod_has_no_privileges_and_time_to_drain(deployment: dict[str, Any]) -> 
     assert selector.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
 
 
+def test_several_gateways_in_a_pod_have_where_to_count() -> None:
+    """`--processes` write into /tmp what each has counted. The rest of the file system is read-only."""
+    (pod,) = [one["spec"]["template"]["spec"] for one in DEPLOYMENTS if container(one)["name"] == "gateway"]
+    mounts = {mount["mountPath"]: mount for mount in pod["containers"][0]["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert "emptyDir" in volumes[mounts["/tmp"]["name"]]  # noqa: S108 - in the container
+    assert not mounts["/tmp"].get("readOnly")  # noqa: S108
+
+
 def test_everything_that_selects_finds_its_pods() -> None:
     """A policy for labels that nobody has protects nothing."""
     labels = [one["spec"]["template"]["metadata"]["labels"] for one in DEPLOYMENTS]
