@@ -156,6 +156,27 @@ def test_streams_may_be_closed_or_of_another_encoding(
     assert ended.returncode == ("log" not in redirected)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk: Linux has one at hand")
+@pytest.mark.parametrize(
+    "command",
+    ["schema", "check -c deskgate.toml", "logs log", "logs log --json", "try order -c deskgate.toml"],
+)
+def test_full_disk_is_told_in_one_line(place: Place, tmp_path: Path, command: str) -> None:
+    """Whoever keeps a result in a file needs the cause, not a trace of ours, nor the code of a finding."""
+    (tmp_path / "log").write_text(json.dumps(CHINESE) + "\n")
+    (tmp_path / "deskgate.toml").write_text(place.config())
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -m gateway {command} > /dev/full', sys.executable],
+        cwd=tmp_path,
+        env={**os.environ, **place.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.stderr.decode().endswith("Error: [Errno 28] No space left on device\n")
+    assert b"Traceback" not in ended.stderr
+    assert ended.returncode == 2
+
+
 def test_check_says_what_nobody_would_hear_of(tmp_path: Path) -> None:
     """A budget that Desk does not wait for, no routes, a lookup in none: all of it runs, and helps nobody."""
     config = tmp_path / "deskgate.toml"
