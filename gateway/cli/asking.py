@@ -165,6 +165,7 @@ def forget(  # noqa: PLR0913, PLR0917 - one parameter an option
     data: Path,
 ) -> None:
     """Erase the records of a session or a user, in Redis and in every gateway; exit 0 even for none."""
+    from gateway.core.charsets import is_utf8
     from gateway.core.errors import QueueUnavailable
     from gateway.forgetting.erase import Whom, erase
     from gateway.wire.keys import Keys
@@ -174,6 +175,9 @@ def forget(  # noqa: PLR0913, PLR0917 - one parameter an option
         raise click.UsageError(msg)
     if not (session or user):
         msg = "the name is empty: no callback has such a one"
+        raise click.UsageError(msg)
+    if not is_utf8((session or user or "").encode(errors="surrogatepass")):
+        msg = "the name is not UTF-8: no callback has such a one; set the terminal and LC_ALL to UTF-8"
         raise click.UsageError(msg)
     catalog = load(path, embedded=True)
     redis = catalog.settings.redis

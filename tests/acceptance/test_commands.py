@@ -177,6 +177,19 @@ def test_full_disk_is_told_in_one_line(place: Place, tmp_path: Path, command: st
     assert ended.returncode == 2
 
 
+def test_forgetting_a_name_that_is_not_utf8_is_no_success(tmp_path: Path) -> None:
+    """As where the locale has another charset than the terminal. "removed 0" would pass for forgotten."""
+    (tmp_path / "deskgate.toml").write_text("")
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway", "forget", "-c", "deskgate.toml", "--user", b"\xff"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, b"the name is not UTF-8" in ended.stderr) == (2, True)
+
+
 def test_check_says_what_nobody_would_hear_of(tmp_path: Path) -> None:
     """A budget that Desk does not wait for, no routes, a lookup in none: all of it runs, and helps nobody."""
     config = tmp_path / "deskgate.toml"
