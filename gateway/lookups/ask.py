@@ -116,6 +116,8 @@ class GuardedBackend:
             )
             finding: Finding = await self._policies(call)
         except NoAnswer as error:
+            if error.code == Code.OVERLOADED and self._busy.due("", time.monotonic()) is not None:
+                events.backend_busy(backend=self.name)
             return Asked(Answer(job_id, error.code, _shorten_text(error)), _attempts(call))
         except Exception as error:  # noqa: BLE001 - logged
             events.lookup_failed(lookup=job.lookup, lane=self.name, trace_id=job.trace_id, error=error)
@@ -162,8 +164,6 @@ class GuardedBackend:
             now = time.monotonic()
             if self._failing.over(self.name, now) is not None:
                 events.backend_recovered(backend=self.name, seconds=now - self._failing_since)
-        elif code == Code.OVERLOADED and self._busy.due("", time.monotonic()) is not None:
-            events.backend_busy(backend=self.name)
         elif code in _ILL and asked.attempts:  # without an attempt it was not asked
             now = time.monotonic()
             self._failing_since = self._failing_since if self._failures else now

@@ -175,7 +175,9 @@ async def test_equal_callbacks_are_one_call(own_place: Place, valkey: Valkey, de
     assert gate.asked == 1
 
 
-async def test_full_bulkhead_is_told_at_once(own_place: Place, valkey: Valkey, crm: Crm, desk: Desk) -> None:
+async def test_full_bulkhead_is_told_at_once_and_in_the_log(
+    own_place: Place, valkey: Valkey, crm: Crm, desk: Desk
+) -> None:
     """A gateway asks a backend no more at a time than a worker would; what is too much is not waited for."""
     catalog = direct(own_place, {"backends.crm.concurrency": 1}, **(ROOMY | {"fresh": "0s", "budget": "2s"}))
     async with gateway(catalog) as running:
@@ -185,13 +187,16 @@ async def test_full_bulkhead_is_told_at_once(own_place: Place, valkey: Valkey, c
         crm.put(HANGING)
         calling = asyncio.create_task(ask(here, "s1"))
         await when(lambda: crm.stats.report()["in_flight"])
-        heard = await ask(here, "s2")
+        with capture_logs() as lines:
+            heard = await ask(here, "s2")
         assert not calling.done()
         first = await calling
     assert (heard.code, heard.variables) == (Code.OVERLOADED, known.variables)
     assert heard.envelope["ErrorInfo"].startswith("order: OVERLOADED, last known")
     assert (first.code, first.variables) == (Code.TIMEOUT, {"order_id": "unknown"})
     assert crm.stats.report()["total"] == 2
+    assert [line["backend"] for line in lines if line["event"] == "backend.busy"] == ["crm"]
+    assert "lookup.finished" not in {line["event"] for line in lines}, "the backend was not asked"
 
 
 async def test_backend_that_fails_too_leaves_the_last_known_answer(

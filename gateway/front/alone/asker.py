@@ -82,6 +82,6 @@ class AloneAsker:
         if answer.code == Code.OK:
             kept, indexed = planned.lookup.kept, planned.app.indexed
             self._restorer.keep(job, answer, at, mark, kept=kept, indexed=indexed)
-        if asked.attempts:  # else the bulkhead was full
+        if asked.attempts:  # else it was not asked: the bulkhead was full, or a gate was shut
             backend.report_finished(job, asked, queued=0.0, took=at - begun, left=left)
         return answer
