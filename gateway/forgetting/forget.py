@@ -114,7 +114,8 @@ class Forgetter:
         self._since = 0.0  # all messages until then have been acted on
         self._done: OrderedDict[bytes, float] = OrderedDict()  # messages acted on, and when
         self._unbroken = False  # True if every message after that is heard
-        self._read_at = time.monotonic()  # no message until then is missing, whatever became of the others
+        # No message until then is missing, whatever became of the others.
+        self._read_at = memory.be_told_by(lambda: self._complete_until)
         self._catching_up = Background()
 
     async def forget(self, name: str) -> int:

@@ -1,8 +1,9 @@
 """The records that this process has seen, held in memory: what answers when Redis cannot."""
 
 import math
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from sys import getsizeof
 
 import msgspec
@@ -72,8 +73,18 @@ class RecordMemory:
         self._sessions: dict[str, _Session] = {}
         self._forgotten: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._cleared: tuple[float, int] = _NEVER
+        self._complete_until: Callable[[], float] = time.monotonic
         self.erasures = 0
         self.bytes = 0
+
+    def be_told_by(self, complete_until: Callable[[], float]) -> float:
+        """Take what says until when no message to forget is missing here; return what that was until now.
+
+        The records outlive a configuration. So whoever hears the messages for the next one must know whether
+        its predecessor has heard them. Times are on the monotonic clock.
+        """
+        before, self._complete_until = self._complete_until(), complete_until
+        return before
 
     def resize(self, limit: int, limit_bytes: float) -> None:
         """Hold at most so many records and bytes from the next record on."""

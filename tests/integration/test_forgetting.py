@@ -263,6 +263,36 @@ async def test_session_that_a_failover_has_brought_back_is_forgotten_again(
         assert (await ask(here, "s2")).code == 0
 
 
+@pytest.mark.parametrize("meanwhile", ["somebody was forgotten", "nobody was"])
+async def test_reload_does_not_hide_that_a_gateway_did_not_listen(
+    meanwhile: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records outlive the configuration, and so must the time from which on messages may be missing."""
+    monkeypatch.setattr("gateway.forgetting.forget.MESSAGES_KEPT", 0.0)
+    monkeypatch.setattr("gateway.forgetting.forget._MARGIN", 0.0)
+    keys, name = Keys(place.prefix), record_name(APP, "s1", "order", "v", {})
+    link, sessions = RedisLink(place.redis_url, 5.0), RecordMemory(10)
+    before = Forgetter(link, keys, sessions)
+    await link.start()
+    try:
+        await before.start(5.0)
+        await when(lambda: before._unbroken)
+        sessions.put(name, Known({}, 0.0))
+        await removed(place, session="s2")  # a message that is heard
+        await when(lambda: sessions.erasures == 1)
+        await before.close()
+        if meanwhile == "somebody was forgotten":
+            await removed(place, session="s1")
+        after = Forgetter(link, keys, sessions)
+        await after.start(5.0)
+        await when(lambda: after._unbroken)
+        assert (sessions.get(name) is None) == (meanwhile == "somebody was forgotten")
+        await after.close()
+    finally:
+        await before.close()
+        await link.close()
+
+
 async def test_memory_is_cleared_without_redis(valkey: Valkey, place: Place) -> None:
     """The part that this process can do is done at once; the caller hears that the rest is not done."""
     sessions = RecordMemory(10)
