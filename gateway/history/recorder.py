@@ -200,10 +200,14 @@ class Recorder:
             await asyncio.sleep(WRITTEN_EVERY)
             if place is self._places[-1]:
                 await self._write(place)
-                await add_counts(place.link, place.keys, self._series)
 
     async def _write(self, place: _Place) -> None:
-        """Write what waits; drop what is too old or cannot be written."""
+        """Write what waits: the entries, and what was counted."""
+        await self._write_entries(place)
+        await add_counts(place.link, place.keys, self._series)
+
+    async def _write_entries(self, place: _Place) -> None:
+        """Write entries; drop what is too old or cannot be written."""
         while self._waiting:
             if place.link.lost:
                 self._drop_old()

@@ -184,6 +184,9 @@ async def test_what_waits_is_written_at_the_end(place: Place, desk: Desk) -> Non
     async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
         await desk.at(running.callbacks).call(node="order", orderId="7")
     assert len(await kept(place)) == 2
+    async with Redis.from_url(place.redis_url) as redis:
+        slots = [await redis.hgetall(key) async for key in redis.scan_iter(f"{place.prefix}:series:*")]
+    assert sum(int(slot.get(b"callbacks//OK", 0)) for slot in slots) == 1
 
 
 async def test_a_session_keeps_its_latest_callbacks_and_the_fleet_its_latest_sessions(
