@@ -165,7 +165,9 @@ def _read_time(text: str, zone: ZoneInfo | None) -> datetime:
         offset = datetime.strptime(found[2], "%z").tzinfo if found[2] else UTC
         when = (_EPOCH + timedelta(milliseconds=int(found[1]))).astimezone(offset)
     elif text.isdecimal() and not _COMPACT.fullmatch(text) and len(text) != _DIGITS_OF_A_DATE:
-        msg = "so many digits are no time"  # fromisoformat() takes any sign between date and time, also a digit
+        msg = (
+            "so many digits are no time"  # fromisoformat() takes any sign between date and time, a digit, too
+        )
         raise ValueError(msg)
     else:
         when = datetime.fromisoformat(_COMPACT.sub(r"\1T\2", text) if _COMPACT.fullmatch(text) else text)
