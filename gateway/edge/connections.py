@@ -29,7 +29,7 @@ class Server(web.Server):
         self.handler, self.error_page = handler, error_page
         self.open: set[Connection] = set()
 
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> "Connection":
         """Return the protocol of a new connection."""
         return Connection(self)
 

@@ -45,7 +45,7 @@ class Listener:
         self._sockets, self._server, self._tls = list(sockets), server, tls
         self.limits = limits
         self._loop = asyncio.get_running_loop()
-        self._opening: dict[asyncio.Task[None], float] = {}
+        self._opening: dict[asyncio.Task[None], Connection] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._told = -TELL_EVERY
 
@@ -76,7 +76,7 @@ class Listener:
     def _newest(self) -> float:
         """Return when the last connection came that has brought no request yet, or but a part of one."""
         waiting = [one.since for one in self._server.open if one.reading or not one.requests]
-        return max((*waiting, *self._opening.values()), default=-math.inf)
+        return max((*waiting, *(one.since for one in self._opening.values())), default=-math.inf)
 
     async def close(self) -> None:
         """Stop, and drop the connections that are not open yet."""
@@ -84,7 +84,7 @@ class Listener:
         if self._sweeper is not None:
             self._sweeper.cancel()
         opening = list(self._opening)
-        for task in opening:
+        for task, _ in self._not_open():
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
 
@@ -106,8 +106,9 @@ class Listener:
             if len(self._server.open) + len(self._opening) >= self.limits.most:
                 self._make_room()
             accepted.setblocking(False)  # noqa: FBT003
-            task = self._loop.create_task(self._open(accepted))
-            self._opening[task] = self._loop.time()
+            connection = self._server()
+            task = self._loop.create_task(self._open(accepted, connection))
+            self._opening[task] = connection
             task.add_done_callback(partial(self._opened, accepted))
 
     def _opened(self, accepted: socket.socket, task: "asyncio.Task[None]") -> None:
@@ -119,15 +120,23 @@ class Listener:
         if listening in self._sockets:
             self._loop.add_reader(listening, self._accept, listening)
 
-    async def _open(self, accepted: socket.socket) -> None:
+    def _not_open(self) -> list[tuple["asyncio.Task[None]", Connection]]:
+        """Return those that open. One that is open has a task for a moment more, and perhaps a request."""
+        return [(task, one) for task, one in self._opening.items() if one not in self._server.open]
+
+    async def _open(self, accepted: socket.socket, connection: Connection) -> None:
         """Make a connection of an accepted socket, after the TLS handshake if there is one."""
         patience = None if self._tls is None else self.limits.header_timeout
         try:
             await self._loop.connect_accepted_socket(
-                self._server, accepted, ssl=self._tls, ssl_handshake_timeout=patience
+                lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=patience
             )
         except OSError:  # no TLS, or the client has gone
             accepted.close()
+        except asyncio.CancelledError:
+            if connection in self._server.open:  # uvloop closes the transport, and tells nobody
+                self._loop.call_soon(connection.connection_lost, None)  # aiohttp's task begins before that
+            raise
 
     def _sweep(self) -> None:
         """Close the connections that have waited too long, now and every so often."""
@@ -151,7 +160,7 @@ class Listener:
         idle: list[tuple[bool, float, Connection | asyncio.Task[None]]] = [
             (one.trusted, one.since, one) for one in self._server.open if not one.in_hand
         ]
-        idle += [(False, since, task) for task, since in self._opening.items()]
+        idle += [(False, one.since, task) for task, one in self._not_open()]
         idle.sort(key=lambda one: one[:2])
         gone = idle[: max(1, len(idle) // _SHARE_CLOSED)]
         for _, _, one in gone:

@@ -1,13 +1,14 @@
 """A gateway as a shell starts it, with few open files allowed: silent connections keep nobody out."""
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, Place
-from tests.processes import Process
+from tests.acceptance.test_metrics import admin_of, scrape, total
+from tests.desk import APP, Desk, Place
+from tests.processes import GatewayProcess, Process
 
 SOFT = 256
 
@@ -38,4 +39,33 @@ async def test_silent_connections_keep_no_callback_out(
                 assert heard.took < 1
         assert await front.end() == 0
     assert bool(front.events("connections.full")) == (hard == SOFT)
+    assert not front.events("library.logged")
+
+
+async def test_connection_that_makes_room_while_it_opens_is_gone_for_good(
+    place: Place, tmp_path: Path
+) -> None:
+    """Uvloop tells nobody of its end: it counted for ever, and its request ended in a trace of aiohttp's."""
+    config = tmp_path / "deskgate.toml"
+    config.write_text(place.config({"gateway.max_connections": 50}))
+    head = f"POST /?SdkAppid={APP} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+
+    async def come(host: str, port: int) -> None:
+        reader, writer = await asyncio.open_connection(host, port)
+        with suppress(ConnectionError):
+            writer.write(head)
+            await reader.read(100)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async with GatewayProcess(config, place) as front:
+        host, port = await front.address()
+        admin = await admin_of(front)
+        for _ in range(8):
+            await asyncio.gather(*(come(host, port) for _ in range(400)))
+        await front.event("connections.full")
+        while total(await scrape(admin), "deskgate_connections"):
+            pass
+        assert await front.end() == 0
     assert not front.events("library.logged")
