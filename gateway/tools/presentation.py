@@ -16,7 +16,7 @@ MEANINGS: Mapping[Code, str] = {
     Code.BACKEND_UNAVAILABLE: "the backend was not reached, broke off, or answered 5xx",
     Code.BACKEND_REJECTED: "the backend took the question for a wrong one (4xx)",
     Code.BAD_BACKEND_REPLY: "the backend's reply cannot be read, is too large, or lacks a required variable",
-    Code.CIRCUIT_OPEN: "the backend was not asked: it has failed too often just now",
+    Code.CIRCUIT_OPEN: "the backend was not asked: it has failed too often just now, or is held",
     Code.OVERLOADED: "the backend was not asked: too much is waiting already",
     Code.QUEUE_UNAVAILABLE: "Redis is unreachable or too slow",
     Code.NO_WORKERS: "no worker runs for this backend",

@@ -11,7 +11,7 @@ from gateway.core.errors import Code
 from gateway.crm.server import Crm
 from gateway.tools.processes import Valkey
 from tests.acceptance.test_prefork import written
-from tests.desk import Desk, Place
+from tests.desk import APP, Desk, Place
 from tests.processes import GatewayProcess, WorkerProcess, told
 
 pytestmark = pytest.mark.timeout(60)
@@ -38,6 +38,10 @@ async def test_backend_is_held_by_a_command_and_released(
         assert crm.stats.report()["total"] == calls
         code, output = await told(place, "status", "-c", str(config), "--once")
         assert (code, "held" in output) == (0, True)
+        host, port = await front.address()
+        asked = ("--app", str(APP), "--session", "s1", "--set", "node=order", "--set", "orderId=8")
+        _, output = await told(place, "call", f"http://{host}:{port}/", *asked)
+        assert "or is held" in output, "who looks for a failure of the backend finds none"
         assert await told(place, *hold, "--end") == (0, "crm is asked again\n")
         assert (await at.call(node="order", orderId="7")).code == 0
 
