@@ -178,6 +178,12 @@ def test_unit_starts_a_command_of_ours(path: Path) -> None:
     assert list(lines(path, "Type")) == ["notify"]
 
 
+@pytest.mark.parametrize("path", sorted(SYSTEMD.glob("*.service")), ids=lambda path: path.name)
+def test_journal_drops_no_line_of_a_busy_unit(path: Path) -> None:
+    """333 callbacks a second are enough for journald's usual limit, and `log.dropped` knows nothing of it."""
+    assert list(lines(path, "LogRateLimitIntervalSec")) == ["0"]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="units: systemd-analyze is not installed")
 def test_systemd_takes_the_units_and_finds_them_hardened(tmp_path: Path) -> None:
     """Its own checks, on this machine's version."""
