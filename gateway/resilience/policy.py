@@ -43,9 +43,9 @@ class Call:
     After ``hedge`` seconds a second attempt begins beside the first; with None, failures are retried.
 
     Each note of a policy has one writer. The retry writes ``pause``, the seconds until the next attempt
-    (None: there is no next attempt), and ``renewed``: an attempt was made with other credentials. The
-    deadline writes ``last_start``, the time after which no further attempt begins. The attempt timeout writes
-    ``took``, the seconds of the last attempt.
+    (None: there is no next attempt). The stack writes ``renewed``: an attempt was made with other
+    credentials. The deadline writes ``last_start``, the time after which no further attempt begins. The
+    attempt timeout writes ``took``, the seconds of the last attempt.
     """
 
     __slots__ = (

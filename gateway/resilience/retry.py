@@ -4,15 +4,12 @@ Pauses are uniform in 0 … 50 ms, 100 ms, …, at most 1 s (Brooker, "Exponenti
 times as many calls do not help a backend that fails every call. So each success pays for a share of a retry,
 as in gRPC and the AWS SDKs ("Addressing Cascading Failures", Google's SRE book). A backend that answers half
 of its calls pays for its retries; one that answers none gets none.
-
-An attempt that was denied is made once more, at once, if there are other credentials for it. That is no retry
-of the backend's: it is not paid for, and it does not count among ``attempts``.
 """
 
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 from tenacity.wait import wait_base
 
-from gateway.core.errors import BackendDenied, BackendThrottled, NoAnswer, is_transient
+from gateway.core.errors import BackendThrottled, NoAnswer, is_transient
 from gateway.process.clock import MONOTONIC, Clock
 from gateway.resilience.policy import Call
 
@@ -82,9 +79,6 @@ class Retry:
         asked for a pause gets it.
         """
         call.pause = None
-        if self.renews(call, error):
-            call.pause = 0.0
-            return
         made = call.attempts - call.renewed
         asked_for = error.pause if isinstance(error, BackendThrottled) else None
         if not (is_transient(error) or asked_for) or made >= self._most_attempts(error):
@@ -92,13 +86,6 @@ class Retry:
         pause = max(asked_for or 0.0, self._pause(made))
         if self._clock.now() + pause < call.last_start and self.budget.spend():
             call.pause = pause
-
-    def renews(self, call: Call, error: BaseException) -> bool:
-        """True, once a call, if it was denied, there are other credentials for it, and it is not too late."""
-        if not isinstance(error, BackendDenied) or not error.renewable or call.renewed:
-            return False
-        call.renewed = True
-        return self._clock.now() < call.last_start
 
     def _most_attempts(self, error: BaseException) -> float:
         return min(self._attempts, error.most_attempts) if isinstance(error, NoAnswer) else self._attempts

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from gateway.core.errors import NoAnswer
+from gateway.core.errors import BackendDenied, NoAnswer
 from gateway.declared.backend import Backend
 from gateway.process.clock import MONOTONIC, Clock
 from gateway.resilience.attempt_timeout import attempt
@@ -60,6 +60,7 @@ def stack(
     pause = Pause(board, name, longest_attempt=limit, longest=float(settings.retry_after_max))
     stacked = guard(stacked, pause)
     stacked = guard(stacked, Hold(board, name))
+    stacked = renew(stacked, clock)
     retry = Retry(settings.attempts, settings.retry_budget, clock=clock)
     stacked = repeat(stacked, retry, Hedge(clock), clock)
     stacked = guard(stacked, Deadline())
@@ -83,22 +84,35 @@ def guard(runner: Runner, policy: Policy) -> Runner:
     return run
 
 
-def repeat(runner: Runner, retry: Retry, hedge: Hedge, clock: Clock) -> Runner:
+def renew(runner: Runner, clock: Clock) -> Runner:
+    """Return ``runner``, which makes an attempt that was denied once more, if there are other credentials.
+
+    That is no retry and no hedge: it is not paid for, and it does not count among ``attempts``.
+    """
+
+    async def run(call: Call) -> Any:  # noqa: ANN401
+        try:
+            return await runner(call)
+        except BackendDenied as error:
+            if call.renewed or not error.renewable or clock.now() >= call.last_start:
+                raise
+            call.renewed = True
+            call.observer.retried(call.attempts, error)
+        return await runner(call)
+
+    return run
+
+
+def repeat(runner: Runner, retry: Policy, hedge: Hedge, clock: Clock) -> Runner:
     """Return ``runner`` behind the two policies that repeat it.
 
     One of them repeats it after each ``call.pause`` that it sets. The other one repeats it beside the first
-    attempt, for the calls that want that; one that was denied is made anew with other credentials, too.
+    attempt, for the calls that want that.
     """
 
     async def run(call: Call) -> Any:  # noqa: ANN401
         if call.hedge is not None:
-            try:
-                return await hedge.run(call, runner, call.hedge)
-            except NoAnswer as error:
-                if not retry.renews(call, error):
-                    raise
-                call.observer.retried(call.attempts, error)
-                return await hedge.run(call, runner, call.hedge)
+            return await hedge.run(call, runner, call.hedge)
         while True:
             retry.admit(call)
             try:

@@ -11,7 +11,6 @@ from gateway.resilience.gate import LONGEST, OPEN, Gate
 from gateway.resilience.gauges import gauges_of_gates
 from gateway.resilience.pause import Pause
 from gateway.resilience.policy import Call
-from gateway.resilience.retry import Retry
 from gateway.resilience.shut import ShutBackends
 from gateway.resilience.stack import stack
 from tests.clock import ManualClock
@@ -93,22 +92,25 @@ def test_gate_that_is_shut_for_hours_means_that_the_clock_was_set_back() -> None
     assert gate.left(3 * LONGEST) == 0.0
 
 
-async def test_denied_attempt_is_made_once_more_with_other_credentials() -> None:
-    """It is not paid for, and is no attempt of the retry's. A second denial is the end."""
+@pytest.mark.parametrize("hedge", [None, 60.0])
+async def test_denied_attempt_is_made_once_more_with_other_credentials(hedge: float | None) -> None:
+    """Beneath retries and hedges alike. It is none of them, and not paid for. A second denial is the end."""
     clock = ManualClock()
-    ends: list[BaseException] = [BackendDenied("401", renewable=True) for _ in range(3)]
+    policies = stack(Backend(url="", attempts=1), clock=clock)
+    denied = BackendDenied("401", renewable=True)
 
     async def make() -> None:
-        raise ends.pop()
+        raise denied
 
-    asked = Call(make, clock.now() + 60.0)
+    for _ in range(20):
+        asked = Call(make, clock.now() + 60.0, hedge=hedge)
+        with pytest.raises(BackendDenied):
+            await policies(asked)
+        assert asked.attempts == 2
+    late = Call(make, clock.now(), hedge=hedge)
     with pytest.raises(BackendDenied):
-        await stack(Backend(url="", attempts=1), clock=clock)(asked)
-    assert (asked.attempts, clock.slept) == (2, [0.0])
-    retry, late = Retry(1, clock=clock), Call(make, 0.0)
-    late.last_start = 0.0
-    retry.failed(late, BackendDenied("401", renewable=True))
-    assert late.pause is None
+        await policies(late)
+    assert (late.attempts, clock.slept) == (1, [])
 
 
 async def test_rate_stands_behind_the_breaker_and_both_may_be_left_out() -> None:
