@@ -116,6 +116,10 @@ class Latest:
                 self._kept.clear()
                 self._seen.clear()
 
+    def __len__(self) -> int:
+        """Return the number of callbacks that are remembered."""
+        return len(self._kept)
+
     async def next_look(self) -> None:
         """Return after the next look."""
         async with self._news:

@@ -4,10 +4,10 @@ Without tokens everybody on this machine may look, and nobody may act: see ``doo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -28,7 +28,7 @@ from gateway.console.files import GUARDS, serve_file
 from gateway.console.overview import Overview
 from gateway.console.rights import Right
 from gateway.console.sight import Sight
-from gateway.console.streams import Streams
+from gateway.console.streams import Message, Streams
 from gateway.console.trial import Question, TrialFailed, Trials
 from gateway.core.errors import QueueUnavailable, Refusal
 from gateway.edge.connections import remote_of
@@ -174,7 +174,7 @@ class Console:
         return await self._send(request, self._streams.callbacks(wanted))
 
     async def _send(
-        self, request: web.BaseRequest, messages: AsyncIterator[tuple[str, Any]]
+        self, request: web.BaseRequest, messages: AsyncGenerator[Message, None]
     ) -> web.StreamResponse:
         if self._streams.full:
             raise Refused(503, "too many pages of the console watch this gateway; close one")

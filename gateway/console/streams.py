@@ -5,7 +5,7 @@ slow browser sees less, and costs no more.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -60,17 +60,17 @@ class Streams:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def overview(self) -> AsyncIterator[Message]:
+    async def overview(self) -> AsyncGenerator[Message, None]:
         """Yield how the deployment stands, every so often."""
         while True:
             yield "overview", await self._overview.look()
             await asyncio.sleep(LOOK_EVERY)
 
-    async def callbacks(self, wanted: Filter) -> AsyncIterator[Message]:
+    async def callbacks(self, wanted: Filter) -> AsyncGenerator[Message, None]:
         """Yield the callbacks that are wanted, as they are seen."""
         latest = self._latest
         async with latest.watched():
-            if not latest.number:
+            if not len(latest):
                 await latest.next_look()
             number, most = 0, _FIRST_ROWS
             while True:
@@ -80,7 +80,7 @@ class Streams:
                 await latest.next_look()
 
     async def send(
-        self, request: web.BaseRequest, messages: AsyncIterator[Message], may: Callable[[], bool]
+        self, request: web.BaseRequest, messages: AsyncGenerator[Message, None], may: Callable[[], bool]
     ) -> web.StreamResponse:
         """Send messages until the browser goes, the right to see them ends, or the process does."""
         response = web.StreamResponse(headers=_HEADERS)
@@ -100,7 +100,7 @@ class Streams:
 async def _send(
     request: web.BaseRequest,
     response: web.StreamResponse,
-    messages: AsyncIterator[Message],
+    messages: AsyncGenerator[Message, None],
     may: Callable[[], bool],
 ) -> None:
     await response.prepare(request)
@@ -121,7 +121,7 @@ async def _send(
     finally:
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)
-        await messages.aclose()  # type: ignore[attr-defined] # a generator
+        await messages.aclose()
 
 
 async def _taken(writing: Awaitable[None]) -> None:

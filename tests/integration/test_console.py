@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import pytest_asyncio
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from gateway.console.callbacks import MOST_SESSIONS, sample
+from gateway.console.callbacks import MOST_SESSIONS, Filter, Latest, sample
 from gateway.console.files import GUARDS
-from gateway.console.streams import MOST_STREAMS
+from gateway.console.overview import Overview
+from gateway.console.sight import Sight
+from gateway.console.streams import MOST_ROWS, MOST_STREAMS, Streams
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
 from gateway.fleet.reloading import NEVER
@@ -496,6 +498,24 @@ async def test_of_many_sessions_a_sample_is_read_and_it_is_said(place: Place, tm
             found = await anext(events)
         assert (found["sessions"], found["read"], found["error"]) == (2 * MOST_SESSIONS, MOST_SESSIONS, "")
         assert len(found["rows"]) == MOST_SESSIONS - 1
+
+
+async def test_who_looks_again_sees_as_much_as_the_first_one_and_at_once(place: Place, here: Opened) -> None:
+    """What was remembered is forgotten when the last one goes: the first message must wait for a look."""
+    keys, at, many = Keys(place.prefix), time.time(), MOST_ROWS + 10
+    async with Redis.from_url(place.redis_url) as redis:
+        for number in range(many):
+            name = f"{APP}:s{number}"
+            entry = CallbackEntry(at, f"t{number}", APP, name, "", "/", "r", 0, 1.0, 1000.0, {})
+            await redis.lpush(keys.history(name), encode(entry))
+            await redis.zadd(keys.histories(), {name: at * 1000})
+    sight = Sight(lambda: here.gateway.service)
+    streams = Streams(Overview(sight), Latest(sight))
+    for _ in range(2):
+        async with aclosing(streams.callbacks(Filter())) as messages:
+            _, found = await anext(messages)
+        assert len(found["rows"]) == many
+    await sight.close()
 
 
 def test_sample_is_spread_evenly() -> None:
