@@ -80,10 +80,10 @@ class One:
         return one is None
 
 
-def alone(*, slow_call: Duration | None = None, dry_run: bool = False) -> One:
-    """Return the breaker of the only process."""
+def alone(**changes: object) -> One:
+    """Return the breaker of the only process, with other settings than usual."""
     clock = ManualClock(frozen=True)
-    return One(Board(clock), clock, settings=replace(USUAL, slow_call=slow_call, dry_run=dry_run))
+    return One(Board(clock), clock, settings=replace(USUAL, **changes))
 
 
 @pytest.mark.parametrize("error", ILL)
@@ -154,9 +154,9 @@ def test_after_the_break_one_call_tries_the_backend_and_a_success_closes() -> No
 
 def test_break_doubles_while_probes_fail() -> None:
     """A backend that stays down is asked each four seconds."""
-    one = alone()
+    one = alone(break_duration=Duration(0.5))
     one.ask(DOWN, times=10)
-    length = 2.0
+    length = 0.5
     for _ in range(7):
         one.clock.move(length - 0.1)
         assert one.open
@@ -166,7 +166,7 @@ def test_break_doubles_while_probes_fail() -> None:
     one.clock.move(LONGEST_BREAK + 0.1)
     one.ask()
     one.ask(DOWN, times=10)
-    one.clock.move(5.1)
+    one.clock.move(0.6)
     assert not one.open  # it began anew
 
 
