@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 from arq.connections import ArqRedis
 from arq.worker import func
@@ -41,22 +42,32 @@ HEALTH_EVERY = 5.0
 _PATIENCE = 2.0
 
 
+def arq_settings(most: int, longest_job: float) -> dict[str, Any]:
+    """Return what arq's Worker gets for a lane, pushed or polled.
+
+    Take the most jobs at one time, and the seconds that a job may run before its answer is given back.
+    """
+    return {
+        "functions": [func(run_lookup, name=RUN_LOOKUP)],
+        "max_jobs": most,
+        "job_timeout": longest_job + JOB_KEPT,
+        "keep_result": 0,
+        "max_tries": MAX_TRIES,
+        "health_check_interval": HEALTH_EVERY,
+        "job_serializer": serialize_job,
+        "job_deserializer": deserialize_job,
+        "log_results": False,
+    }
+
+
 def push_worker(lane: Lane) -> PushWorker:
     """Return the worker that runs a lane's jobs, not yet started."""
     worker = PushWorker(
-        functions=[func(run_lookup, name=RUN_LOOKUP)],
         queue_name=lane.keys.lane(lane.name),
         redis_pool=ArqRedis(lane.link.redis.connection_pool, serialize_job, deserialize_job),
         handle_signals=False,
-        max_jobs=lane.backend.concurrency,
-        job_timeout=lane.longest_job + JOB_KEPT,
-        keep_result=0,
-        max_tries=MAX_TRIES,
-        health_check_interval=HEALTH_EVERY,
         ctx={"lane": lane},
-        job_serializer=serialize_job,
-        job_deserializer=deserialize_job,
-        log_results=False,
+        **arq_settings(lane.backend.concurrency, lane.longest_job),
     )
     worker.prepare(lane)
     return worker

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from arq.connections import ArqRedis, RedisSettings
-from arq.worker import func
 
 from gateway.core.errors import DeskgateError, QueueUnavailable
 from gateway.declared.catalog import Catalog, load
@@ -17,13 +16,13 @@ from gateway.history.recorder import recorder
 from gateway.process.background import Background
 from gateway.process.log_choice import choose_lines
 from gateway.process.tracing import send_traces
-from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, WORKER_SILENT, deserialize_job, serialize_job
+from gateway.queue.jobs import WORKER_SILENT, deserialize_job, serialize_job
 from gateway.telemetry.logs import configure_logs
 from gateway.wire.connection import open_redis
 from gateway.wire.keys import Keys
 from gateway.wire.link import RedisLink
-from workers.jobs import MAX_TRIES, Lane, run_lookup
-from workers.main import HEALTH_EVERY, REDIS_TIMEOUT, open_lane
+from workers.jobs import Lane
+from workers.main import REDIS_TIMEOUT, arq_settings, open_lane
 
 POLL_EVERY = 0.1
 _RETRIES = 20
@@ -69,23 +68,16 @@ def worker_settings() -> dict[str, Any]:
     async def stop(_: dict[str, Any]) -> None:
         await parts.aclose()
 
+    backend = catalog.backend(name)
     return {
-        "functions": [func(run_lookup, name=RUN_LOOKUP)],
         "queue_name": Keys(catalog.settings.redis.prefix).lane(name),
         "redis_pool": ArqRedis(redis.connection_pool, serialize_job, deserialize_job),
         "redis_settings": redis_settings(server.url),
         "on_startup": start,
         "on_shutdown": stop,
         "poll_delay": POLL_EVERY,
-        "max_jobs": catalog.backend(name).concurrency,
-        "job_timeout": catalog.settings.gateway.budget + JOB_KEPT,
         "job_completion_wait": 5,
-        "keep_result": 0,
-        "max_tries": MAX_TRIES,
-        "health_check_interval": HEALTH_EVERY,
-        "job_serializer": serialize_job,
-        "job_deserializer": deserialize_job,
-        "log_results": False,
+        **arq_settings(backend.concurrency, catalog.settings.gateway.budget + backend.attempt_timeout),
     }
 
 

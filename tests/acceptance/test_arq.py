@@ -10,12 +10,13 @@ from redis.asyncio import Redis
 
 from gateway.core.messages import Job
 from gateway.front.app import gateway
-from gateway.queue.jobs import RUN_LOOKUP, Envelope, deserialize_job, serialize_job
+from gateway.queue.jobs import JOB_KEPT, RUN_LOOKUP, Envelope, deserialize_job, serialize_job
 from gateway.wire.connection import open_redis
 from gateway.wire.keys import Keys
 from tests.desk import ROOT, VERSION, Desk, Place
 from tests.processes import Process
 from workers.main import workers
+from workers.settings import worker_settings
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -31,6 +32,18 @@ def arq(place: Place, tmp_path: Path, *arguments: str, lane: str = "crm") -> Pro
         "PYTHONPATH": str(ROOT),
     }
     return Process("-m", "arq", "workers.WorkerSettings", *arguments, environ=environ)
+
+
+async def test_arq_command_gives_a_job_the_time_that_a_worker_gives_it(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To its deadline, an attempt beyond, and then some to give the answer back, while Redis is away."""
+    config, catalog = tmp_path / "deskgate.toml", place.catalog(attempt_timeout="60s")
+    config.write_text(place.config(attempt_timeout="60s"))
+    for name, value in {**place.environ, "DESKGATE_CONFIG": str(config), "DESKGATE_LANE": "crm"}.items():
+        monkeypatch.setenv(name, value)
+    async with workers(catalog, ["crm"], grace=0) as (pushed,):
+        assert worker_settings()["job_timeout"] == pushed.job_timeout_s > 60 + JOB_KEPT
 
 
 async def test_arq_command_runs_a_lane(place: Place, desk: Desk, tmp_path: Path) -> None:
