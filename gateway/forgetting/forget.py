@@ -202,19 +202,19 @@ class Forgetter:
         if deaf_for > MESSAGES_KEPT - _MARGIN and last_ms > now_ms - deaf_for * 1000:
             self._memory.clear(now_ms)
         whole = not self._unbroken
-        key, offset, since = self._keys.forgotten(), 0, 0.0 if whole else self._since
+        since = 0.0 if whole else self._since
         newest, there = max(since, last_ms) if whole else since, set[bytes]()
         while True:
             page: list[Any] = await self._link.execute(
-                "ZRANGEBYSCORE", key, f"({since}", "+inf", "WITHSCORES", "LIMIT", offset, _PAGE
+                "ZRANGEBYSCORE", self._keys.forgotten(), f"({since}", "+inf", "WITHSCORES", "LIMIT", 0, _PAGE
             )
             for message, sent_ms in zip(page[::2], page[1::2], strict=True):
                 self._act(message)
-                newest = max(newest, float(sent_ms))
+                since = float(sent_ms)
+            newest = max(newest, since)
             there.update(page[::2])
             if len(page) < 2 * _PAGE:
                 break
-            offset += _PAGE
         if whole:
             await self._make_good(there, reading)
         self._since, self._read_at = newest, reading

@@ -81,7 +81,7 @@ async def service(catalog: Catalog, memory: RecordMemory, dialect: Dialect) -> A
         await stack.enter_async_context(recorder.recording(catalog, link, keys))
 
         flow = Flow(catalog, memory.get, askers, mark=lambda: memory.erasures)
-        session_events = SessionEvents(catalog, memory.get, fleet, forgetter)
+        session_events = SessionEvents(catalog, memory.get, fleet, forgetter, lambda: memory.erasures)
         stack.push_async_callback(session_events.close, settings.gateway.budget)
         readiness = Readiness(catalog.lanes, hand_off.unattended, link.probe)
         callbacks = Callbacks(dialect, flow, session_events)

@@ -1,9 +1,10 @@
 """Session events, after their answers: lookups are made ahead, or the session is forgotten."""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -30,8 +31,19 @@ FORGET_FOR = 30.0
 class SessionEvents:
     """A gateway process's session events, each in a task of its own."""
 
-    def __init__(self, catalog: Catalog, recall: Recall, fleet: FleetAsker, forgetter: Forgetter) -> None:
-        """Take the configuration, the records of this process, the asker, and the forgetter."""
+    def __init__(
+        self,
+        catalog: Catalog,
+        recall: Recall,
+        fleet: FleetAsker,
+        forgetter: Forgetter,
+        mark: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        """Take the configuration, the records of this process, the asker, and the forgetter.
+
+        ``mark`` returns the number of erasures that this process has seen.
+        """
+        self._mark = mark
         self._catalog = catalog
         self._settings = catalog.settings.gateway
         self._recall = recall
@@ -42,7 +54,8 @@ class SessionEvents:
 
     def take(self, event: SessionEvent, trace_id: str) -> None:
         """Start a task that does what the app wants on this event; never raises."""
-        self._tasks.start(self._act(event, trace_id, repeated=self._seen_before(event.marks)))
+        repeated = self._seen_before(event.marks)
+        self._tasks.start(self._act(event, trace_id, self._mark(), repeated=repeated))
 
     async def close(self, grace: float) -> None:
         """Wait ``grace`` seconds for the tasks that run, then cancel them."""
@@ -63,7 +76,7 @@ class SessionEvents:
         for digest in _digests(marks):
             self._marks.pop(digest, None)
 
-    async def _act(self, event: SessionEvent, trace_id: str, *, repeated: bool) -> None:
+    async def _act(self, event: SessionEvent, trace_id: str, mark: float, *, repeated: bool) -> None:
         app = self._catalog.apps[event.app]
         prefetched: list[str] = []
         forgotten = 0
@@ -80,7 +93,7 @@ class SessionEvents:
             elif len(self._tasks) > self._settings.max_inflight:
                 reason = "too many events in hand"
             else:
-                prefetched = await self._prefetch(app, event, trace_id)
+                prefetched = await self._prefetch(app, event, trace_id, mark)
         except QueueUnavailable as unavailable:
             self._unsee(event.marks)
             reason = str(unavailable)
@@ -118,13 +131,13 @@ class SessionEvents:
             )
             raise
 
-    async def _prefetch(self, app: App, event: SessionEvent, trace_id: str) -> list[str]:
+    async def _prefetch(self, app: App, event: SessionEvent, trace_id: str, mark: float) -> list[str]:
         """Begin the lookups that have no record in this process; return those now under way.
 
         Raise QueueUnavailable.
         """
         due = [lookup for lookup in app.prefetch if holds(lookup.when, event.variables)]
-        planned = [plan(lookup, app, event, trace_id, self._recall) for lookup in due]
+        planned = [plan(lookup, app, event, trace_id, self._recall, mark) for lookup in due]
         unknown = [one for one in planned if one.refused is None and one.known is None]
         return await self._fleet.prefetch(unknown, time.monotonic() + self._settings.budget)
 

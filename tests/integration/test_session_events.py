@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from gateway.core.errors import Code
+from gateway.core.messages import SessionEvent
+from gateway.core.records import session_name
 from gateway.crm.server import Crm
 from gateway.front.app import gateway
 from gateway.tools.processes import Valkey
@@ -95,6 +97,31 @@ async def test_what_is_looked_up_ahead_waits_behind_everything(place: Place, des
             scores = [score for _, score in await redis.zrange(keys.lane("crm"), 0, -1, withscores=True)]
             assert len(scores) == 2
             assert all(5e11 <= score < 1e12 for score in scores)
+
+
+async def test_what_is_looked_up_ahead_for_who_is_forgotten_then_leaves_no_record(
+    place: Place, crm: Crm, desk: Desk
+) -> None:
+    """The event came before the word to forget; its lookups are begun a turn of the loop later."""
+    catalog = place.catalog(PREFETCH)
+    ids = {"SystemSessionID": "s1", "SystemClientUserID": "user517"}
+    async with (
+        Redis.from_url(place.redis_url) as redis,
+        workers(catalog, catalog.lanes, grace=1),
+        gateway(catalog) as running,
+    ):
+        memory = running.service.memory
+        running.service.callbacks._events.take(SessionEvent(APP, "s1", "user517", "Begun", ids, ()), "t1")
+        memory.erase([session_name(APP, "s1")])  # as another gateway tells it
+        await when(lambda: sum(crm.stats.calls.values()) == 2)
+        await notify(desk.at(running.callbacks), SessionId="s2")
+        await when(lambda: len(memory) == 2)
+        jobs = [await redis.get(key) async for key in redis.scan_iter(f"{place.prefix}:flight:*")]
+        while await redis.exists(*(b"arq:job:" + job for job in jobs if job)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        kept = {key.decode().split(":")[3] async for key in redis.scan_iter(f"{place.prefix}:record:*")}
+        assert kept == {"s2"}
+        assert memory.erase([session_name(APP, "s1")]) == 0
 
 
 async def test_only_the_named_events_prefetch(place: Place, desk: Desk) -> None:
