@@ -56,6 +56,9 @@ async def _wait_for(request: web.BaseRequest, limit: int, deadline: float) -> by
         async with asyncio.timeout(max(0.0, deadline - time.monotonic())) as patience:
             connection.expect_body(limit, partial(_end, patience))
             await _send_continue(request)
+            if request.transport is None:  # lost while the request waited for its turn: nobody would tell us
+                msg = "the client has gone"
+                raise ConnectionResetError(msg)
             while len(body) <= limit and (chunk := await request.content.readany()):
                 body += chunk
     except TimeoutError:

@@ -113,7 +113,7 @@ class Connection(web.RequestHandler):
         self.ended = True
         if self.give_up_body is not None:
             self.loop.call_soon(self.give_up_body)  # its end may have come in the same turn
-        self.loop.call_later(HALF_CLOSED, self.close_if_done)
+        self.loop.call_later(HALF_CLOSED, after_ready, self.loop, self.close_if_done)
         return True
 
     def begin(self) -> None:
@@ -125,7 +125,7 @@ class Connection(web.RequestHandler):
         """Note that a request is answered."""
         self.in_hand, self.since = False, self.loop.time()
         if self.ended:
-            self.loop.call_later(HALF_CLOSED, self.close_if_done)
+            self.loop.call_later(HALF_CLOSED, after_ready, self.loop, self.close_if_done)
 
     def expect_body(self, most: int, give_up: Callable[[], None]) -> None:
         """Call ``give_up`` if more than so many bytes come, framing included, or if no more will come."""
@@ -173,6 +173,14 @@ class Connection(web.RequestHandler):
         response = self.error_page(status, "internal error" if ours else "not a valid HTTP request")
         response.force_close()
         return response
+
+
+def after_ready(loop: asyncio.AbstractEventLoop, do: Callable[[], None]) -> None:
+    """Call when what is ready now has run: a timer may come before the turn of a request that has been read.
+
+    aiohttp wakes the connection's task, which makes a task of the request: two turns of what is ready.
+    """
+    loop.call_soon(loop.call_soon, do)
 
 
 def remote_of(request: web.BaseRequest) -> str | None:

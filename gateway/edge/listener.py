@@ -46,7 +46,7 @@ class Listener:
         self.limits = limits
         self._loop = asyncio.get_running_loop()
         self._opening: dict[asyncio.Task[None], Connection] = {}
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.Task[None] | None = None
         self._told = -TELL_EVERY
 
     def start(self) -> None:
@@ -54,7 +54,7 @@ class Listener:
         for listening in self._sockets:
             listening.setblocking(False)  # noqa: FBT003
             self._loop.add_reader(listening, self._accept, listening)
-        self._sweep()
+        self._sweeper = self._loop.create_task(self._sweep())
 
     def stop(self) -> None:
         """Accept what has come until now, and nothing more."""
@@ -83,6 +83,7 @@ class Listener:
         self.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
         opening = list(self._opening)
         for task, _ in self._not_open():
             task.cancel()
@@ -138,17 +139,24 @@ class Listener:
                 self._loop.call_soon(connection.connection_lost, None)  # aiohttp's task begins before that
             raise
 
-    def _sweep(self) -> None:
-        """Close the connections that have waited too long, now and every so often."""
-        now = self._loop.time()
-        limits = self.limits
-        for one in list(self._server.open):
-            if not one.in_hand:
-                patience = limits.header_timeout if one.reading or not one.requests else limits.idle_timeout
-                if now - one.since > patience:
-                    one.hang_up()
-        pause = min(_SWEEP_EVERY, limits.header_timeout / 4)
-        self._sweeper = self._loop.call_later(pause, self._sweep)
+    async def _sweep(self) -> None:
+        """Close the connections that have waited too long, every so often.
+
+        In a turn of the loop timers come before sockets. If the process was held up, this looks too early: at
+        clients whose requests lie in their sockets. So it waits for a turn that reads them and begins them.
+        """
+        while True:
+            await asyncio.sleep(min(_SWEEP_EVERY, self.limits.header_timeout / 4))
+            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(0)
+            now, limits = self._loop.time(), self.limits
+            for one in list(self._server.open):
+                if not one.in_hand:
+                    patience = (
+                        limits.header_timeout if one.reading or not one.requests else limits.idle_timeout
+                    )
+                    if now - one.since > patience:
+                        one.hang_up()
 
     def _make_room(self) -> bool:
         """Close some connections without a request in hand; return whether there were such.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk import Desk, Place
+from tests.desk import DESK_PATIENCE, Desk, Place
 from tests.fuzz.generator import make
 from tests.fuzz.run import fuzz, troubles
 from tests.processes import GatewayProcess
@@ -36,5 +36,5 @@ async def test_whatever_comes_is_answered_with_an_envelope_or_a_close(
     assert troubles(front.lines) == []
     assert sum(result.answers.values()) > COUNT / 2
     assert {200, 400, 401, 403, 405, 413} == set(result.answers)
-    assert max(result.honest) < BUDGET
+    assert max(result.honest) < DESK_PATIENCE  # the budget, and what a busy machine adds
     assert result.memory[-1] - result.memory[len(result.memory) // 2] < 16_000_000

@@ -41,19 +41,21 @@ async def test_no_answer_is_that_of_another_question(postgresql: PostgreSql, see
 async def ask_and_leave(url: str, draw: random.Random, questions: int) -> None:
     """Ask many questions, leave many of them at any moment, and look at each answer that comes."""
     async with asking(declared(url, SLEEP, TIER, "attempts = 1\nconcurrency = 4", "300ms")) as ask:
-        answered = 0
+        asked = answered = 0
+        longest = 0.1
 
         async def one(number: int) -> None:
             nonlocal answered
             await asyncio.sleep(draw.random() * questions / 150)
             with suppress(TimeoutError, NoAnswer):
-                async with asyncio.timeout(draw.random() * 0.1):
+                async with asyncio.timeout(draw.random() * longest):
                     found = await ask(uid=str(number), seconds=str(draw.random() * 0.05))
                     assert found.variables == {"tier": str(number)}
                     answered += 1
 
-        await asyncio.gather(*(one(number) for number in range(questions)))
-        assert 0 < answered < questions
+        while not 0 < answered < asked:  # a busy machine answers nobody in so short a time
+            await asyncio.gather(*(one(number) for number in range(questions)))
+            asked, longest = asked + questions, longest * 2
         while True:
             with suppress(NoAnswer):  # those that were left behind are being cancelled
                 assert (await ask(uid="last", seconds="0")).variables == {"tier": "last"}
