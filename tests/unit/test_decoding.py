@@ -250,7 +250,7 @@ def test_a_large_document_takes_no_more_than_its_share_of_time(body: bytes) -> N
     began = time.process_time()
     with suppress(BadBackendReply):
         decode(lookup("xml", force_list=("a.b",)), body, "")
-    assert time.process_time() - began < 3.0
+    assert time.process_time() - began < 10.0  # what is not linear takes minutes
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_a_long_comment_costs_no_time() -> None:
     body = b"<!-- a -->" * 20_000 + b"gold"
     begun = time.process_time()
     assert decode(lookup("text"), body, "text/plain") == body.decode()
-    assert time.process_time() - begun < 1.0
+    assert time.process_time() - begun < 3.0
 
 
 @pytest.mark.parametrize("reply", ["text", "form"])
