@@ -165,14 +165,13 @@ def _read_xml(lookup: Lookup, text: str, _: str) -> object:
     lists = lookup.force_list
 
     def is_list(parents: Any, name: str, _: object) -> bool:  # noqa: ANN401 - xmltodict's stubs get it wrong
-        if len(parents) >= MAX_XML_DEPTH:
-            msg = f"the reply has an element within more than {MAX_XML_DEPTH - 1} others"
-            raise BadBackendReply(msg)
-        return bool(lists) and ".".join([*(parent for parent, _ in parents), name]) in lists
+        return ".".join([*(parent for parent, _ in parents), name]) in lists
 
     try:
         post = _null_of_nil if ":nil" in text else None  # it costs a call an element
-        return xmltodict.parse(text, expat=_StrictExpat, force_list=is_list, postprocessor=post)
+        return xmltodict.parse(
+            text, expat=_StrictExpat, force_list=is_list if lists else None, postprocessor=post
+        )
     except expat.ExpatError:
         raise _unreadable(lookup) from None
 
@@ -189,10 +188,37 @@ class _StrictExpat:
     """What xmltodict uses of expat; a document type declaration, and with it every entity, is refused."""
 
     @staticmethod
-    def ParserCreate(encoding: str | None, separator: str | None) -> expat.XMLParserType:  # noqa: N802 - expat's
+    def ParserCreate(encoding: str | None, separator: str | None) -> "_ShallowParser":  # noqa: N802 - expat's
         parser = expat.ParserCreate(encoding, separator)
         parser.StartDoctypeDeclHandler = _refuse_document_type
-        return parser
+        return _ShallowParser(parser)
+
+
+class _ShallowParser:
+    """expat's parser, which stops at the first element that is too deep: xmltodict sees one at its end."""
+
+    def __init__(self, parser: expat.XMLParserType) -> None:
+        vars(self).update(parser=parser, depth=0)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(vars(self)["parser"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any handler
+        own = vars(self)
+
+        def start(element: str, attributes: object) -> None:
+            own["depth"] += 1
+            if own["depth"] > MAX_XML_DEPTH:
+                msg = f"the reply has an element within more than {MAX_XML_DEPTH - 1} others"
+                raise BadBackendReply(msg)
+            value(element, attributes)
+
+        def end(element: str) -> None:
+            own["depth"] -= 1
+            value(element)
+
+        wrapped = {"StartElementHandler": start, "EndElementHandler": end}
+        setattr(own["parser"], name, wrapped.get(name, value))
 
 
 def _refuse_document_type(*_: object) -> None:
