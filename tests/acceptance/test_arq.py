@@ -18,7 +18,7 @@ from tests.processes import Process
 from workers.main import workers
 from workers.settings import worker_settings
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 
 def arq(place: Place, tmp_path: Path, *arguments: str, lane: str = "crm") -> Process:

@@ -24,7 +24,7 @@ from tests.desk import ROOT, Desk, Heard, Place
 from tests.processes import GatewayProcess, WorkerProcess
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 BAD = """
 [[routes]]

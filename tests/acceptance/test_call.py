@@ -13,7 +13,7 @@ from tests.desk import Place
 from tests.processes import Process
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 Address = tuple[str, int]
 SESSION = ("--session", "s1", "--user", "user517")

@@ -15,7 +15,7 @@ from gateway.crm.server import Crm
 from tests.desk import ROOT, Desk, Place, when
 from tests.processes import GatewayProcess, Process, WorkerProcess
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 APART = 300.0
 """Seconds between the host's clock, which is Redis' as well, and that of a shifted process."""

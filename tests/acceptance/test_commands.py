@@ -13,7 +13,7 @@ from gateway.cli import main
 from tests.desk import APP, ROOT, Place, when
 from tests.processes import Process
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.mark.parametrize("command", ["gateway", "worker"])

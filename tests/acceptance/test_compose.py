@@ -127,7 +127,7 @@ def _free_ports() -> Iterator[str]:
         yield str(port)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_services_answer_the_documented_sample(desk: Desk) -> None:
     """`docker compose up` is how many will try this; a wrong flag must not wait for them to find it."""
     with ComposeValkey() as valkey:

@@ -16,7 +16,7 @@ from tests.documents import MANUAL
 from tests.processes import Process, WorkerProcess
 from tests.vendor import vendor
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.console import ACT, READ, TOKENS, Opened, opened
 from tests.desk import ROOT, Desk, Place, when
 from workers.main import workers
 
-pytestmark = [pytest.mark.timeout(120), needs_browser]
+pytestmark = [pytest.mark.timeout(240), needs_browser]
 
 FLAKY = """
 seed = 7

@@ -22,7 +22,7 @@ from tests.acceptance.family import children_of, gone, shown
 from tests.desk import ROOT, Desk, Place
 from tests.processes import Process
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 linux_alone = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and the parent-death signal")
 
 REPLY = {

@@ -21,7 +21,7 @@ from tests.examples.vendors import VENDORS
 from tests.variants import varied
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 EXAMPLES = sorted(path.parent.name for path in (ROOT / "examples").glob("*/deskgate.toml"))
 PROGRAMS = find_postgresql()

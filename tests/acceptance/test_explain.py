@@ -17,7 +17,7 @@ from tests.desk import APP, ROOT, Desk, Place
 from tests.documents import blocks
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 DOCUMENT = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.desk import ROOT, Desk, Place
 from tests.faults.run import judged, observe, table
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(180)
 
 
 async def test_every_fault_has_its_code_and_the_good_record_survives(

@@ -15,7 +15,7 @@ from gateway.front.app import gateway
 from tests.desk import Desk, Heard, Place, when
 from tests.processes import WorkerProcess
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 WORKERS = 2
 DOWN = "seed = 1\n[[rules]]\nshares = { error = 1 }\n"

@@ -17,7 +17,7 @@ from tests.acceptance.test_prefork import written
 from tests.desk import ROOT, Desk, Place
 from tests.processes import GatewayProcess, WorkerProcess
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 COMMAND = (sys.executable, "-m", "gateway", "logs")
 
 

@@ -12,7 +12,7 @@ from tests.processes import GatewayProcess, Process
 
 SOFT = 256
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -18,7 +18,7 @@ from tests.desk import Desk, Place
 from tests.processes import GatewayProcess, Process, WorkerProcess
 from tests.prometheus import Prometheus, needs_prometheus, promtool
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 FAILING = "seed = 1\n[[rules]]\nshares = { error = 1 }\nstatus = 500\n"
 

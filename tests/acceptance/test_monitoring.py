@@ -102,7 +102,7 @@ def commands() -> list[str]:
     return list(dict.fromkeys(line for block in blocks for line in block.splitlines()))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_each_command_of_the_runbook_runs(place: Place, crm: Crm, tmp_path: Path, desk: Desk) -> None:
     """It is typed half asleep: it must work as it stands, or say that there is nothing to see."""
     async with deployed(place, tmp_path, desk) as running:

@@ -14,7 +14,7 @@ from tests.acceptance.test_prefork import written
 from tests.desk import APP, Desk, Place
 from tests.processes import GatewayProcess, WorkerProcess, told
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 TOKEN = "a token to act with"
 

@@ -15,7 +15,7 @@ from gateway.tools.processes import Valkey
 from tests.desk import DESK_PATIENCE, Desk, Heard, Place, when
 from tests.processes import GatewayProcess, WorkerProcess
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
 

@@ -20,7 +20,7 @@ STALL = 0.02
 """Seconds by which a send is late when the machine has stood still meanwhile."""
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_goodput_stays_near_capacity_when_five_times_as_much_is_asked(
     place: Place, crm: Crm, desk: Desk
 ) -> None:

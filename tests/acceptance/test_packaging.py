@@ -15,7 +15,7 @@ import pytest
 from tests.desk import ROOT
 from tests.release.__main__ import build, supported
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 STRAY = ("secret.txt", ".env", "notes.md", "gateway/secret.key", "ops/token.env", "data/appendonly.aof")
 

@@ -16,7 +16,7 @@ from tests.acceptance.family import children_of, gone
 from tests.desk import ROOT, Desk, Heard, Place, when
 from tests.processes import GatewayProcess, Process, WorkerProcess
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 ENOUGH = 64
 """Connections of which, as good as certainly, each of two processes gets some."""

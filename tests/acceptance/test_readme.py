@@ -64,7 +64,7 @@ def descendants(pid: int) -> Iterator[int]:
             yield from descendants(child)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the quick start needs curl")
 async def test_quick_start_runs_as_written() -> None:
     """These are the first two commands that anybody types."""

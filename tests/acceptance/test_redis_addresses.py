@@ -28,7 +28,7 @@ from tests.documents import MANUAL
 from tests.tls import self_signed
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 
 async def serves(url: str, crm: Crm, desk: Desk, prefix: str = "") -> None:

@@ -19,7 +19,7 @@ from tests.desk import Desk, Place
 from tests.tls import self_signed
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 
 async def test_server_that_cannot_save_costs_no_fresh_answer(crm: Crm, desk: Desk, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.documents import blocks
 from tests.processes import Process
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 CHANGES: dict[str, object] = {"history.level": "values", f"apps.{APP}.mask": ["phone"]}
 DOCUMENT = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
 

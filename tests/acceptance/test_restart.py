@@ -18,7 +18,7 @@ from gateway.process.release import RELEASE
 from tests.desk import Desk, Heard, Place, when
 from tests.processes import GatewayProcess, Process, WorkerProcess
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 ORDER = {"node": "order", "orderId": "1"}
 

@@ -14,7 +14,7 @@ from tests.simulation.model import Deployment, Load, Outcome, Run
 from tests.simulation.page import COSTS, page
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 SLOTS, BACKEND, BUDGET, SECONDS = 5, 0.1, 1.6, 5.0
 STEADY = f'seed = 1\n[[rules]]\nlatency = {{ fixed = "{BACKEND * 1000:.0f}ms" }}\nshares = {{ ok = 1 }}\n'

@@ -14,7 +14,7 @@ from tests.desk import ROOT
 from tests.documents import DOCUMENTS, README
 from tests.pages.site import gather
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 CONFIG = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 

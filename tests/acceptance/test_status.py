@@ -20,7 +20,7 @@ from tests.acceptance.test_prefork import written
 from tests.desk import Desk, Place, when
 from tests.processes import GatewayProcess, Process, WorkerProcess, told
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"
 

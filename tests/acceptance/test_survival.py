@@ -17,7 +17,7 @@ from tests.desk import DESK_PATIENCE, Desk, Heard, Place, when
 from tests.processes import GatewayProcess, WorkerProcess
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 OUTAGE = {"fresh": "0s", "redis_timeout": "100ms", "budget": "600ms", "attempt_timeout": "5s"}
 HANGING = "seed = 1\n[[rules]]\nshares = { hang = 1 }\n"

@@ -18,7 +18,7 @@ from tests.asking import serving
 from tests.desk import Desk, Place
 from tests.processes import GatewayProcess, WorkerProcess
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 class Collector:

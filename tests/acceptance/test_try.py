@@ -13,7 +13,7 @@ from tests.desk import ROOT, Place
 from tests.documents import blocks
 from tests.processes import Process
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 DOCUMENT = (ROOT / "docs" / "try.md").read_text(encoding="utf-8")
 CONFIG = blocks(DOCUMENT, "toml")[0]
 KEY = 'a-secret/of 31+characters="long'

@@ -17,7 +17,7 @@ from tests.acceptance.family import children_of, gone, shown
 from tests.desk import Desk, Place
 from tests.processes import Process
 
-pytestmark = pytest.mark.timeout(40)
+pytestmark = pytest.mark.timeout(120)
 
 FAILING = "[[rules]]\nshares = { error = 1 }\n"
 

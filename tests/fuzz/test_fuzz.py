@@ -22,7 +22,7 @@ def test_same_seed_makes_the_same_inputs() -> None:
         assert make(random.Random(f"1/{number}"), 7) == make(random.Random(f"1/{number}"), 7)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_whatever_comes_is_answered_with_an_envelope_or_a_close(
     place: Place, desk: Desk, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from gateway.wire.link import RedisLink
 from tests.desk import Place
 from tests.integration.queueing import begin, hand_off, stranger, wanted
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 APART_MS = 300_000.0
 """Ms between the clocks of the server before the failover and of the one after it."""

@@ -30,7 +30,7 @@ from tests.console import ACT, READ, Opened, Visitor, config_file, opened
 from tests.desk import APP, Desk, Place, when
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 RIGHTS = {  # every path behind the door: the method, and the right that it takes
     "login": ("POST", None),

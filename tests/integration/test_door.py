@@ -53,8 +53,11 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any], dic
     return int(first.split()[1]), envelope, fields
 
 
-async def talk(running: Gateway, sent: bytes) -> tuple[list[tuple[int, int]], bool]:
-    """Send bytes; return status and code of each answer, and whether the gateway closed the connection."""
+async def talk(running: Gateway, sent: bytes, *, closes: bool = False) -> tuple[list[tuple[int, int]], bool]:
+    """Send bytes; return status and code of each answer, and whether the gateway closed the connection.
+
+    What comes behind the first answer is awaited for a moment, or for long if the gateway ``closes``.
+    """
     reader, writer = await asyncio.open_connection(*running.callbacks)
     answers = []
     closed = False
@@ -63,7 +66,7 @@ async def talk(running: Gateway, sent: bytes) -> tuple[list[tuple[int, int]], bo
         await writer.drain()
     try:
         while True:
-            async with asyncio.timeout(1.5):
+            async with asyncio.timeout(0.2 if answers and not closes else 5):
                 status, envelope, _ = await answer(reader)
             answers.append((status, envelope["ErrorCode"]))
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -240,9 +243,9 @@ async def test_offer_to_upgrade_is_ignored(place: Place, token: str) -> None:
     hidden = request(b"x" * 10_000_000)[:200]
     async with opened(place) as running:
         with capture_logs() as lines:
-            assert await talk(running, request(BODY, *offer)) == ([NO_ROUTE], True)
+            assert await talk(running, request(BODY, *offer), closes=True) == ([NO_ROUTE], True)
             inner = request()
-            answers, closed = await talk(running, request(inner, *offer))
+            answers, closed = await talk(running, request(inner, *offer), closes=True)
             assert answers == [(400, int(Code.BAD_REQUEST))]  # the two requests in it are no JSON
             assert closed
             answers, _ = await talk(running, request(BODY, *offer) + hidden)
@@ -330,7 +333,7 @@ async def test_body_behind_a_wrong_signature_is_neither_unpacked_nor_awaited(pla
             assert (await answer(reader))[0] == 401
             writer.close()
         assert (time.process_time() - begun) / 20 < 0.02  # unpacking one of them takes 75 ms
-        answers, closed = await talk(running, endless + bomb)
+        answers, closed = await talk(running, endless + bomb, closes=True)
         assert (answers, closed) == ([(401, 120101)], True)
 
 

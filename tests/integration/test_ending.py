@@ -12,7 +12,7 @@ from gateway.tools.processes import Valkey
 from tests.desk import Desk, Place
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 
 async def test_gateway_and_worker_end_although_redis_ends_with_them(

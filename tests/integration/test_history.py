@@ -29,7 +29,7 @@ from tests.asking import only, serving
 from tests.desk import APP, Desk, Place, when
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 async def kept(place: Place, session: str = "s1") -> list[Entry]:

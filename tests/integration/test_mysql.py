@@ -13,7 +13,7 @@ from tests.mariadb import CLIENT, INSTALL, PASSWORD, SERVER, MariaDb
 
 pytestmark = [
     pytest.mark.skipif(None in {SERVER, INSTALL, CLIENT}, reason="SQL lookups: MariaDB is not installed"),
-    pytest.mark.timeout(60),
+    pytest.mark.timeout(120),
 ]
 CUSTOMERS = """use crm;
 alter database crm character set utf8mb4;

@@ -20,7 +20,7 @@ from tests.integration.selecting import (
 
 PGBOUNCER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="SQL behind PgBouncer: it is not installed")
-pytestmark = [needs_postgresql, pytest.mark.timeout(60)]
+pytestmark = [needs_postgresql, pytest.mark.timeout(120)]
 
 
 def behind(server: PostgreSql, port: str) -> str:

@@ -17,7 +17,7 @@ from gateway.wire.keys import Keys
 from tests.desk import APP, Desk, Place, when
 from workers.main import workers
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 BOTH = {"node": "both", "orderId": "1"}
 DENIED = {"NOPERM", "ACL"}

@@ -54,7 +54,7 @@ def desk(**given: object) -> Desk:
     return Desk(CONFIG, environ=ENVIRON, **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_documented_tests_pass_as_they_stand(tmp_path: Path) -> None:
     """By the plugin, in a suite of their own."""
     (tmp_path / "test_mine.py").write_text(blocks(DOCUMENT, "python")[0], encoding="utf-8")

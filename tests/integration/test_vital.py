@@ -7,7 +7,7 @@ import pytest
 from tests.desk import Place
 from tests.processes import Process
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(60)
 
 BROKEN = """
 import runpy, sys

@@ -24,7 +24,7 @@ GOOD = Seen(
 )
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_jobs_survive_their_workers() -> None:
     """Workers die at the worst of moments; each job still ends once for its caller, and leaves nothing."""
     plan = Plan(3000, workers=2, kill_every=0.2, in_flight=80, seed=1, kills=3, patience=10, lapse=False)

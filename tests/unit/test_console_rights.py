@@ -57,7 +57,7 @@ def test_cookie_cannot_be_made_more_of() -> None:
 SOON = int(NOW) + 60
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 @given(
     st.text()
     | st.from_regex(r"(read|act)\.\d{1,30}\.[0-9a-f]{64}")

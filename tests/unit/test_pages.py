@@ -24,7 +24,7 @@ def test_page_is_made_from_the_code_as_it_is(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == PAGES[name]()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_schema_takes_each_event_and_no_slip() -> None:
     """Collectors rely on names and types."""
     schema = json.loads((ROOT / "docs" / "events.schema.json").read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ SOME = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_no_callback_is_lost_late_or_wrong_under_some_of_the_faults() -> None:
     """A deploy of both gateways behind a balancer is one of them."""
     hour = await run(0.5, [fault for fault in FAULTS if fault.name in SOME])
