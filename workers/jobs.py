@@ -88,7 +88,7 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
     took = at - begun
     lane.queue.note_run(took)
     pass_on = not lane.backend.knows(job) and taken.job_try < MAX_TRIES
-    following = await lane.finish(taken, asked.answer, at, wants=wants, pass_on=pass_on)
+    following = await lane.finish(taken, asked.answer, at - asked.age, wants=wants, pass_on=pass_on)
     waited = (now_ms - envelope.enqueued_ms) / 1000
     lane.backend.report_finished(job, asked, queued=waited, took=took, left=left)
     return following

@@ -56,11 +56,16 @@ class Backend(Protocol):
 
 
 class Asked(NamedTuple):
-    """A question that was put: its answer, the number of attempts, the variables whose expressions failed."""
+    """A question that was put: its answer, the number of attempts, the variables whose expressions failed.
+
+    If the attempt outlasted its limit, this process was held up, and the answer lay unread for nobody knows
+    how long. Then it may be ``age`` seconds old: all of its attempt.
+    """
 
     answer: Answer
     attempts: int = 0
     failed: tuple[str, ...] = ()
+    age: float = 0.0
 
 
 class GuardedBackend:
@@ -129,7 +134,8 @@ class GuardedBackend:
                 Answer(job_id, Code.BAD_BACKEND_REPLY, "the variables are too large"), _attempts(call)
             )
         answer = Answer(job_id, Code.OK, "", finding.variables, found=finding.found)
-        return Asked(answer, _attempts(call), finding.failed)
+        age = call.took if call.took > self.overrun else 0.0
+        return Asked(answer, _attempts(call), finding.failed, age)
 
     def _attempt(
         self, lookup: Lookup, job: Job, deadline: float, reporter: AttemptReporter

@@ -1,10 +1,10 @@
 """Attempt timeout: the limit of one attempt, even if the call has more time left."""
 
-import asyncio
 from typing import Any
 
 from gateway.core.errors import Code, NoAnswer, TimedOut
 from gateway.process.clock import Clock
+from gateway.process.patience import Patience
 from gateway.resilience.policy import Call
 
 CANCELLED = "CANCELLED"
@@ -14,13 +14,14 @@ CANCELLED = "CANCELLED"
 async def attempt(call: Call, limit: float, clock: Clock) -> Any:  # noqa: ANN401 - the type of a backend's answer
     """Make one attempt of at most ``limit`` seconds; raise TimedOut, or the attempt's own exception.
 
-    A TimeoutError of the attempt's own, such as the kernel's ETIMEDOUT, is a TimedOut as well.
+    A TimeoutError of the attempt's own, such as the kernel's ETIMEDOUT, is a TimedOut as well. An answer that
+    lies unread because this process was held up comes after the limit.
     """
     begun, outcome = clock.now(), CANCELLED
     making = call.make()
     number = call.attempts
     try:
-        async with asyncio.timeout(limit):
+        async with Patience(limit):
             answer = await making
         outcome = Code.OK.name
     except TimeoutError:

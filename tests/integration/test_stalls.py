@@ -2,19 +2,29 @@
 
 import asyncio
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 import pytest
+from aiohttp import web
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from gateway.core.errors import Code
 from gateway.front.app import gateway
-from tests.desk import Place, when
+from gateway.records.memory import decode_record
+from tests.asking import serving
+from tests.desk import Desk, Place, when
 from tests.integration.test_door import answer, request
-from tests.processes import GatewayProcess
+from tests.processes import GatewayProcess, WorkerProcess
 
 IDLE = 0.4
 ROUNDS = 8
+ATTEMPT = 1.0
+AT_ONCE = 15
+"""Callbacks: enough for a circuit breaker to open, if all of their attempts fail."""
 
 
 async def test_request_that_came_while_the_process_stood_is_answered(place: Place, tmp_path: Path) -> None:
@@ -58,3 +68,46 @@ async def test_last_request_is_answered_however_late_its_turn(
             assert (await answer(reader))[0] == status
         assert {line["event"] for line in lines} == {"callback.refused"}  # no bug
         writer.close()
+
+
+async def test_answers_that_came_while_a_worker_stood_are_heard(
+    place: Place, desk: Desk, tmp_path: Path
+) -> None:
+    """The backend has answered in time: its callbacks get their answers, and its circuit stays closed.
+
+    An answer may have come long before it was heard. It does not count as younger than its question.
+    """
+    asked, release = 0, asyncio.Event()
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        nonlocal asked
+        asked += 1
+        await release.wait()
+        return web.json_response({"id": request.path.rpartition("/")[2], "total": {"amount": 1}})
+
+    config = tmp_path / "deskgate.toml"
+    changes = {"backends.crm.attempts": 1}
+    config.write_text(place.config(changes, budget="8s", attempt_timeout=f"{ATTEMPT}s"))
+    async with serving(handle) as url:
+        here = replace(place, crm_url=url)
+        async with GatewayProcess(config, here) as running, WorkerProcess(config, here) as worker:
+            called = desk.at(await running.address())
+            calls = [
+                asyncio.create_task(called.call(session=f"s{n}", node="order", orderId=f"o{n}"))
+                for n in range(AT_ONCE)
+            ]
+            await when(lambda: asked == AT_ONCE)
+            stopped = time.time()
+            worker.signal(SIGSTOP)
+            release.set()
+            await asyncio.sleep(ATTEMPT * 2)
+            worker.signal(SIGCONT)
+            heard = await asyncio.gather(*calls)
+            assert [one.code for one in heard] == [Code.OK] * AT_ONCE
+            assert [one.variables["order_id"] for one in heard] == [f"o{n}" for n in range(AT_ONCE)]
+            assert not worker.events("breaker.opened")
+            async with Redis.from_url(place.redis_url) as redis:
+                names = [key async for key in redis.scan_iter(f"{place.prefix}:record:*")]
+                kept = [decode_record(data) for data in await redis.mget(names)]
+            assert len(kept) == AT_ONCE
+            assert all(one is not None and one.written_ms / 1000 < stopped + ATTEMPT for one in kept)

@@ -81,7 +81,7 @@ class AloneAsker:
         at, answer = time.monotonic(), asked.answer
         if answer.code == Code.OK:
             kept, indexed = planned.lookup.kept, planned.app.indexed
-            self._restorer.keep(job, answer, at, mark, kept=kept, indexed=indexed)
+            self._restorer.keep(job, answer, at - asked.age, mark, kept=kept, indexed=indexed)
         if asked.attempts:  # else it was not asked: the bulkhead was full, or a gate was shut
             backend.report_finished(job, asked, queued=0.0, took=at - begun, left=left)
         return answer
