@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import sys
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGHUP
 from typing import Any
@@ -62,6 +63,17 @@ async def test_a_deployment_that_works_is_fine(place: Place, tmp_path: Path, des
         ) as second:  # a further worker is one more
             await second.event("worker.started")
             assert (await seen(config, place))[1]["lanes"][0]["workers"] == 2
+
+
+async def test_prefix_with_signs_of_patterns_hides_no_gateway(place: Place, tmp_path: Path) -> None:
+    """Redis takes the names of channels for patterns when it is asked which there are."""
+    place = replace(place, prefix=f"{place.prefix}[1]*")
+    config = written(tmp_path / "deskgate.toml", place.config())
+    async with GatewayProcess(config, place) as front, WorkerProcess(config, place) as worker:
+        await front.event("gateway.started")
+        await worker.event("worker.started")
+        code, found = await seen(config, place)
+    assert (code, found["gateways"]) == (0, 1)
 
 
 async def test_a_rollout_that_is_half_done_is_told(place: Place, tmp_path: Path) -> None:

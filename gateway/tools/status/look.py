@@ -13,7 +13,7 @@ from gateway.fleet.board import FleetBoard
 from gateway.queue.census import LaneCensus, count_lanes
 from gateway.resilience.shut import Gates, ShutBackends
 from gateway.tools.fleet import reaching
-from gateway.wire.keys import Keys, count_configurations
+from gateway.wire.keys import Keys, count_configurations, pattern_of
 from gateway.wire.link import RedisLink
 from gateway.wire.refusals import REFUSES, words_of
 
@@ -103,7 +103,9 @@ class Watch:
             ms = (time.perf_counter() - begun) * 1000
             await self._board.read()
             lanes = await count_lanes(self._link, self._keys, self._catalog.lanes)
-            channels = await self._link.execute("PUBSUB", "CHANNELS", self._keys.replies("*"))
+            channels = await self._link.execute(
+                "PUBSUB", "CHANNELS", f"{pattern_of(self._keys.replies(''))}*"
+            )
         except QueueUnavailable as error:
             why = self._link.failure or error.__cause__ or error
             return Status(RedisStatus(up=False, error=words_of(why)), None, [], self._catalog.digest)
