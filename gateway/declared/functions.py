@@ -37,12 +37,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ReplyFunctions(Functions):
-    """JMESPath's functions and our own. Our own give null for null."""
+    """JMESPath's functions and our own. Our own give null for null, and so does ``to_string``."""
 
     @signature({"types": []})
-    def _func_to_string(self, value: object) -> str:
-        """Write letters, not their escapes, and numbers as they were written."""
-        return value if isinstance(value, str) else as_json(value)
+    def _func_to_string(self, value: object) -> str | None:
+        """Write letters, not their escapes, and numbers as they were written. Nobody is called "null"."""
+        return value if value is None or isinstance(value, str) else as_json(value)
 
     @signature({"types": []})
     def _func_to_number(self, value: object) -> object:

@@ -46,6 +46,12 @@ def test_documented_example_is_so(row: list[str]) -> None:
     assert read(expression, reply) == variable
 
 
+@pytest.mark.parametrize("row", table(REPLIES, "function"), ids=lambda row: row[1])
+def test_documented_example_makes_nothing_of_nothing(row: list[str]) -> None:
+    """A reply without the value is no answer: nobody is told "null", and no record is made of it."""
+    assert evaluate(compile_expression(row[1].strip("`"), pytest.fail).parsed, {}) is None
+
+
 def test_every_function_of_ours_is_documented() -> None:
     """A function that nobody finds is not there."""
     documented = {row[0].strip("`").partition("(")[0] for row in table(REPLIES, "function")}
@@ -60,7 +66,7 @@ def test_every_function_of_ours_is_documented() -> None:
         ("to_string(@)", '{"a":[1,2.50,null,true]}', '{"a":[1,2.50,null,true]}'),
         ("to_string(a)", '{"a":"客"}', "客"),
         ("to_string(a)", '{"a":29.90}', "29.90"),
-        ("to_string(a)", "{}", "null"),
+        ("to_string(a)", '{"a":"null"}', "null"),
         ("join(', ', map(&to_string(@), a))", '{"a":[1.50,"客",[]]}', "1.50, 客, []"),
     ],
 )
