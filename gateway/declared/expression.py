@@ -17,6 +17,7 @@ from jmespath.parser import ParsedResult
 from jmespath.visitor import TreeInterpreter
 
 from gateway.declared.functions import ReplyFunctions, check_date_format, find_zone
+from gateway.declared.place import PLACE
 from gateway.declared.reading import Secret
 from gateway.declared.wording import suggestion
 
@@ -84,6 +85,11 @@ def compile_expression(text: str, report: Report, warn: Report | None = None) ->
     if warn is not None:
         for doubt in _comparison_doubts(text):
             warn(f"{text!r} compares with a field" if isinstance(text, Secret) else doubt)
+        for place in _places_in(text):
+            warn(
+                f"{'a place' if isinstance(text, Secret) else place} is a text in an expression: it has no "
+                "places, and no variable of the callback stands in a reply; have the backend find the one"
+            )
     return compiled
 
 
@@ -173,6 +179,13 @@ def _comparison_doubts(text: str) -> Iterator[str]:
             yield f"compares with the field \"{name}\"; write the text as '{name}', a number as `{name}`"
         elif operand["type"] == "unquoted_identifier" and name in {"true", "false", "null"}:
             yield f"compares with the field {name}; write the value in backquotes: `{name}`"
+
+
+def _places_in(text: str) -> Iterator[str]:
+    """Yield each text of an expression that is a place of a request, such as ``'{orderId}'``."""
+    for token in Lexer().tokenize(text):
+        if token["type"] == "literal" and PLACE.fullmatch(str(token["value"])):
+            yield token["value"]
 
 
 def _leaks(node: Any) -> bool:  # noqa: ANN401 - a node

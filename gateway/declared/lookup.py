@@ -18,7 +18,7 @@ from gateway.declared.lists import lists_in
 from gateway.declared.question import check_question
 from gateway.declared.reading import Fault, plain
 from gateway.declared.request import RequestTable, RequestTemplate, compile_request, exposed
-from gateway.declared.slips import slips_of_request, slips_of_statement
+from gateway.declared.slips import slips_of_request, slips_of_statement, slips_of_texts
 from gateway.declared.statement import Statement, compile_statement
 from gateway.declared.values import Duration, Table
 from gateway.declared.version import version_of
@@ -203,6 +203,8 @@ def compile_lookup(
         faults += slips_of_request(f"lookups.{name}.request", table.request)
     if table.sql is not None:
         faults += slips_of_statement(f"lookups.{name}.sql", table.sql)
+    for place in ("not_found", "fallback"):
+        faults += slips_of_texts(f"lookups.{name}.{place}", getattr(table, place) or {}, inputs)
     rules = compile_answers(f"lookups.{name}.answers", table.answers, faults)
     faults += check_order(rules, declares_not_found=table.not_found is not None)
     if backend is not None:

@@ -26,7 +26,9 @@ import msgspec
 from gateway.core.errors import InvalidInput
 from gateway.core.packing import UNREADABLE
 
-_PLACE = re.compile(r"\{(?P<name>[^\s{}\[\]!:?]+)(?P<optional>\?)?(?::(?P<kind>[a-z]+))?\}")
+PLACE = re.compile(r"\{(?P<name>[^\s{}\[\]!:?]+)(?P<optional>\?)?(?::(?P<kind>[a-z]+))?\}")
+"""A place; its kind may be none that is known."""
+
 _INT = re.compile(r"\s*([+-]?[0-9]{1,19})\s*", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _LONGEST_NUMBER = 64
@@ -129,7 +131,7 @@ class Place:
 
 def parse_place(text: str) -> Place:
     """Return the place that a text in braces is; raise ValueError if it is none."""
-    found = _PLACE.fullmatch(text)
+    found = PLACE.fullmatch(text)
     if found is None:
         msg = "a place holds a variable's name, for example {orderId}; a brace itself is written {{ or }}"
         raise ValueError(msg)

@@ -5,9 +5,10 @@ such a text stands as it is, and the backend is asked about an order of that nam
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from gateway.declared.place import PLACE
 from gateway.declared.reading import Fault, Secret
 
 _IN_PATH = re.compile(r"\{\{\s*(\w+)\s*\}\}|(?<=/):(\w+)|<(\w+)>")
@@ -36,6 +37,15 @@ def slips_of_request(path: str, request: Any) -> Iterator[Fault]:  # noqa: ANN40
     for where, text in _texts(path, pairs):
         if alone := _WHOLE.fullmatch(_as_written(text)):
             yield _no_place(where, alone)
+
+
+def slips_of_texts(path: str, texts: Mapping[str, str], inputs: Collection[str]) -> Iterator[Fault]:
+    """Yield a warning for each text that goes out as it stands, and has an input as a place would."""
+    for name, text in texts.items():
+        for found in PLACE.finditer(_as_written(text)):
+            if found["name"] in inputs:
+                message = f"{found[0]} is a text, and no place: it goes out as it is"
+                yield Fault(f"{path}.{name}", message, warning=True)
 
 
 def slips_of_statement(path: str, sql: str) -> Iterator[Fault]:

@@ -193,6 +193,23 @@ def test_a_comparison_with_a_field_that_looks_like_a_value_is_a_warning(
     assert found.startswith(warning)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    ["orders[?id == '{orderId}'].status", 'a[?b == `"{id:int}"`]', "'{id?}'", "contains(a, '{id}')"],
+)
+def test_place_in_an_expression_is_a_warning(expression: str) -> None:
+    """It stays as it stands, and fits no order: the visitor is told "[]", with code 0."""
+    faults, (warning,) = judged(expression)
+    assert faults == []
+    assert " is a text in an expression" in warning
+
+
+@pytest.mark.parametrize("expression", ["{a: b}", "replace(a, '{', '')", "join(' {x} ', a)", "a == '{}'"])
+def test_braces_that_are_no_place_are_left_alone(expression: str) -> None:
+    """JMESPath has braces of its own, and so have texts."""
+    assert judged(expression) == ([], [])
+
+
 def test_warnings_come_with_their_place_and_the_catalog() -> None:
     """``check`` prints them, and the gateway starts."""
     text = varied(WHOLE, {"lookups.order.variables": {"name": "code == `0` && name", "b": 'b == "x"'}})
@@ -203,13 +220,15 @@ def test_warnings_come_with_their_place_and_the_catalog() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["code == 0", "lenght(@)", "trim()", "date(a, '%Q')", 'a == "s3cret"'])
+@pytest.mark.parametrize(
+    "text", ["code == 0", "lenght(@)", "trim()", "date(a, '%Q')", 'a == "s3cret"', "a == '{s3cret}'"]
+)
 def test_no_message_shows_an_expression_of_the_environment(text: str) -> None:
     """An expression may hold a customer's key; it is told apart by its place."""
     told: list[str] = []
     compile_expression(Secret(text), told.append, told.append)
     (message,) = told
-    assert message.startswith("'***' ")
+    assert message.startswith(("'***' ", "a place "))
     for word in ("code", "lenght", "trim", "%Q", "s3cret"):
         assert word not in message
 

@@ -197,6 +197,16 @@ def test_a_text_that_is_meant_so_is_not_warned_about(request_: str) -> None:
     assert warned(lookup(f"request = {{ {request_} }}")) == []
 
 
+@pytest.mark.parametrize("place", ["not_found", "fallback"])
+def test_place_in_a_text_that_goes_out_as_it_is_is_warned_about(place: str) -> None:
+    """The visitor would read "{orderId}", and with `not_found` the code is 0."""
+    text = "request = { path = '/o/{orderId}' }\n%s = { status = '%s' }"
+    assert warned(lookup(text % (place, "no order {orderId}"))) == [
+        f"lookups.order.{place}.status: {{orderId}} is a text, and no place: it goes out as it is"
+    ]
+    assert warned(lookup(text % (place, "say {name}, {0} or {}"))) == []
+
+
 SQL = BACKEND.replace("http://crm", "sqlite:///x")
 
 
