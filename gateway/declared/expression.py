@@ -60,6 +60,14 @@ def evaluate(parsed: Any, value: Any) -> Any:  # noqa: ANN401 - a node, any JSON
     return _text_of(found)
 
 
+def gives_for_nothing(parsed: Any) -> bool:  # noqa: ANN401 - a node
+    """True if an expression gives a value for a reply that has none, as ``tier || 'standard'`` does."""
+    try:
+        return evaluate(parsed, None) is not None
+    except EVALUATION_ERRORS:
+        return False
+
+
 def _text_of(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     """Return the text of an element that has attributes and no element in it, any other value as it is."""
     if isinstance(value, dict) and _TEXT in value and all(name == _TEXT or name[:1] == "@" for name in value):

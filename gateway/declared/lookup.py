@@ -13,7 +13,7 @@ from gateway.core.packing import pack
 from gateway.declared.accept import Accept, AcceptTable, compile_accept
 from gateway.declared.answers import AnswerTable, Rule, check_answers, check_order, compile_answers
 from gateway.declared.backend import PYTHON, PYTHON_LANE, Backend
-from gateway.declared.expression import compile_mapping
+from gateway.declared.expression import compile_mapping, gives_for_nothing
 from gateway.declared.lists import lists_in
 from gateway.declared.question import check_question
 from gateway.declared.reading import Fault, plain
@@ -209,6 +209,8 @@ def compile_lookup(
     faults += check_order(rules, declares_not_found=table.not_found is not None)
     if backend is not None:
         rules += compile_answers(f"backends.{table.backend}.answers", backend.answers, [])  # told by its own
+    if table.request is not None and table.empty != "ok" and not rules:
+        faults += _warn_never_empty(f"lookups.{name}.variables", variables, table.required)
     return Lookup(
         name=name,
         lane=lane,
@@ -250,6 +252,20 @@ def _listed(
         return frozenset()
     conditions = (one.expression for rule in rules for one in rule.conditions)
     return lists_in(one.parsed for one in (*variables.values(), *conditions))
+
+
+def _warn_never_empty(
+    path: str, variables: Mapping[str, ParsedResult], required: Iterable[str]
+) -> Iterator[Fault]:
+    """Yield a warning if a variable keeps every reply from being judged an empty one."""
+    given = [name for name, expression in variables.items() if gives_for_nothing(expression.parsed)]
+    if given and set(required) <= set(given):
+        message = (
+            "is never null, so a reply that has nothing, such as an error in a 200, is taken for an answer; "
+            "name in `required` what every answer has, or say with rules which replies are answers "
+            "([[lookups.NAME.answers]])"
+        )
+        yield Fault(f"{path}.{given[0]}", message, warning=True)
 
 
 def _warn_exposed(path: str, request: RequestTemplate, accept: Mapping[str, Accept]) -> Iterator[Fault]:

@@ -210,9 +210,28 @@ def test_braces_that_are_no_place_are_left_alone(expression: str) -> None:
     assert judged(expression) == ([], [])
 
 
+@pytest.mark.parametrize(
+    "expression", ["tier || 'standard'", "'x'", "`0`", "a == 'x'", "!a", "not_null(a, 'x')", "type(a)"]
+)
+def test_value_that_is_there_for_every_reply_is_a_warning_where_nothing_else_judges(expression: str) -> None:
+    """Else an error in a 200 makes a record of it: the reply has a variable that is not null."""
+
+    def warned(**settings: object) -> list[str]:
+        variables = {"lookups.order.variables": {"name": "name", "tier": expression}}
+        settings = {f"lookups.order.{name}": value for name, value in settings.items()}
+        return [one.path for one in compile_catalog(*read(varied(WHOLE, variables | settings), {})).warnings]
+
+    assert warned() == ["lookups.order.variables.tier"]
+    assert warned(required=["tier"]) == ["lookups.order.variables.tier"]
+    assert warned(required=["name"]) == []
+    assert warned(empty="ok") == []
+    assert warned(answers=[{"when": {"errcode": "*"}, "is": "bad"}]) == []
+
+
 def test_warnings_come_with_their_place_and_the_catalog() -> None:
     """``check`` prints them, and the gateway starts."""
-    text = varied(WHOLE, {"lookups.order.variables": {"name": "code == `0` && name", "b": 'b == "x"'}})
+    variables = {"name": "code == `0` && name", "b": 'b == "x"', "status": "status"}
+    text = varied(WHOLE, {"lookups.order.variables": variables, "lookups.order.required": ["status"]})
     warnings = compile_catalog(*read(text, {})).warnings
     assert [(warning.path, warning.warning) for warning in warnings] == [
         ("lookups.order.variables.name", True),
