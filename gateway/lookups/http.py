@@ -47,6 +47,10 @@ from gateway.resilience.board import Board
 from gateway.telemetry import events
 
 T = TypeVar("T")
+
+MOST_CODINGS = 5
+"""Most codings of one reply, one over the other: each of them costs a copy of it."""
+
 _PEEKED = 2048
 _ASKED_FOR = "gzip, deflate"
 _NOT_ASKED_FOR = frozenset(("br", "zstd", "compress", "x-compress"))
@@ -218,7 +222,11 @@ class HttpBackend:
 
     def _unpack(self, body: bytes, headers: Mapping[str, str]) -> bytes:
         """Return a body without its Content-Encoding; raise NotJson if it is of another one, or cut short."""
-        for coding in _codings(headers):
+        codings = _codings(headers)
+        if len(codings) > MOST_CODINGS:
+            msg = f"the reply has over {MOST_CODINGS} codings"
+            raise BadBackendReply(msg)
+        for coding in codings:
             if coding in _NOT_ASKED_FOR:
                 msg = f"the reply has the Content-Encoding {coding}, which was not asked for"
                 raise NotJson(msg)
@@ -253,7 +261,7 @@ def _peek(response: aiohttp.ClientResponse) -> bytes:
     """Return what is there of a body that nobody waits for."""
     with suppress(aiohttp.ClientError, RuntimeError):  # it broke off, or somebody reads it
         body = response.content.read_nowait(_PEEKED)
-        for coding in _codings(response.headers):
+        for coding in _codings(response.headers)[:MOST_CODINGS]:
             body = unpack_beginning(body, coding, _PEEKED) if coding in CODINGS else b""
         return body
     return b""

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, Code, TimedOut
 from gateway.crm.server import Crm
+from gateway.lookups.http import MOST_CODINGS
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import stack
 from tests.asking import ANY, ORDER, answering, backend, failure, only, sending, serving
@@ -290,6 +291,20 @@ async def test_a_reply_of_several_members_is_read_whole() -> None:
     headers = {"Content-Encoding": "utf-8, gzip"}
     async with serving(answering(body, headers=headers)) as url, backend(url) as ask:
         assert await ask() == {"v": "Lin Xia"}
+
+
+async def test_a_reply_of_a_thousand_layers_is_a_bad_reply() -> None:
+    """A header holds ten thousand codings, and each layer costs a copy: ten seconds for one reply."""
+    body = b'{"v": 1}'
+    for _ in range(MOST_CODINGS):
+        body = gzip.compress(body)
+    headers = {"Content-Encoding": ", ".join(["gzip"] * MOST_CODINGS)}
+    async with serving(answering(body, headers=headers)) as url, backend(url) as ask:
+        assert await ask() == {"v": "1"}
+    headers["Content-Encoding"] += ", gzip"
+    async with serving(answering(gzip.compress(body), headers=headers)) as url, backend(url) as ask:
+        error = await failure(ask())
+    assert (error.code, error.transient) == (Code.BAD_BACKEND_REPLY, False)
 
 
 async def test_a_compressed_bomb_is_a_bad_reply_before_it_fills_the_memory() -> None:
