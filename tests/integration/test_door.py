@@ -59,7 +59,7 @@ async def talk(running: Gateway, sent: bytes, *, closes: bool = False) -> tuple[
     What comes behind the first answer is awaited for a moment, or for long if the gateway ``closes``.
     """
     reader, writer = await asyncio.open_connection(*running.callbacks)
-    answers = []
+    answers: list[tuple[int, int]] = []
     closed = False
     with suppress(ConnectionError):
         writer.write(sent)
