@@ -161,11 +161,11 @@ class HandOff:
         try:
             for at, step in steps:
                 if not await countdown.reach(at):
-                    # After a stall of this process, answers are there and not yet read.
-                    await asyncio.sleep(0)
-                    silent = [one for wait, one in waits if not wait.done()]
-                    looking.append(asyncio.create_task(step(silent, deadline)))
-            await countdown.reach(deadline)
+                    await asyncio.sleep(0)  # after a stall of this process, answers are there, unread
+                    if silent := [one for wait, one in waits if not wait.done()]:
+                        looking.append(asyncio.create_task(step(silent, deadline)))
+            if not await countdown.reach(deadline):
+                await asyncio.sleep(0)
         finally:
             for task in looking:
                 task.cancel()

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 
 from gateway.declared.redis_address import read_address
 from gateway.process.backoff import FIRST, LONGEST
+from gateway.process.patience import Patience
 
 OUTAGE = (RedisError, OSError, TimeoutError, RuntimeError)
 """A Redis that is gone, hanging, loading or read-only raises these.
@@ -102,7 +103,7 @@ def transport_of(connection: Connection) -> asyncio.WriteTransport | None:
 
 async def connect(connection: Connection, patience: float) -> None:
     """Open a connection, its greeting included; raise what :data:`OUTAGE` names."""
-    async with asyncio.timeout(patience):
+    async with Patience(patience):
         await connection.connect()  # type: ignore[no-untyped-call] # redis-py 5 has no types here
 
 

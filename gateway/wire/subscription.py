@@ -118,9 +118,15 @@ class Subscription:
         raise _OutdatedError
 
     async def _keep_alive(self, connection: Connection) -> None:
-        """Make a silent death of the connection show itself: raise TimeoutError when no ping is answered."""
-        begun = time.monotonic()
-        while time.monotonic() - max(begun, self.heard) < _SILENCE:
-            await asyncio.sleep(_PING_EVERY)
+        """Make a silent death of the connection show itself: raise TimeoutError when no ping is answered.
+
+        Only time behind a ping counts. A process that was held up has sent none, and has yet to read.
+        """
+        silence = 0.0
+        while silence + _PING_EVERY < _SILENCE:
+            heard = self.heard
             await connection.send_command("PING", check_health=False)
+            await asyncio.sleep(_PING_EVERY)
+            await asyncio.sleep(0)  # in a turn of the loop timers come before sockets
+            silence = silence + _PING_EVERY if self.heard == heard else 0.0
         raise TimeoutError

@@ -7,12 +7,14 @@ order of the commands (RESP has no identifiers). redis-py opens the connection a
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import hiredis
 from redis.asyncio.connection import Connection
 from redis.exceptions import ReadOnlyError
 
+from gateway.process.patience import Alarm
 from gateway.wire.connection import Inbox, transport_of
 
 Command = Sequence[bytes | str | int | float]
@@ -33,7 +35,7 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
         self._waiting: deque[tuple[Take, float]] = deque()
-        self._watch: asyncio.TimerHandle | None = None
+        self._watch: Alarm | None = None
         self._broken: BaseException | None = None
 
     @property
@@ -52,7 +54,7 @@ class Wire:
         deadline = self._loop.time() + self._timeout
         self._waiting.append((take, deadline))
         if self._watch is None:
-            self._watch = self._loop.call_at(deadline, self._check)
+            self._watch_until(deadline)
 
     def flush(self) -> None:
         """Send what has been held back until now."""
@@ -97,14 +99,17 @@ class Wire:
         take, _ = self._waiting.popleft()
         take(answer)
 
-    def _check(self) -> None:
-        """Break the wire when its oldest command has waited too long; one timer watches them all."""
+    def _watch_until(self, deadline: float) -> None:
+        self._watch = Alarm(deadline, self._timeout, partial(self._check, deadline))
+
+    def _check(self, watched: float) -> None:
+        """Break the wire when its oldest command has waited too long; one alarm watches them all."""
         self._watch = None
         if not self._waiting:
             return
         deadline = self._waiting[0][1]
-        if self._loop.time() < deadline:
-            self._watch = self._loop.call_at(deadline, self._check)
+        if deadline > watched:
+            self._watch_until(deadline)
         else:
             self.fail(TimeoutError(f"no answer within {self._timeout * 1000:.0f} ms"))
 

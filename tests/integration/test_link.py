@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -199,6 +200,23 @@ async def test_silent_death_of_a_subscription_is_noticed(
         await when(lambda: not subscription.present.is_set())
         valkey.signal(signal.SIGCONT)
         await subscription.present.wait()
+        await subscription.close()
+
+
+async def test_subscription_outlives_a_pause_of_its_process(
+    shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that comes back from a pause must not lose its jobs, and count as dead."""
+    monkeypatch.setattr(subscription_module, "_PING_EVERY", 0.05)
+    monkeypatch.setattr(subscription_module, "_SILENCE", 0.3)
+    begun: list[float] = []
+    async with linked(shared_valkey) as link:
+        subscription = Subscription(link, "paused", lambda _: None, lambda: begun.append(time.monotonic()))
+        await subscription.start(patience=2.0)
+        for _ in range(4):
+            time.sleep(0.5)  # noqa: ASYNC251 - the process stands still
+            await asyncio.sleep(0.12)
+        assert len(begun) == 1
         await subscription.close()
 
 

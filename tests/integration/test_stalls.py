@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from gateway.core.errors import Code
 from gateway.front.app import gateway
 from gateway.records.memory import decode_record
+from gateway.tools.processes import Valkey
 from tests.asking import serving
 from tests.desk import Desk, Place, when
 from tests.integration.test_door import answer, request
@@ -111,3 +112,25 @@ async def test_answers_that_came_while_a_worker_stood_are_heard(
                 kept = [decode_record(data) for data in await redis.mget(names)]
             assert len(kept) == AT_ONCE
             assert all(one is not None and one.written_ms / 1000 < stopped + ATTEMPT for one in kept)
+
+
+async def test_redis_that_answered_while_a_gateway_stood_is_not_lost(
+    valkey: Valkey, desk: Desk, tmp_path: Path
+) -> None:
+    """The answer lies in the socket: the callback must not be told that there is no Redis."""
+    config = tmp_path / "deskgate.toml"
+    place = Place(valkey.url, "stall", "http://127.0.0.1:1")
+    config.write_text(place.config(budget="9s", redis_timeout="1500ms"))
+    async with GatewayProcess(config, place) as running:
+        called = desk.at(await running.address())
+        assert (await called.call(node="order", orderId="1")).code == Code.NO_WORKERS
+        valkey.signal(SIGSTOP)
+        asking = asyncio.create_task(called.call(node="order", orderId="2"))
+        await asyncio.sleep(0.2)  # its command is under way
+        running.signal(SIGSTOP)
+        await asyncio.sleep(0.2)  # it stands
+        valkey.signal(SIGCONT)
+        await asyncio.sleep(2.5)
+        running.signal(SIGCONT)
+        assert (await asking).code == Code.NO_WORKERS
+        assert not running.events("redis.lost")
