@@ -86,7 +86,8 @@ async def run(lane: Lane, envelope: Envelope, taken: Taken, *, wants: bool) -> T
         asked = await lane.backend.ask(job, taken.job_id, left_to_ask, awaited=awaited)
     at = time.monotonic()
     took = at - begun
-    lane.queue.note_run(took)
+    if not asked.age:  # else it took as long as this process stood still, and says nothing of the next
+        lane.queue.note_run(took)
     pass_on = not lane.backend.knows(job) and taken.job_try < MAX_TRIES
     following = await lane.finish(taken, asked.answer, at - asked.age, wants=wants, pass_on=pass_on)
     waited = (now_ms - envelope.enqueued_ms) / 1000
