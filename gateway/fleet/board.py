@@ -4,12 +4,14 @@ An entry is a key. A change is a compare-and-set by swap.lua, which publishes th
 So a read costs nothing, and a change one round trip. Changes are rare: a breaker opens, a token is renewed.
 
 A message may be late, lost, or come twice. An older version is ignored; when a subscription begins anew, all
-entries are read. If Redis has lost one, a process that knows it writes it again: the entry of a token has the
-one refresh token that is good. A value has its own times in it, so an old one changes nothing wrong.
+entries are read. A late message tells a time that has passed: then only a question tells the server's time.
+If Redis has lost an entry, a process that knows it writes it again: the entry of a token has the one refresh
+token that is good. A value has its own times in it, so an old one changes nothing wrong.
 
 While Redis is lost or refuses to write, each process decides for itself.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -31,6 +33,7 @@ ENTRY_KEPT = 86_400.0
 """Seconds for which an entry that nobody changes is kept."""
 
 _TRIES = 5
+_LATE = 0.5
 SWAP = Script("gateway.fleet", "swap", MSGPACK)
 _messages = msgspec.msgpack.Decoder(tuple[float, str, msgspec.Raw])
 _versions = msgspec.msgpack.Decoder(tuple[float, msgspec.Raw])
@@ -109,8 +112,9 @@ class FleetBoard(Board):
                 value=pack(value),
                 kept=int(ENTRY_KEPT * 1000),
             )
+            sent = time.monotonic()
             reply = await self._link.run(SWAP, SwapKeys(self._keys.board(entry.name)), arguments)
-            self._note_time(int(reply[0]) + int(reply[1]) / 1e6)
+            self._note_time(int(reply[0]) + int(reply[1]) / 1e6, sent)
             if reply[3]:
                 self._take(entry, reply[3], anew=True)
             else:
@@ -131,10 +135,14 @@ class FleetBoard(Board):
     def _receive(self, message: bytes) -> None:
         try:
             now_ms, name, data = _messages.decode(message)
-            self._note_time(finite(now_ms) / 1000)
+            now = finite(now_ms) / 1000
         except UNREADABLE as error:
             events.fleet_unreadable(entry="", error=error)
             return
+        if now < self.now() - _LATE:  # or the server's clock was set back
+            self._listening()
+        else:
+            self._note_time(now)
         if (entry := self._entries.get(name)) is not None:
             self._take(entry, bytes(data))
 
@@ -145,12 +153,13 @@ class FleetBoard(Board):
         """Read entries whose messages may have been missed. Write those that Redis has lost."""
         if not entries:
             return
+        sent = time.monotonic()
         asked = self._link.execute("TIME"), self._link.execute("MGET", *map(self._key, entries))
         try:
             now, found = await asked[0], await asked[1]
         except QueueUnavailable:  # a new subscription will read them
             return
-        self._note_time(int(now[0]) + int(now[1]) / 1e6)
+        self._note_time(int(now[0]) + int(now[1]) / 1e6, sent)
         for entry, data in zip(entries, found, strict=True):
             if data is not None:
                 self._take(entry, data)
@@ -178,5 +187,6 @@ class FleetBoard(Board):
             events.fleet_unreadable(entry=entry.name, error=error)
         entry.put(value, version)
 
-    def _note_time(self, server: float) -> None:
-        self._ahead = server - time.monotonic()
+    def _note_time(self, server: float, sent: float = -math.inf) -> None:
+        """Take the server's time, which it told at some moment since ``sent``; maybe that was long ago."""
+        self._ahead = max(server - time.monotonic(), min(server - sent, self._ahead))

@@ -1,10 +1,12 @@
 """The board over a real Valkey: changed by one process at a time, known to all, and of use without Redis."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
@@ -53,6 +55,45 @@ async def test_change_is_known_to_all_and_to_those_who_come_later(place: Place) 
         async with board(place.redis_url, place.prefix) as (_, late):
             await when(lambda: late.value == changed)
             assert await late.change(lambda _gate, _now: None) is None
+
+
+def _has_come(entry: Entry[Gate], version: float) -> bool:
+    return entry.version >= version
+
+
+async def test_message_that_comes_late_does_not_set_the_clock_back(place: Place) -> None:
+    """After a pause of a gateway, a backend would be left alone for as long again as the pause was."""
+    keys = Keys(place.prefix)
+    async with (
+        board(place.redis_url, place.prefix) as (shared, entry),
+        Redis.from_url(place.redis_url) as redis,
+    ):
+        await entry.change(lambda _, now: Gate(now + 60.0, 60.0))
+        for version in (1e18, 2e18):
+            before = await redis.time()
+            value = msgspec.msgpack.encode((version, Gate(shared.now() + 60.0, 60.0)))
+            now_ms = float(before[0] * 1000 + before[1] // 1000)
+            message = msgspec.msgpack.encode((now_ms - 5000.0, NAME, msgspec.Raw(value)))
+            await redis.publish(keys.fleet(), message)
+            await when(partial(_has_come, entry, version))
+            seconds, microseconds = await redis.time()
+            assert shared.now() == pytest.approx(seconds + microseconds / 1e6, abs=1.0)
+
+
+async def test_clock_of_a_server_that_was_set_back_is_learnt(place: Place) -> None:
+    """After a failover a clock may be behind; the next message or question shows it."""
+    async with (
+        board(place.redis_url, place.prefix) as (shared, entry),
+        Redis.from_url(place.redis_url) as redis,
+    ):
+        shared._ahead += 100.0
+        now_ms = time.time() * 1000
+        message = msgspec.msgpack.encode((now_ms, NAME, msgspec.Raw(msgspec.msgpack.encode((1e18, OPEN)))))
+        await redis.publish(Keys(place.prefix).fleet(), message)
+        await when(lambda: shared.now() == pytest.approx(time.time(), abs=2.0))
+        shared._ahead += 100.0
+        await entry.change(lambda _, now: Gate(now + 60.0, 60.0))
+        assert shared.now() == pytest.approx(time.time(), abs=2.0)
 
 
 async def test_of_many_who_change_at_once_each_sees_what_the_one_before_made(place: Place) -> None:
