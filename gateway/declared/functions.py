@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from jmespath.functions import Functions, signature
 
-from gateway.core.variables import WrittenNumber, as_json, as_text, keep_number
+from gateway.core.variables import WrittenNumber, as_text, keep_number
 
 MAX_REPLACED = 1024 * 1024
 """Most characters of the result of ``replace``."""
@@ -42,7 +42,7 @@ class ReplyFunctions(Functions):
     @signature({"types": []})
     def _func_to_string(self, value: object) -> str | None:
         """Write letters, not their escapes, and numbers as they were written. Nobody is called "null"."""
-        return value if value is None or isinstance(value, str) else as_json(value)
+        return None if value is None else as_text(value)
 
     @signature({"types": []})
     def _func_to_number(self, value: object) -> object:

@@ -1,7 +1,9 @@
 """The functions of expressions: those that are ours, and those of JMESPath that do more for users."""
 
 import math
+from datetime import date
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 
@@ -73,6 +75,15 @@ def test_every_function_of_ours_is_documented() -> None:
 def test_to_string_writes_letters_and_numbers_as_they_are(expression: str, reply: str, text: str) -> None:
     """A user reads the variable, and no escape sequence."""
     assert read(expression, reply) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(Decimal("29.90"), "29.90"), (date(2024, 11, 13), "2024-11-13"), (UUID(int=0), f"{UUID(int=0)}")],
+)
+def test_to_string_of_what_a_python_lookup_returns_is_its_variable(value: object, text: str) -> None:
+    """JSON would have it in quotes."""
+    assert evaluate(compile_expression("to_string(@)", pytest.fail).parsed, value) == text
 
 
 @pytest.mark.parametrize(
