@@ -93,8 +93,8 @@ class Desk:
         self.app = app if app is not None else next(iter(catalog.apps), 0)
         self._reasons: dict[str, str] = {}
         memory = RecordMemory(_MOST_RECORDS)
-        asker = _ScriptedAsker(catalog, backends, memory, self.clock, self._reasons)
-        self._flow = Flow(catalog, memory.get, dict.fromkeys(catalog.apps, asker), self.clock)
+        self._asker = _ScriptedAsker(catalog, backends, memory, self.clock, self._reasons)
+        self._flow = Flow(catalog, memory.get, dict.fromkeys(catalog.apps, self._asker), self.clock)
         self._budget = catalog.settings.gateway.budget
 
     def call(self, session: str = "s1", user: str = "u1", path: str = "/", **variables: str) -> DeskReply:
@@ -113,6 +113,7 @@ class Desk:
             one.lookup: LookupReply(one.source.value, one.code, one.age, self._reasons.get(one.lookup, ""))
             for one in answered.outcomes
         }
+        await self._asker.renew()
         reply = answered.reply
         return DeskReply(reply.code, reply.info, dict(reply.variables), answered.route.name, lookups)
 
@@ -130,15 +131,20 @@ class _ScriptedAsker:
     ) -> None:
         self._catalog, self._backends, self._memory = catalog, backends, memory
         self._clock, self._reasons = clock, reasons
-        self._refreshing: list[asyncio.Task[Heard]] = []
+        self._refreshing: list[Planned] = []
 
     async def ask(self, planned: Sequence[Planned], deadline: float) -> list[Heard]:  # noqa: ARG002 - no time passes
         """Return the result of each lookup."""
         return [await self._hear(one) for one in planned]
 
     def refresh(self, planned: Planned) -> None:
-        """Renew a record at once: the next callback has the new one."""
-        self._refreshing.append(asyncio.ensure_future(self._hear(planned)))
+        """Have a record renewed behind the reply, by :meth:`renew`."""
+        self._refreshing.append(planned)
+
+    async def renew(self) -> None:
+        """Renew the records that have answered a callback: the next one has the new ones."""
+        while self._refreshing:
+            await self._hear(self._refreshing.pop(0))
 
     async def _hear(self, planned: Planned) -> Heard:
         lookup, job = planned.lookup, planned.job

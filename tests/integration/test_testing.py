@@ -150,6 +150,38 @@ async def test_a_python_lookup_runs_for_real(tmp_path: Path, monkeypatch: pytest
     assert (await here.answer(uid="x")).variables == {"risk": "?"}
 
 
+def test_python_lookup_that_takes_its_time_renews_its_record_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call is a loop of its own, which must not end before."""
+    (tmp_path / "kit_renewed.py").write_text(
+        "from itertools import count\nnumbers = count(1)\ndef number(ask): return {'n': next(numbers)}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = (
+        '[apps.1]\nsignature = "off"\n[[routes]]\nlookups = ["number"]\n'
+        '[lookups.number]\npython = "kit_renewed:number"\ninputs = ["uid"]\nvariables = { n = "n" }\n'
+        'fresh = "1m"\nstale_while_revalidate = "1h"\n'
+    )
+    here = Desk(config)
+    given = [here.call(uid="a").variables["n"]]
+    here.clock.advance("2m")
+    given += [here.call(uid="a").variables["n"] for _ in range(2)]
+    assert given == ["1", "1", "2"]
+
+
+def test_refresh_that_fails_is_told_of_no_reply() -> None:
+    """The record has answered, and answers on; but a backend that is not given is a slip."""
+    crm = ScriptedBackend(Reply(json={"status": "a"}), Reply(status=503))
+    here = desk(crm=crm)
+    here.call(node="order", orderId="7")
+    here.clock.advance("61s")
+    for _ in range(2):
+        order = here.call(node="order", orderId="7").lookups["order"]
+        assert (order.source, order.reason) == ("revalidating", "")
+    assert len(crm.requests) == 3
+
+
 _ORDERS = """
 from gateway.lookup import Ask, BackendRejected, NotFound
 async def orders(ask: Ask):
