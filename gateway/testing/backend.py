@@ -13,6 +13,7 @@ from gateway.core.variables import as_json
 from gateway.declared.lookup import Lookup
 from gateway.lookups.answers import Response
 from gateway.lookups.decoding import ACCEPTED
+from gateway.lookups.sql_values import as_value
 
 Fault = Literal["timeout", "refused", "broken"]
 """What can keep a reply from coming: no answer in time, no connection, one that breaks off."""
@@ -77,7 +78,7 @@ class Reply:
     def found(self, lookup: Lookup) -> object:
         """Return what a database gives: the first row, or all; raise NoAnswer for a fault."""
         self.raise_fault()
-        rows = [dict(row) for row in self.rows or ()]
+        rows = as_value(self.rows or [])
         if lookup.rows == "all":
             return rows
         return rows[0] if rows else None

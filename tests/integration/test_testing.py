@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -180,6 +182,28 @@ def test_refresh_that_fails_is_told_of_no_reply() -> None:
         order = here.call(node="order", orderId="7").lookups["order"]
         assert (order.source, order.reason) == ("revalidating", "")
     assert len(crm.requests) == 3
+
+
+def test_values_of_a_database_are_those_that_a_worker_reads() -> None:
+    """A driver gives decimals, dates and bytes."""
+    config = (
+        '[apps.1]\nsignature = "off"\n[[routes]]\nlookups = ["tier"]\n[backends.db]\nurl = "sqlite:///x"\n'
+        '[lookups.tier]\nbackend = "db"\nsql = "select * from tiers where uid = :uid"\n'
+        "variables = { since = \"date(since, '%Y')\", at = 'at', key = 'key', "
+        "total = 'sum([total, total])' }\n"
+    )
+    row = {
+        "since": date(2020, 1, 2),
+        "at": datetime(2020, 1, 2, tzinfo=UTC),
+        "total": Decimal("29.90"),
+        "key": b"k",
+    }
+    assert Desk(config, db=ScriptedBackend(rows=[row])).call(uid="a").variables == {
+        "since": "2020",
+        "at": "2020-01-02T00:00:00+00:00",
+        "total": "59.80",
+        "key": "6b",
+    }
 
 
 _ORDERS = """
