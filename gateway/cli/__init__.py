@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from gateway.cli import asking, exploring, serving, watching
-from gateway.cli.common import end_with, open_streams
+from gateway.cli.common import end_with, let_go_of_output, open_streams
 
 
 class _Commands(click.Group):
@@ -18,6 +18,7 @@ class _Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # "| head": click ends without a word
                 raise
+            let_go_of_output()
             end_with(str(error))
 
 

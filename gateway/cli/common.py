@@ -91,6 +91,14 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def let_go_of_output() -> None:
+    """Drop what standard output does not take: Python tries again at its end, and has the last word then."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def die_of_interrupts() -> None:
     """Let Ctrl-C end this process without a trace, until it listens to signals itself."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

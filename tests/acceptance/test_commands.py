@@ -168,7 +168,7 @@ def test_full_disk_is_told_in_one_line(place: Place, tmp_path: Path, command: st
     ended = subprocess.run(
         ["/bin/sh", "-c", f'exec "$0" -m gateway {command} > /dev/full', sys.executable],
         cwd=tmp_path,
-        env={**os.environ, **place.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, **place.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
         capture_output=True,
         check=False,
     )
