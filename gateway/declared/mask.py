@@ -21,7 +21,7 @@ _EMPTY: tuple[object, ...] = (None, "", [], {})
 _WORD = re.compile(r"[\w-]+")
 _BEFORE_VALUE = re.compile(r"[\\\"']*\s*[:=>]")
 _ASSIGNED = re.compile(r"""(?<![\w-])([\w-]+)=("[^"]*"|'[^']*'|[^\s&;,"'=][^\s&;,"']*)""")
-_ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_ESCAPED = re.compile(r"(?<!\\)\\++u([0-9a-fA-F]{4})")  # once a row of backslashes
 _FEWEST_OF_CUT = 4
 _read_json = msgspec.json.Decoder(float_hook=keep_number).decode
 

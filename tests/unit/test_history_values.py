@@ -168,6 +168,13 @@ def test_long_values_and_replies_are_cut() -> None:
     assert keep_body(b"1" * (LARGEST_READ + 1), "", Mask()) == ("", True)
 
 
+@pytest.mark.parametrize("start", ["{", "=", "<"])
+def test_a_long_row_of_backslashes_is_looked_through_once(start: str) -> None:
+    """A visitor can type one. Looked through from each of its signs, it would take minutes."""
+    value = start + "\\" * 500_000 + r" \u0070hone=1555"
+    assert keep_values({"v": value}, Mask(names=["phone"])) == {"v": HIDDEN}
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_kept_as_text(body: bytes) -> None:
     """A reply may be anything."""
