@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -51,6 +52,9 @@ T = TypeVar("T")
 MOST_CODINGS = 5
 """Most codings of one reply, one over the other: each of them costs a copy of it."""
 
+LARGE_REPLY = 16 * 1024
+"""Bytes of a reply from which on it is read in a thread: a megabyte of tiny elements takes a second."""
+
 _PEEKED = 2048
 _ASKED_FOR = "gzip, deflate"
 _NOT_ASKED_FOR = frozenset(("br", "zstd", "compress", "x-compress"))
@@ -68,6 +72,7 @@ class HttpBackend:
         self._reach = Reach(declared)
         self._credentials = open_credentials(declared, name, board or Board(), self._reach)
         self._work, self._name = Background(), name
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reply")
         self._charset = find_charset(declared.charset or "") or ""
         self.url = declared.url.rstrip("/")
         """The address to which the path of each request is added."""
@@ -106,6 +111,7 @@ class HttpBackend:
         if self._credentials is not None:
             await self._credentials.close()
         await self._session.close()
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
     async def ask(self, lookup: Lookup, ask: Ask) -> Finding:
         """Return the answer of one attempt; raise NoAnswer. That there is no such thing may be an answer."""
@@ -141,7 +147,9 @@ class HttpBackend:
         if traceparent:
             self._tell_reply(response, traceparent, used)
         try:
-            return read(response)
+            if len(response.body or b"") < LARGE_REPLY:
+                return read(response)
+            return await asyncio.get_running_loop().run_in_executor(self._reader, read, response)
         except BackendDenied as error:
             if self._credentials is None or not await self._credentials.renew(used):
                 raise

@@ -1,9 +1,11 @@
 """Every reply of a backend has its meaning: from the flaky CRM, and from servers that are worse."""
 
+import asyncio
 import gzip
 import itertools
 import json
 import socket
+import threading
 import time
 import tracemalloc
 import zlib
@@ -14,10 +16,14 @@ from aiohttp import web
 
 from gateway.core.errors import BackendRejected, BackendUnavailable, BadBackendReply, Code, TimedOut
 from gateway.crm.server import Crm
-from gateway.lookups.http import MOST_CODINGS
+from gateway.declared.lookup import Lookup
+from gateway.lookups.answers import Response, interpret
+from gateway.lookups.http import LARGE_REPLY, MOST_CODINGS
+from gateway.lookups.reply import Finding
 from gateway.resilience.policy import Call
 from gateway.resilience.stack import stack
 from tests.asking import ANY, ORDER, answering, backend, failure, only, sending, serving
+from tests.desk import when
 from tests.limits import limits
 
 
@@ -319,6 +325,24 @@ async def test_a_compressed_bomb_is_a_bad_reply_before_it_fills_the_memory() -> 
         finally:
             tracemalloc.stop()
     assert peak < 16_000_000
+
+
+async def test_a_large_reply_is_read_while_others_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of ``<b/>`` takes a second, and as long would every other lookup of the process wait."""
+    began, went_on = threading.Event(), threading.Event()
+
+    def read(lookup: Lookup, response: Response, now: float) -> Finding:
+        began.set()
+        assert went_on.wait(5.0), "the loop stands still"
+        return interpret(lookup, response, now)
+
+    monkeypatch.setattr("gateway.lookups.http.interpret", read)
+    body = json.dumps({"v": "1", "more": "x" * LARGE_REPLY}).encode()
+    async with serving(answering(body)) as url, backend(url) as ask:
+        asked = asyncio.ensure_future(ask())
+        await when(lambda: began.is_set() or asked.done())
+        went_on.set()
+        assert await asked == {"v": "1"}
 
 
 @pytest.mark.parametrize("kind", ["hang", "drip"])
