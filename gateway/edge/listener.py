@@ -7,6 +7,7 @@ descriptors run out. And they hide connections in the middle of a TLS handshake.
 import asyncio
 import errno
 import math
+import select
 import socket
 import ssl
 from collections.abc import Sequence
@@ -18,6 +19,12 @@ from gateway.telemetry import events
 
 TELL_EVERY = 10.0
 """Least seconds between two log lines about too many connections."""
+
+HEARD_FIRST = 0.05
+"""Seconds for which one that has just come, or begun a request, makes no room for another one."""
+
+HEARD_FIRST_TLS = 0.25
+"""The same, if there is a handshake first: some ways to the client and back."""
 
 _AT_ONCE = 128
 _SWEEP_EVERY = 1.0
@@ -53,7 +60,7 @@ class Listener:
         """Begin to accept."""
         for listening in self._sockets:
             listening.setblocking(False)  # noqa: FBT003
-            self._loop.add_reader(listening, self._accept, listening)
+            self._resume(listening)
         self._sweeper = self._loop.create_task(self._sweep())
 
     def stop(self) -> None:
@@ -90,7 +97,13 @@ class Listener:
         await asyncio.gather(*opening, return_exceptions=True)
 
     def _accept(self, listening: socket.socket) -> None:
+        if listening not in self._sockets:  # stopped meanwhile
+            return
         for _ in range(_AT_ONCE):
+            full = len(self._server.open) + len(self._opening) >= self.limits.most
+            if full and _is_wanted(listening) and not self._make_room():
+                self._pause(listening, _LOOK_EVERY)
+                return
             try:
                 accepted, _ = listening.accept()
             except BlockingIOError:
@@ -100,12 +113,9 @@ class Listener:
             except OSError as error:
                 if error.errno not in _OUT_OF_FILES:
                     raise
-                if not self._make_room():  # all are at work: their ends will make room
-                    self._loop.remove_reader(listening)
-                    self._loop.call_later(_PAUSE, self._resume, listening)
-                return
-            if len(self._server.open) + len(self._opening) >= self.limits.most:
                 self._make_room()
+                self._pause(listening, _PAUSE)
+                return
             accepted.setblocking(False)  # noqa: FBT003
             connection = self._server()
             task = self._loop.create_task(self._open(accepted, connection))
@@ -117,9 +127,15 @@ class Listener:
         if task.cancelled():  # perhaps before its first step
             accepted.close()
 
+    def _pause(self, listening: socket.socket, seconds: float) -> None:
+        """Leave those who come in the kernel's queue for so long."""
+        self._loop.remove_reader(listening)
+        self._loop.call_later(seconds, self._resume, listening)
+
     def _resume(self, listening: socket.socket) -> None:
+        """Accept, each time behind what open connections bring in the same turn: they are not idle."""
         if listening in self._sockets:
-            self._loop.add_reader(listening, self._accept, listening)
+            self._loop.add_reader(listening, self._loop.call_soon, self._accept, listening)
 
     def _not_open(self) -> list[tuple["asyncio.Task[None]", Connection]]:
         """Return those that open. One that is open has a task for a moment more, and perhaps a request."""
@@ -159,26 +175,40 @@ class Listener:
                         one.hang_up()
 
     def _make_room(self) -> bool:
-        """Close some connections without a request in hand; return whether there were such.
+        """Close some connections without a request in hand; False if these are to be heard first.
 
         Those by which no callback of an app has come go first, and of equals those that have waited longest:
         so a newcomer goes last of its kind. Several go at once, so that a flood does not have us look at all
-        of them for each that comes.
+        of them for each that comes. If the first of them has just come, or just begun a request, so have all
+        of its kind: the next one waits in the kernel's queue until they are heard.
         """
-        idle: list[tuple[bool, float, Connection | asyncio.Task[None]]] = [
-            (one.trusted, one.since, one) for one in self._server.open if not one.in_hand
+        now, patience = self._loop.time(), HEARD_FIRST if self._tls is None else HEARD_FIRST_TLS
+        idle: list[tuple[bool, float, bool, Connection | asyncio.Task[None]]] = [
+            (one.trusted, one.since, one.reading or not one.requests, one)
+            for one in self._server.open
+            if not one.in_hand
         ]
-        idle += [(False, one.since, task) for task, one in self._not_open()]
+        idle += [(False, one.since, True, task) for task, one in self._not_open()]
         idle.sort(key=lambda one: one[:2])
-        gone = idle[: max(1, len(idle) // _SHARE_CLOSED)]
-        for _, _, one in gone:
+        gone: list[Connection | asyncio.Task[None]] = []
+        for _, since, expected, one in idle[: max(1, len(idle) // _SHARE_CLOSED)]:
+            if expected and since > now - patience:
+                break
+            gone.append(one)
             if isinstance(one, Connection):
                 one.hang_up()
                 self._server.open.discard(one)
             else:
                 one.cancel()
                 self._opening.pop(one, None)
-        if (now := self._loop.time()) - self._told >= TELL_EVERY:
+        if now - self._told >= TELL_EVERY:
             self._told = now
             events.connections_full(connections=len(self._server.open), closed=len(gone))
-        return bool(gone)
+        return bool(gone) or not idle
+
+
+def _is_wanted(listening: socket.socket) -> bool:
+    """True if a client waits to be accepted."""
+    looking = select.poll()
+    looking.register(listening, select.POLLIN)
+    return bool(looking.poll(0))

@@ -224,6 +224,33 @@ async def test_connection_of_a_stranger_goes_before_one_of_an_app(place: Place) 
             writer.close()
 
 
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "TLS"])
+async def test_newcomers_that_come_together_are_heard_though_all_places_are_kept(
+    place: Place,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encrypted: bool,  # noqa: FBT001
+) -> None:
+    """Desk's kept connections are idle: some make room. Of 20 newcomers, each drove out the one before."""
+    monkeypatch.setattr("gateway.edge.listener.HEARD_FIRST_TLS", 5.0)  # this machine may be busy
+    cert, key = await self_signed(tmp_path)
+    settings = {"tls": {"cert": str(cert), "key": str(key)}} if encrypted else {}
+    context = ssl.create_default_context(cafile=str(cert)) if encrypted else None
+    async with opened(place, max_connections=40, **settings) as running:
+
+        async def call() -> asyncio.StreamWriter:
+            reader, writer = await asyncio.open_connection(*running.callbacks, ssl=context)
+            writer.write(request())
+            assert (await answer(reader))[0] == 200
+            return writer
+
+        kept = [await call() for _ in range(40)]
+        kept += await asyncio.gather(*(call() for _ in range(20)))
+        await when(lambda: len(running.connections) <= 40)
+        for writer in kept:
+            writer.close()
+
+
 async def test_limit_on_files_is_raised_and_running_out_of_them_is_survived(place: Place) -> None:
     """``ulimit -n`` of a shell is 1,024, often; the limit that a process may set is higher."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

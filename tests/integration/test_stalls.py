@@ -54,6 +54,27 @@ async def test_request_that_came_while_the_process_stood_is_answered(place: Plac
             writer.close()
 
 
+async def test_newcomers_drive_out_nobody_whose_request_has_come(place: Place, tmp_path: Path) -> None:
+    """All places are kept, and each request lies in its socket, behind the newcomers."""
+    config = tmp_path / "deskgate.toml"
+    config.write_text(place.config({"gateway.max_connections": 20}))
+    async with GatewayProcess(config, place) as running:
+        address = await running.address()
+        kept = [await asyncio.open_connection(*address) for _ in range(20)]
+        for reader, writer in kept:
+            writer.write(request())
+            assert (await answer(reader))[0] == 200
+        running.signal(SIGSTOP)
+        await asyncio.sleep(IDLE)  # none of them is new
+        new = [await asyncio.open_connection(*address) for _ in range(5)]
+        for _, writer in (*new, *kept):
+            os.write(writer.get_extra_info("socket").fileno(), request())
+        running.signal(SIGCONT)
+        for reader, writer in (*new, *kept):
+            assert (await answer(reader))[0] == 200
+            writer.close()
+
+
 @pytest.mark.parametrize(("sent", "status"), [(request(), 200), (request()[:-5], 400)])
 async def test_last_request_is_answered_however_late_its_turn(
     place: Place, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: int
