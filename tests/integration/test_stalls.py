@@ -21,8 +21,10 @@ from tests.desk import Desk, Place, when
 from tests.integration.test_door import answer, request
 from tests.processes import GatewayProcess, WorkerProcess
 
-IDLE = 0.4
-ROUNDS = 8
+IDLE = 1.0
+ROUNDS = 3
+
+Kept = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 ATTEMPT = 1.0
 AT_ONCE = 15
 """Callbacks: enough for a circuit breaker to open, if all of their attempts fail."""
@@ -36,22 +38,27 @@ async def test_request_that_came_while_the_process_stood_is_answered(place: Plac
     )
     async with GatewayProcess(config, place) as running:
         address = await running.address()
-        kept = [await asyncio.open_connection(*address) for _ in range(20)]
-        for reader, writer in kept:
+
+        async def call() -> Kept:
+            reader, writer = await asyncio.open_connection(*address)
             writer.write(request())
             assert (await answer(reader))[0] == 200
+            return reader, writer
+
+        async def call_again(kept: Kept, rest: bytes) -> None:
+            kept[1].write(rest)
+            assert (await answer(kept[0]))[0] == 200
+            kept[1].close()
+
         for _ in range(ROUNDS):
+            kept = await asyncio.gather(*(call() for _ in range(20)))
             running.signal(SIGSTOP)
             for number, (_, writer) in enumerate(kept):
                 os.write(writer.get_extra_info("socket").fileno(), request()[: 20 if number % 2 else None])
-            await asyncio.sleep(IDLE * 2)  # for which nothing is heard
+            await asyncio.sleep(IDLE * 1.5)  # for which nothing is heard
             running.signal(SIGCONT)
-            for number, (reader, writer) in enumerate(kept):
-                if number % 2:
-                    writer.write(request()[20:])
-                assert (await answer(reader))[0] == 200
-        for _, writer in kept:
-            writer.close()
+            again = (call_again(one, request()[20:] * (number % 2)) for number, one in enumerate(kept))
+            await asyncio.gather(*again)
 
 
 async def test_newcomers_drive_out_nobody_whose_request_has_come(place: Place, tmp_path: Path) -> None:
