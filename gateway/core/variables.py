@@ -47,9 +47,17 @@ def as_text(value: object) -> str:
 
 def as_json(value: object) -> str:
     """Return ``value`` as compact JSON, its letters not escaped. Raise as :func:`as_text` does."""
-    if isinstance(value, bytes | bytearray | memoryview):  # msgspec writes base64, which nobody has said
-        raise _unsayable(value)
+    _refuse_bytes(value)
     return _encode(value).decode()
+
+
+def _refuse_bytes(value: object) -> None:
+    """Raise TypeError for bytes, in lists and objects, too: msgspec writes base64, which nobody has said."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise _unsayable(value)
+    if isinstance(value, dict | list | tuple | set | frozenset):
+        for one in value.values() if isinstance(value, dict) else value:
+            _refuse_bytes(one)
 
 
 def _write_number(value: object) -> msgspec.Raw:

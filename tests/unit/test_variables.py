@@ -86,7 +86,10 @@ def test_a_value_that_python_has_and_json_writes_as_text_has_no_quotes(value: ob
     assert as_text(value) == text
 
 
-@pytest.mark.parametrize("value", [object(), UserString("x"), 1j, b"gold", bytearray(b"x"), memoryview(b"x")])
+BYTES = (b"gold", bytearray(b"x"), memoryview(b"x"), [b"gold"], {"tiers": (b"gold",)}, [{"a": [b""]}], {b"x"})
+
+
+@pytest.mark.parametrize("value", [object(), UserString("x"), 1j, *BYTES])
 def test_what_json_cannot_say_is_a_type_error(value: object) -> None:
     """An object's ``repr`` with its address must never become a variable, nor the base64 of some bytes."""
     with pytest.raises(TypeError):
