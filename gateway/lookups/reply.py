@@ -42,7 +42,7 @@ def map_reply(lookup: Lookup, reply: object) -> Mapped:
             failed.append(name)
             variables[name] = ""
         else:
-            if value is None:
+            if value is None or (not variables[name] and not isinstance(value, str)):  # NaN is null in JSON
                 nulls.append(name)
     return Mapped(variables, tuple(nulls), tuple(failed)) if nulls or failed else Mapped(variables)
 

@@ -1,5 +1,6 @@
 """The variables that a lookup reads out of a backend's reply."""
 
+import math
 from dataclasses import replace
 
 import jmespath
@@ -41,6 +42,17 @@ def test_every_variable_is_read_by_its_expression() -> None:
         "names": '["lamp","desk"]',
         "more": "2",
     }
+
+
+@pytest.mark.parametrize("nothing", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_null(nothing: float) -> None:
+    """A Python lookup that reads a table finds NaN where nothing is: ``required`` must not let it pass."""
+    declared = lookup(status="status", total="total")
+    assert map_reply(declared, {"status": "", "total": nothing}) == (
+        {"status": "", "total": ""},
+        ("total",),
+        (),
+    )
 
 
 def test_an_element_with_attributes_is_its_text() -> None:
