@@ -152,7 +152,7 @@ def compile_request(table: RequestTable, report: Report) -> RequestTemplate:
         if not typed and parsed.alone is None and any(one.kind == "json" for one in parsed.places):
             report(place, "a {name:json} must be the whole text here")
         for before, one in parsed.befores():
-            if one.kind in QUOTES and before.count(QUOTES[one.kind]) % 2 == 0:
+            if one.kind in QUOTES and not _is_quoted(before, one.kind):
                 report(
                     place, f"{{{one.name}:{one.kind}}} must stand in {QUOTES[one.kind]}…{QUOTES[one.kind]}"
                 )
@@ -208,6 +208,12 @@ def exposed(request: RequestTemplate) -> Iterator[tuple[str, Place, str | None]]
             if place.kind in PLAIN:
                 quoted = next((mark for mark in "'\"" if before.count(mark) % 2), None)
                 yield where, place, quoted
+
+
+def _is_quoted(before: str, kind: str) -> bool:
+    """True if a place stands in quotes in which the escapes of its kind count: not in a block string."""
+    in_block = kind == "graphql" and before.count('"""') % 2 == 1
+    return not in_block and before.count(QUOTES[kind]) % 2 == 1
 
 
 def _check_escaped(body: Template, report: Report, *, is_xml: bool) -> None:

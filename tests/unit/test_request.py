@@ -201,6 +201,10 @@ def test_another_text_is_as_it_is() -> None:
         ({"path": "/", "query": {"q": "Id = {a:soql}"}}, ["query.q"]),
         ({"path": "/", "query": {"q": "a = 'b' and c = {a:odata}"}}, ["query.q"]),
         ({"path": "/", "method": "POST", "json": {"query": "{{ a(b: '{a:graphql}') }}"}}, ["json.query"]),
+        (  # a quote at the end of a value would make the end of a block string a part of it
+            {"path": "/", "method": "POST", "json": {"query": '{{ a(b: """{a:graphql}""") }}'}},
+            ["json.query"],
+        ),
         *(
             ({"path": "/", "method": "POST", "content_type": "text/xml", "body": body}, ["body"])
             for body in (
