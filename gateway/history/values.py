@@ -20,7 +20,7 @@ LONGEST_BODY = 8192
 """Characters of a backend's reply that are kept."""
 
 LARGEST_READ = 65_536
-"""Bytes of a reply that is looked through for what is to be hidden; of a larger one nothing is kept."""
+"""Bytes of a reply, or characters of a value, that are looked through; of a larger one nothing is kept."""
 
 _BOMS = ((BOM_UTF8, "utf_8_sig"), (BOM_UTF16_LE, "utf_16"), (BOM_UTF16_BE, "utf_16"))
 _IN_HEADER = re.compile(r"charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
@@ -44,8 +44,9 @@ def hide_inputs(mask: Mask, inputs: Mapping[str, str]) -> Mask:
 
 
 def keep_values(values: Mapping[str, str], mask: Mask) -> dict[str, str]:
-    """Return variables as they are kept: the hidden ones hidden, the long ones cut."""
-    return {name: _cut(value, LONGEST_VALUE) for name, value in mask.named(values).items()}
+    """Return variables as they are kept: the hidden ones hidden, the long ones cut, huge ones hidden, too."""
+    read = {name: value if len(value) <= LARGEST_READ else HIDDEN for name, value in values.items()}
+    return {name: _cut(value, LONGEST_VALUE) for name, value in mask.named(read).items()}
 
 
 def keep_body(body: bytes, content_type: str, mask: Mask, *, charset: str = "", whole: bool = True) -> Kept:

@@ -166,13 +166,15 @@ def test_long_values_and_replies_are_cut() -> None:
     kept = keep_body(b'"' + b"x" * 20_000 + b'"', "application/json", Mask())
     assert (len(kept.text), kept.cut) == (LONGEST_BODY, True)
     assert keep_body(b"1" * (LARGEST_READ + 1), "", Mask()) == ("", True)
+    huge = {"read": "1" * LARGEST_READ, "hidden": "1" * (LARGEST_READ + 1)}
+    assert keep_values(huge, Mask()) == {"read": "1" * LONGEST_VALUE, "hidden": HIDDEN}
 
 
 @pytest.mark.parametrize("start", ["{", "=", "<"])
 def test_a_long_row_of_backslashes_is_looked_through_once(start: str) -> None:
     """A visitor can type one. Looked through from each of its signs, it would take minutes."""
     value = start + "\\" * 500_000 + r" \u0070hone=1555"
-    assert keep_values({"v": value}, Mask(names=["phone"])) == {"v": HIDDEN}
+    assert Mask(names=["phone"]).named({"v": value}) == {"v": HIDDEN}
 
 
 @given(st.binary(max_size=200))
