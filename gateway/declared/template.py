@@ -128,8 +128,6 @@ def fits_path(value: str) -> bool:
     Many frameworks decode ``%2F`` before they route. Some cut ``;…`` off a segment, or blanks: what is left
     of a blank one is the path of all things.
     """
-    if len(value) > LONGEST_SEGMENT:
-        return False
     for text in (value, unquote(value)):
         segment = text.partition(";")[0].strip()
         if CONTROL.search(text) or "/" in text or "\\" in text or segment in {"", ".", ".."}:
@@ -154,7 +152,8 @@ def fill_path(template: Template, values: Mapping[str, str]) -> str:
         path += quote(literal, safe=_PATH_SAFE)
         if place is not None:
             value = place.fill(values)
-            if climbs(value) if place.kind == "any" else not fits_path(value):
+            is_short = len(value) <= LONGEST_SEGMENT
+            if not is_short or (climbs(value) if place.kind == "any" else not fits_path(value)):
                 raise InvalidInput(place.name)
             if place.kind == "any":
                 allowed += _slashes(value, times=1)

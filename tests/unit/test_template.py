@@ -126,6 +126,7 @@ def test_a_header_holds_no_line_break_and_no_byte_outside_ascii(value: str, enco
                 "%2e%2e/a",
                 "a/ ../b",
                 "./a",
+                "a/" * 512 + "a",
             )
         ),
         ("/f/{x}2{y}", {"x": "%", "y": "Fadmin"}),
