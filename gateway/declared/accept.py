@@ -26,6 +26,12 @@ _INVISIBLE = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\ufeff" + "".join(
 
 _ENDS_QUOTES = ("'", '"', "\\", "a'", "'a", "a'b", 'a"b', "a\\", "a' b '", 'a" b "')
 _ADDS = ("a b", "a=b", "a^b", "a^ORb", "a,b", "a)b", "a(b", "a;b", "a&b", "a|b", "a*", "*", "^", "a:b")
+_WILD = tuple(
+    text
+    for wild in "%_"
+    for n in range(1, 25)
+    for text in (wild * n, "1" * n + wild, "a" * n + wild, wild + "1" * n)
+)
 _QUIET = re2.Options()
 _QUIET.log_errors = False
 
@@ -71,6 +77,10 @@ class Accept:
         """True if ``match`` takes no text that could end quotes, or add to a text without any."""
         hostile = _ENDS_QUOTES if quoted else (*_ENDS_QUOTES, *_ADDS)
         return self.match is not None and not any(map(self._matches, hostile))
+
+    def guards_pattern(self) -> bool:
+        """True if ``match`` takes no text with a wildcard of SQL's patterns."""
+        return self.match is not None and not any(map(self._matches, _WILD))
 
     def _matches(self, value: str) -> bool:
         try:

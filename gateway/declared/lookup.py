@@ -205,6 +205,8 @@ def compile_lookup(
         faults += slips_of_statement(f"lookups.{name}.sql", table.sql)
     for place in ("not_found", "fallback"):
         faults += slips_of_texts(f"lookups.{name}.{place}", getattr(table, place) or {}, inputs)
+    if statement is not None:
+        faults += _warn_patterns(f"lookups.{name}", statement, accept)
     rules = compile_answers(f"lookups.{name}.answers", table.answers, faults)
     faults += check_order(rules, declares_not_found=table.not_found is not None)
     if backend is not None:
@@ -279,6 +281,18 @@ def _warn_exposed(path: str, request: RequestTemplate, accept: Mapping[str, Acce
                 f"language wants, or bound it by {path}.accept.{place.name}.match"
             )
             yield Fault(f"{path}.request.{where}", message, warning=True)
+
+
+def _warn_patterns(path: str, statement: Statement, accept: Mapping[str, Accept]) -> Iterator[Fault]:
+    """Yield a warning for each parameter in which a visitor's wildcard would find other rows."""
+    for name in sorted(statement.patterns):
+        taken = accept.get(name)
+        if taken is None or not taken.guards_pattern():
+            message = (
+                f"a value of :{name} stands in a pattern, where a visitor's % finds everybody; "
+                f"compare with =, or bound it by {path}.accept.{name}.match"
+            )
+            yield Fault(f"{path}.sql", message, warning=True)
 
 
 def digest_lookups(lookups: Iterable[Lookup]) -> str:

@@ -12,6 +12,10 @@ _PIECE = re.compile(
     r"|:(?P<name>[^\W\d]\w*)",
     re.DOTALL,
 )
+_PATTERN = re.compile(
+    r"\b(?:i?like|similar\s+to)\b(?:\s|[(,|+]|''|\w+\s*\()*:(?P<name>[^\W\d]\w*)",
+    re.IGNORECASE,
+)
 _COMMENT = r"(?:--[^\n]*\n|/\*.*?\*/|\s)*"
 _READS = re.compile(_COMMENT + r"(?:select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
 _PLACE = re.compile(r"\{[^\s{}]+\}")
@@ -26,6 +30,8 @@ class Statement:
 
     text: str
     parameters: tuple[str, ...]
+    patterns: frozenset[str] = frozenset()
+    """Those of them that stand in a pattern, as behind LIKE: a visitor's ``%`` there finds everybody."""
 
     def __repr__(self) -> str:
         """Leave the text out: it may come from the environment."""
@@ -42,7 +48,9 @@ def compile_statement(text: str, report: Report) -> Statement:
         report("sql", "must be one statement")
     if _PLACE.search(bare):
         report("sql", "takes parameters, such as :orderId, and no {places}: a value is never pasted into SQL")
-    return Statement(_escape_colons(text.rstrip().rstrip(";")), tuple(dict.fromkeys(names)))
+    without_texts = _PIECE.sub(lambda piece: piece[0] if piece["name"] else "''", text)
+    patterns = frozenset(match["name"] for match in _PATTERN.finditer(without_texts))
+    return Statement(_escape_colons(text.rstrip().rstrip(";")), tuple(dict.fromkeys(names)), patterns)
 
 
 def _escape_colons(text: str) -> str:

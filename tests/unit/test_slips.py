@@ -211,6 +211,32 @@ SQL = BACKEND.replace("http://crm", "sqlite:///x")
 
 
 @pytest.mark.parametrize(
+    "where",
+    ["a like :id", "a ILIKE '%' || :id || '%'", "a not like concat('%', lower(:id))", "a similar  to (:id)"],
+)
+def test_a_parameter_in_a_pattern_is_warned_about(where: str) -> None:
+    """A visitor who types a percent sign would be told of somebody else."""
+    text = lookup('sql = """select status from o where WHERE"""').replace("WHERE", where)
+    text = text.replace("http://crm", "sqlite:///x")
+    (warning,) = warned(text)
+    assert warning.startswith(
+        "lookups.order.sql: a value of :id stands in a pattern, where a visitor's % finds"
+    )
+    assert warned(text + "\n[lookups.order.accept]\nid = { match = '[A-Z]{2}[0-9]{4,12}' }") == []
+    for loose in (".+", "[0-9%]{4,12}", r"\w{8}"):
+        assert warned(f"{text}\n[lookups.order.accept]\nid = {{ match = '{loose}' }}") == [warning]
+
+
+@pytest.mark.parametrize(
+    "where", ["a = :id", "a like 'g%' and b = :id", "a = 'like' || :id", "a = :id -- like\n", "likes = :id"]
+)
+def test_a_parameter_beside_a_pattern_is_not_warned_about(where: str) -> None:
+    """The pattern is the author's own."""
+    text = lookup('sql = """select status from o where WHERE"""').replace("WHERE", where)
+    assert warned(text.replace("http://crm", "sqlite:///x")) == []
+
+
+@pytest.mark.parametrize(
     ("where", "warning"),
     [
         ("id = ':id'", "':id' is a text, and no parameter; write :id without quotes"),
