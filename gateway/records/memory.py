@@ -125,11 +125,12 @@ class RecordMemory:
         """Keep a record as Redis returned it and return what is held under its key now.
 
         ``server_ms`` is the server's clock and ``now`` this process's at the same moment: each clock measures
-        its own part of a record's age. A record of unknown age counts as absent.
+        its own part of a record's age. A record of unknown age counts as absent. So does one from before its
+        session was forgotten: a backup has brought it back.
         """
         record = decode_record(data)
         age = record.age(server_ms) if record is not None else None
-        if record is None or age is None:
+        if record is None or age is None or self._is_forgotten(key, record):
             return self.get(key)
         return self.put(key, Known(record.variables, now - age, record.found), server_ms, record.user)
 
@@ -167,6 +168,14 @@ class RecordMemory:
     def __len__(self) -> int:
         """Return the number of records held."""
         return len(self._held)
+
+    def _is_forgotten(self, key: str, record: Record) -> bool:
+        """True if a record was written before its session or its user was forgotten."""
+        if not self._forgotten:
+            return False
+        session = session_of(key)
+        names = session, user_name(session.partition(":")[0], record.user)
+        return any(record.written_ms <= self._forgotten.get(name, _NEVER)[0] for name in names)
 
     def _note(self, name: str, key: str, user: str) -> None:
         session = self._sessions.get(name)

@@ -82,6 +82,34 @@ async def test_session_is_forgotten_in_redis_and_in_every_gateway(place: Place, 
     assert [name.split(":")[1] for name in await records(place)] == ["s2"]
 
 
+@pytest.mark.parametrize(("whom", "left"), [("session", 1), ("user", 2)])
+async def test_record_that_a_backup_brings_back_is_not_told(
+    place: Place, crm: Crm, desk: Desk, whom: str, left: int
+) -> None:
+    """Redis was restored as it was an hour ago. Gateways still know who was forgotten since."""
+    catalog = sharing(place) if whom == "user" else place.catalog()
+    async with (
+        workers(catalog, catalog.lanes, grace=1),
+        gateway(catalog) as running,
+        Redis.from_url(place.redis_url) as redis,
+    ):
+        here = desk.at(running.callbacks)
+        await ask(here, "s1")
+        await ask(here, "s2", "user518")
+        names = [name async for name in redis.scan_iter(f"{Keys(place.prefix).record('')}*")]
+        backup = {name: (await redis.get(name), await redis.pttl(name)) for name in names}
+        await removed(place, **{whom: {"session": "s1", "user": "user517"}[whom]})
+        await when(lambda: len(running.service.memory) == left)
+        crm.put(FAILING)
+        for name, (data, kept) in backup.items():
+            await redis.set(name, data, px=kept)
+        assert (await ask(here, "s1")).variables == UNKNOWN
+        assert (await ask(here, "s2", "user518")).code == 0
+        crm.put("")
+        assert (await ask(here, "s1")).code == 0
+        assert (await ask(here, "s1")).code == 0
+
+
 async def test_user_is_forgotten_with_all_sessions_and_what_they_share(
     place: Place, crm: Crm, desk: Desk
 ) -> None:
