@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.core import compression
 from gateway.core.compression import CODINGS
@@ -84,8 +84,11 @@ def _end(patience: asyncio.Timeout) -> None:
 
 
 async def _send_continue(request: web.BaseRequest) -> None:
-    """Send ``100 Continue`` to a client that waits for it before it sends its body."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    """Send ``100 Continue`` to a client that waits for it before it sends its body.
+
+    One of HTTP/1.0 knows no interim response: it would take this for the answer (RFC 9110, 10.1.1).
+    """
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # an interim response (RFC 9110, 15.2) does not count as the response
 

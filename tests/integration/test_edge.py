@@ -21,7 +21,7 @@ from gateway.front.app import Gateway, gateway
 from gateway.front.dialects.desk import sign
 from gateway.front.flow import Flow
 from gateway.process.release import RELEASE
-from tests.desk import APP, Desk, Place
+from tests.desk import APP, Desk, Place, when
 from tests.tls import self_signed
 
 BODY = json.dumps(
@@ -283,6 +283,18 @@ async def test_client_that_asks_first_is_told_to_continue(running: Gateway) -> N
     reader, writer = await asyncio.open_connection(*running.callbacks)
     writer.write(head)
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(BODY)
+    assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_client_of_http_1_0_is_not_told_to_continue(running: Gateway) -> None:
+    """It knows one response to a request: the first one."""
+    head = f"POST /?SdkAppid={APP} HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    reader, writer = await asyncio.open_connection(*running.callbacks)
+    writer.write(head.encode())
+    await when(lambda: any(one.in_hand for one in running.connections))
     writer.write(BODY)
     assert (await reader.read()).startswith(b"HTTP/1.1 200")
     writer.close()
