@@ -199,7 +199,7 @@ def _encode(event: EventDict | str) -> bytes:
         return event.encode(errors="backslashreplace")
     try:
         return _encoder.encode(event)
-    except (TypeError, ValueError, RecursionError):  # a lone surrogate, a key that is no text
+    except Exception:  # noqa: BLE001 - a lone surrogate, a key that is no text, an object that has no repr()
         return _encoder.encode({_plain(key): _encodable(value) for key, value in event.items()})
 
 
@@ -207,12 +207,15 @@ def _encodable(value: Any) -> Any:  # noqa: ANN401 - any value of an event
     """Return a value as it is, or as text if it cannot be encoded."""
     try:
         _encoder.encode(value)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001
         return _plain(value)
     return value
 
 
 def _plain(value: object) -> str:
     """Return a text that can be encoded: half a surrogate pair is escaped."""
-    text = value if isinstance(value, str) else ascii(value)
+    try:
+        text = value if isinstance(value, str) else ascii(value)
+    except Exception as error:  # noqa: BLE001 - a Python lookup may log any object
+        text = f"<{type(value).__name__} without a repr(): {type(error).__name__}>"
     return text.encode(errors="backslashreplace").decode()

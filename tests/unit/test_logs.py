@@ -192,6 +192,29 @@ def test_one_text_that_cannot_be_encoded_spoils_no_other_field() -> None:
     assert line["path"] == "/\\udcff"
 
 
+def test_an_object_that_cannot_be_shown_spoils_no_other_line() -> None:
+    """A Python lookup logs what it likes: an object of a database may ask that in its ``__repr__``."""
+    code = """
+class Detached:
+    def __repr__(self):
+        raise AttributeError("no session")
+
+async def main():
+    log.info("callback.answered")
+    log.info("lookup.said", lookup="order", fields={"row": Detached(), "number": 10**5000})
+    log.info("callback.answered")
+
+asyncio.run(main())
+"""
+    before, said, after = lines(code)
+    assert [before["event"], said["event"], after["event"]] == [
+        "callback.answered",
+        "lookup.said",
+        "callback.answered",
+    ]
+    assert said["lookup"] == "order"
+
+
 def test_a_closed_output_swallows_the_lines() -> None:
     """``>&-``: the number of standard output may be that of a connection by now."""
     code = SETUP + "log.info('callback.answered')\nimport sys\nprint('went on', file=sys.stderr)"
