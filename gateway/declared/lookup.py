@@ -201,11 +201,10 @@ def compile_lookup(
     if table.request is not None and request is not None:
         faults += _warn_exposed(f"lookups.{name}", request, accept)
         faults += slips_of_request(f"lookups.{name}.request", table.request)
-    if table.sql is not None:
-        faults += slips_of_statement(f"lookups.{name}.sql", table.sql)
     for place in ("not_found", "fallback"):
         faults += slips_of_texts(f"lookups.{name}.{place}", getattr(table, place) or {}, inputs)
-    if statement is not None:
+    if table.sql is not None and statement is not None:
+        faults += slips_of_statement(f"lookups.{name}.sql", table.sql)
         faults += _warn_patterns(f"lookups.{name}", statement, accept)
     rules = compile_answers(f"lookups.{name}.answers", table.answers, faults)
     faults += check_order(rules, declares_not_found=table.not_found is not None)

@@ -77,7 +77,9 @@ class Listener:
         Its client has been let in, and does not know that we stop: a request is on its way.
         """
         self.stop()
-        while self._newest() > self._loop.time() - patience:  # noqa: ASYNC110 - each connection would set it
+        now = -math.inf
+        while self._newest() > now - patience:
+            now = self._loop.time()  # before the wait: what comes while the process is held up is read first
             await asyncio.sleep(_LOOK_EVERY)
 
     def _newest(self) -> float:
@@ -159,13 +161,14 @@ class Listener:
         """Close the connections that have waited too long, every so often.
 
         In a turn of the loop timers come before sockets. If the process was held up, this looks too early: at
-        clients whose requests lie in their sockets. So it waits for a turn that reads them and begins them.
+        clients whose requests lie in their sockets. So it looks at the time, waits for a turn that reads what
+        has come until then and begins it, and takes nothing that is held up meanwhile for silence.
         """
         while True:
             await asyncio.sleep(min(_SWEEP_EVERY, self.limits.header_timeout / 4))
+            now, limits = self._loop.time(), self.limits
             await asyncio.sleep(_LOOK_EVERY)
             await asyncio.sleep(0)
-            now, limits = self._loop.time(), self.limits
             for one in list(self._server.open):
                 if not one.in_hand:
                     patience = (

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -59,6 +61,37 @@ async def test_request_that_came_while_the_process_stood_is_answered(place: Plac
             running.signal(SIGCONT)
             again = (call_again(one, request()[20:] * (number % 2)) for number, one in enumerate(kept))
             await asyncio.gather(*again)
+
+
+@pytest.mark.parametrize("moment", range(3))
+async def test_no_moment_of_a_pause_makes_a_request_silence(
+    place: Place, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Not even the one right before the look at who is idle, when all sockets have just been read."""
+    paused = False
+    waits = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal paused, waits
+        await asyncio.sleep(seconds)
+        waits += armed
+        if armed and not paused and waits > moment:
+            paused = True
+            client.send(request())
+            time.sleep(IDLE * 2)  # noqa: ASYNC251 - the process is held up
+
+    armed = False
+    monkeypatch.setattr("gateway.edge.listener.asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": sleep}))
+    settings = {"gateway.idle_timeout": f"{IDLE}s", "gateway.header_timeout": f"{IDLE}s"}
+    async with gateway(place.catalog(settings)) as running:
+        reader, writer = await asyncio.open_connection(*running.callbacks)
+        with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as client:
+            writer.write(request())
+            assert (await answer(reader))[0] == 200
+            armed = True
+            assert (await answer(reader))[0] == 200
+        assert paused
+        writer.close()
 
 
 async def test_newcomers_drive_out_nobody_whose_request_has_come(place: Place, tmp_path: Path) -> None:
