@@ -36,11 +36,10 @@ def run(config: Path, redis_url: str, data: Path, form: Format | None) -> int:
 async def _up(config: Path, redis_url: str, data: Path, form: Format | None) -> None:
     with ExitStack() as stack:
         environ: dict[str, str] = {} if form is None else {LOG_FORMAT_VARIABLE: form}
-        ends = []
+        valkey = None
         if redis_url == EMBEDDED:
             valkey = stack.enter_context(Valkey(data))
             environ[REDIS_URL_VARIABLE] = valkey.url
-            ends.append(wait_for_valkey_end(valkey))
             _say(f"Valkey keeps its data in {data}")
         else:
             _say(f"no Valkey is started: redis.url names {read_address(redis_url)}")
@@ -50,6 +49,7 @@ async def _up(config: Path, redis_url: str, data: Path, form: Format | None) -> 
         ):
             _say("gateway and worker started; Ctrl-C stops everything")
             forever = asyncio.Event().wait()
+            ends = [] if valkey is None else [wait_for_valkey_end(valkey)]
             await run_watched(forever, *ends, worker.wait_for_end(), gateway.wait_for_end())
 
 

@@ -1,18 +1,24 @@
 """`deskgate up`: one command and one file run everything on one machine, and stop everything."""
 
+import asyncio
+import gc
+import os
 import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 from uuid import uuid4
 
 import pytest
 
 from gateway.core.errors import Code
 from gateway.crm.server import Crm
+from gateway.tools.children import Child
 from gateway.tools.processes import CannotStart, Valkey
+from gateway.tools.up import run
 from tests.acceptance.family import children_of, gone, shown
 from tests.desk import Desk, Place
 from tests.processes import Process
@@ -136,6 +142,22 @@ async def test_data_belong_to_one(bare: Place, tmp_path: Path) -> None:
         assert await process.end() == 0
     with Valkey(tmp_path / "data") as valkey:
         assert valkey.running
+
+
+def test_stop_before_all_parts_run_leaves_nothing_unawaited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes at any moment; Python would tell the user of a coroutine. A warning fails this test."""
+
+    class Stopped(Child):
+        async def __aenter__(self) -> Self:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+            return self
+
+    monkeypatch.setattr("gateway.tools.up.Child", Stopped)
+    assert run(tmp_path / "deskgate.toml", "embedded", tmp_path / "data", None) == 0
+    gc.collect()
 
 
 def test_data_are_for_their_owner_alone(tmp_path: Path) -> None:
