@@ -98,7 +98,35 @@ async def test_a_changed_rule_or_route_is_seen(place: Place, crm: Crm, desk: Des
     _, found = await differences(place, {"routes": [{"lookups": ["order"]}]}, tmp_path)
     before = {one["before"] for one in found["differences"] if one["what"] == "route"}
     assert before == {"routes[1]", "routes[2]"}
-    assert found["left_out"] == {"order was not asked for then: try --live": 1}
+    assert "MISSING_INPUT" in {one["after"] for one in found["differences"]}
+    _, found = await differences(place, {"routes": [{"lookups": ["profile"]}]}, tmp_path)
+    assert found["left_out"] == {"profile was not asked for then: try --live": 5}
+
+
+async def test_an_input_that_fits_no_more_is_seen(place: Place, crm: Crm, desk: Desk, tmp_path: Path) -> None:
+    """And what was never asked has no reply that could be judged."""
+    narrow: dict[str, object] = {"lookups.order.accept": {"orderId": {"match": "[0-9]"}}}
+    await live(place, crm, desk, place.config(CHANGES))
+    code, found = await differences(place, narrow, tmp_path)
+    (one,) = found["differences"]
+    assert (code, found["callbacks"], found["left_out"]) == (3, 6, {})
+    assert (one["what"], one["before"], one["after"]) == ("code", "BACKEND_UNAVAILABLE", "INVALID_INPUT")
+
+
+async def test_what_was_refused_then_and_would_be_asked_now_is_left_out(
+    place: Place, crm: Crm, desk: Desk, tmp_path: Path
+) -> None:
+    """There is no reply of it that could be judged."""
+    narrow: dict[str, object] = {"lookups.order.accept": {"orderId": {"match": "[0-9]"}}}
+    await live(place, crm, desk, place.config(CHANGES | narrow))
+    assert (await differences(place, narrow, tmp_path))[1] == {
+        "callbacks": 6,
+        "left_out": {},
+        "differences": [],
+    }
+    _, found = await differences(place, {}, tmp_path)
+    assert (found["callbacks"], found["differences"]) == (5, [])
+    assert list(found["left_out"]) == ["order was not asked for then: try --live"]
 
 
 async def test_live_asks_the_backends_again(place: Place, crm: Crm, desk: Desk, tmp_path: Path) -> None:
@@ -155,6 +183,7 @@ async def test_a_backend_is_not_asked_for_what_was_hidden(
 ) -> None:
     """Nobody knows the number any more; an order of the name ••• is no answer."""
     hiding = CHANGES | {f"apps.{APP}.mask": ["orderId"]}
+    hiding["lookups.order.accept"] = {"orderId": {"match": "[0-9]+"}}  # which ••• does not fit
     catalog = place.catalog(hiding)
     async with workers(catalog, catalog.lanes, grace=0), gateway(catalog) as running:
         await desk.at(running.callbacks).call(node="order", orderId="4711")

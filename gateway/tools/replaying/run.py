@@ -32,6 +32,8 @@ from gateway.lookups.judged import judge_response
 from gateway.resilience.board import Board
 from gateway.tools.explaining.story import Part, Told, code_name
 
+_REFUSED = (Code.MISSING_INPUT, Code.INVALID_INPUT)
+
 
 class CannotReplay(DeskgateError):
     """A callback that cannot be replayed; ``str()`` says why."""
@@ -91,9 +93,9 @@ def _compare(callback: CallbackEntry, after: Mapping[str, str], app: App) -> Ite
             yield Difference(name, _shown(before.get(name)), _shown(after.get(name)), callback.trace_id)
 
 
-async def recorded(lookup: Lookup, _: Callback, part: Part | None, then: CallbackEntry) -> Outcome:
+async def recorded(lookup: Lookup, callback: Callback, part: Part | None, then: CallbackEntry) -> Outcome:
     """Return the outcome of a lookup by the recorded reply of its backend."""
-    if part is None:
+    if part is None or (part.part.code in _REFUSED and not _is_hidden(lookup, callback)):
         msg = f"{lookup.name} was not asked for then: try --live"
         raise CannotReplay(msg)
     said = part.asked.reply if part.asked is not None else None
@@ -121,12 +123,10 @@ class Live:
         self, lookup: Lookup, callback: Callback, _: Part | None, __: CallbackEntry
     ) -> Outcome:
         """Return the outcome of a lookup that is asked for now."""
-        planned = plan(lookup, self._catalog.apps[callback.app], callback, "", lambda _: None)
-        if planned.refused is not None:
-            return ladder.refuse(lookup, planned.refused.code, planned.refused.input)
-        if any(HIDDEN in value for value in planned.job.inputs.values()):
+        if _is_hidden(lookup, callback):
             msg = f"{lookup.name} reads an input that is hidden, so nobody can be asked again"
             raise CannotReplay(msg)
+        planned = plan(lookup, self._catalog.apps[callback.app], callback, "", lambda _: None)
         backend = self._backends.get(lookup.lane)
         if backend is None:
             backend = open_backend(self._catalog, lookup.lane, Board(), bulkhead=False)
@@ -160,10 +160,22 @@ async def _answer(catalog: Catalog, app: App, told: Told, answer: Answer) -> tup
     for wave in route.waves:
         due = [lookup for lookup in wave if not lookup.when or holds(lookup.when, knowing.variables)]
         for lookup in due:
-            outcomes[lookup.name] = await answer(lookup, knowing, parts.get(lookup.name), one)
+            refused = None if _is_hidden(lookup, knowing) else _refuse(lookup, app, knowing)
+            outcomes[lookup.name] = refused or await answer(lookup, knowing, parts.get(lookup.name), one)
         knowing = know(knowing, due, outcomes)
     in_order = [outcomes[lookup.name] for lookup in route.lookups if lookup.name in outcomes]
     return ladder.merge(app, in_order, route.internal), route.name
+
+
+def _is_hidden(lookup: Lookup, callback: Callback) -> bool:
+    """True if nobody knows any more what a lookup was asked with."""
+    return any(HIDDEN in callback.variables.get(name, "") for name in lookup.inputs)
+
+
+def _refuse(lookup: Lookup, app: App, callback: Callback) -> Outcome | None:
+    """Return the outcome of a lookup that cannot be asked with its inputs, None for another."""
+    refused = plan(lookup, app, callback, "", lambda _: None).refused
+    return None if refused is None else ladder.refuse(lookup, refused.code, refused.input)
 
 
 def _fallen(lookup: Lookup, code: Code, part: LookupPart, then: CallbackEntry) -> Outcome:
