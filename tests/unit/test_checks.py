@@ -545,6 +545,18 @@ def test_a_place_in_a_text_of_another_language_is_warned_about(
         assert warned(varied(text, {"lookups.order.accept": {"p": {"match": loose}}})) == [warning]
 
 
+@pytest.mark.parametrize("match", [r"[\w ^]+", r"\w+=\w", r"a[,:]b"])
+def test_match_that_ends_no_quotes_may_still_add_to_a_text_without_any(match: str) -> None:
+    """ServiceNow's ^ asks for more, and does nothing within quotes."""
+
+    def warns(query: str) -> bool:
+        request = {"path": "/", "query": {"q": query}}
+        text = changed("lookups.order.request", request)
+        return bool(warned(varied(text, {"lookups.order.accept": {"p": {"match": match}}})))
+
+    assert (warns("number={p}"), warns("number = '{p}'")) == (True, False)
+
+
 SAFE: list[dict[str, object]] = [
     {"path": "/a/{p}/b"},
     {"query": {"q": "{p}"}},

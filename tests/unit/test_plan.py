@@ -127,6 +127,13 @@ def test_texts_that_say_nothing_count_as_absent(value: str) -> None:
     assert planned(declared(ACCEPT), id=value).refused == Refused(Code.MISSING_INPUT, "id")
 
 
+@pytest.mark.parametrize("value", ["n/a", " n/a", "\uff4e\uff0f\uff41"])
+def test_texts_that_say_nothing_may_be_declared_in_any_spelling(value: str) -> None:
+    """As they were copied from a flow: a blank at the end, full-width letters."""
+    text = ACCEPT.replace('"undefined"', '" \uff4e/a "')
+    assert planned(declared(text), id=value).refused == Refused(Code.MISSING_INPUT, "id")
+
+
 @pytest.mark.parametrize(
     "value", ["12345\u3002", "abc", "123", "1" * 13, "12 45", "1" * 70_000, "\ud83d1234"]
 )
