@@ -156,16 +156,20 @@ class Latest:
             await asyncio.sleep(LOOK_EVERY)
 
     async def _look(self, since: float | None) -> tuple[Look, float]:
-        """Read what has come since a time, in ms on the server's clock; return also until when."""
+        """Read what has come since a time, in ms on the server's clock; return also until when.
+
+        Without a time, since as long ago as anything is remembered: sessions that were forgotten, too.
+        """
         link, keys = await self._sight.link(), self._sight.service().keys
         now = await now_ms(link)
-        names = await sessions_after(link, keys, now - _BACKLOG * 1000 if since is None else since)
+        since = now - _BACKLOG * 1000 if since is None else since
+        names = await sessions_after(link, keys, since)
         some = sample(names, MOST_SESSIONS)
         entries = await read_latest(link, keys, some, _LATEST)
         oldest = time.time() - _BACKLOG
         while self._kept and self._kept[0].at < oldest:
             self._kept.popleft()
-        if self._kept and (gone := await forgotten_since(link, keys, now if since is None else since)):
+        if self._kept and (gone := await forgotten_since(link, keys, since)):
             left = [one for one in self._kept if session_name(one.app, one.session) not in gone]
             self._kept.clear()
             self._kept.extend(left)

@@ -20,12 +20,14 @@ from gateway.console.files import GUARDS
 from gateway.console.overview import Overview
 from gateway.console.sight import Sight
 from gateway.console.streams import MOST_ROWS, MOST_STREAMS, Streams
-from gateway.core.errors import Code
+from gateway.core.errors import Code, QueueUnavailable
 from gateway.crm.server import Crm
 from gateway.fleet.reloading import NEVER
 from gateway.history.entries import CallbackEntry, LookupPart, encode
+from gateway.history.reading import now_ms
 from gateway.tools.processes import Valkey
 from gateway.wire.keys import Keys
+from gateway.wire.link import RedisLink
 from tests.console import ACT, READ, Opened, Visitor, config_file, opened
 from tests.desk import APP, Desk, Place, when
 from workers.main import workers
@@ -375,6 +377,40 @@ async def test_forgotten_session_is_shown_to_nobody_who_looks_later(
         await here.actor.post("actions/forget", {"session": "gone"})
         for _ in range(3):  # a look that had begun, and the next one
             await anext(watched)
+        async with here.reader.events("callbacks") as later:
+            assert [row["session"] for row in (await anext(later))["rows"]] == ["stays"]
+
+
+async def test_session_forgotten_while_the_console_sees_nothing_is_shown_to_nobody(
+    place: Place, tmp_path: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow Redis answers the forgetting, and not the look beside it."""
+    blind = False
+
+    async def now(link: RedisLink) -> float:
+        if blind:
+            msg = "too slow"
+            raise QueueUnavailable(msg)
+        return await now_ms(link)
+
+    monkeypatch.setattr("gateway.console.callbacks.now_ms", now)
+    async with (
+        opened(place, tmp_path / "deskgate.toml") as here,
+        here.reader.events("callbacks") as watched,
+    ):
+        at = desk.at(here.gateway.callbacks)
+        for session in ("gone", "stays"):
+            await at.call(session, node="order")
+        seen = set[str]()
+        while seen != {"gone", "stays"}:
+            seen |= {row["session"] for row in (await anext(watched))["rows"]}
+        blind = True
+        while not (await anext(watched))["error"]:
+            pass
+        await here.actor.post("actions/forget", {"session": "gone"})
+        blind = False
+        while (await anext(watched))["error"]:
+            pass
         async with here.reader.events("callbacks") as later:
             assert [row["session"] for row in (await anext(later))["rows"]] == ["stays"]
 
