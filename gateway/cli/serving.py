@@ -18,6 +18,7 @@ from gateway.cli.common import (
     serve,
 )
 from gateway.declared.environment import wish_for_colors
+from gateway.process.signals import keep_hangups
 from gateway.telemetry.logs import Format, configure_logs
 
 # ruff: noqa: PLC0415 - imports inside the commands: see the package's docstring
@@ -35,6 +36,7 @@ from gateway.telemetry.logs import Format, configure_logs
 @log_format_option
 def gateway(path: Path, processes: int, form: Format | None) -> None:
     """Run a gateway until SIGTERM."""
+    keep_hangups()
     from gateway.console.pages import console
     from gateway.front.app import run
     from gateway.process.tracing import send_traces
@@ -70,6 +72,7 @@ def gateway(path: Path, processes: int, form: Format | None) -> None:
 @log_format_option
 def worker(path: Path, lanes: tuple[str, ...], grace: float, admin: str | None, form: Format | None) -> None:
     """Run a worker, for all lanes or for the named ones, until SIGTERM."""
+    keep_hangups()
     die_of_interrupts()
     # The worker is a program of its own (python -m workers): it loads nothing of the gateway's side.
     # -P: Python does not import a workers.py or a redis.py of the working directory.

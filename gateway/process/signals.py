@@ -9,6 +9,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+def keep_hangups() -> None:
+    """Keep a SIGHUP until :class:`Signals` listens: whoever asks a process that starts to reload ended it.
+
+    A program that this one becomes (``exec``) keeps it on.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
 class Signals:
     """The signals of a process that serves, each an event that others wait for.
 
@@ -29,6 +37,7 @@ class Signals:
         loop.add_signal_handler(signal.SIGINT, self._hurry)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(signal.SIGUSR1, self._replace)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def unless_stopped(self, start: Coroutine[Any, Any, T]) -> T | None:
         """Return what ``start`` returns; cancel it and return None if a signal to stop comes first."""

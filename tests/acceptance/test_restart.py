@@ -323,3 +323,26 @@ async def test_socket_that_is_of_no_use_is_named(config: Path, place: Place) -> 
 def markers(heard: Heard) -> dict[str, str]:
     """Return the variables of a reply that say where the others come from."""
     return {name: value for name, value in heard.variables.items() if name.startswith("deskgate")}
+
+
+@pytest.mark.parametrize("command", [("gateway",), ("gateway", "--processes", "2"), ("worker",)])
+async def test_sighup_while_it_starts_ends_no_process(
+    command: tuple[str, ...], config: Path, place: Place
+) -> None:
+    """A deployment that starts a container and then tells all of them to reload ended that one."""
+    arguments = ("-m", "gateway", command[0], "-c", str(config), *command[1:])
+    async with Process(*arguments, environ=place.environ) as starting:
+        await when(lambda: keeps_hangups(starting.pid) or not starting.running)
+        assert not starting.events(f"{command[0]}.started")
+        starting.signal(signal.SIGHUP)
+        await starting.event(f"{command[0]}.started")
+        await when(lambda: not keeps_hangups(starting.pid))
+        assert starting.running
+        assert await starting.end(signal.SIGINT) == 0
+
+
+def keeps_hangups(pid: int) -> bool:
+    """Return whether the kernel keeps SIGHUP back from a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (blocked,) = [int(line.split()[1], 16) for line in lines if line.startswith("SigBlk:")]
+    return bool(blocked & 1 << (signal.SIGHUP - 1))
