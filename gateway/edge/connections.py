@@ -164,12 +164,12 @@ class Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - aiohttp's text, for its own page
     ) -> web.StreamResponse:
         """Answer bytes that are not HTTP, or a bug of a handler, with the port's page, and close."""
-        if request.writer.output_size > 0:
-            msg = "a response was begun already"
-            raise ConnectionError(msg)
         ours = status >= web.HTTPInternalServerError.status_code
         if ours:
             events.edge_failed(error=exc, remote=remote_of(request))
+        if request.writer.output_size > 0:
+            msg = "a response was begun already"
+            raise ConnectionError(msg)
         response = self.error_page(status, "internal error" if ours else "not a valid HTTP request")
         response.force_close()
         return response

@@ -563,6 +563,22 @@ def test_sample_is_spread_evenly() -> None:
     assert {int(name) // 100 for name in some} == set(range(10))
 
 
+async def test_bug_in_a_stream_is_told(here: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its page has begun, so no error can be shown in it: it ended without a word."""
+    error = RuntimeError("a bug")
+
+    async def look(_: Overview) -> None:
+        raise error
+
+    async with here.reader.events("overview") as events:
+        await anext(events)
+        with capture_logs() as lines:
+            monkeypatch.setattr(Overview, "look", look)
+            await when(lambda: any(line["event"] == "edge.failed" for line in lines))
+    (failed,) = [line for line in lines if line["event"] == "edge.failed"]
+    assert failed["exc_info"] is error
+
+
 async def test_streams_are_few_and_end_with_their_browsers(here: Opened) -> None:
     """The admin port is for supervisors, too."""
     async with AsyncExitStack() as stack:
