@@ -246,8 +246,17 @@ def test_a_text_is_left_out_without_the_value_of_an_optional_place() -> None:
     ] == [*(False, True, True)]
 
 
-@pytest.mark.parametrize("text", ["Name LIKE '{x:soql}%'", "name like'a{x:soql}'", "n LIKE '{x:soqllike}'"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name LIKE '{x:soql}%'",
+        "name like'a{x:soql}'",
+        "n LIKE '{x:soqllike}'",
+        "n LIKE '{y:soql} {x:soql}%'",
+        "n LIKE '{y:int}%{x:soql}'",
+    ],
+)
 def test_behind_like_the_wildcards_are_escaped_too(text: str) -> None:
     """A visitor who types a percent sign would find everybody."""
-    assert r"\%" in parse_template(text).fill({"x": "%"}, str)
+    assert r"\%" in parse_template(text).fill({"x": "%", "y": "1"}, str)
     assert r"\%" not in parse_template("a LIKE 'b' AND c = '{x:soql}'").fill({"x": "%"}, str)
