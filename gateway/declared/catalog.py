@@ -21,7 +21,7 @@ from gateway.declared.history import HistoryTable, check_history
 from gateway.declared.logs import LogChoice, LogTable, check_logs, compile_logs
 from gateway.declared.lookup import Lookup, LookupTable, check_lookup, compile_lookup, digest_lookups
 from gateway.declared.reading import ConfigFaults, Fault, present, read_struct
-from gateway.declared.redis_server import RedisServer, check_embedded, check_redis, find_embedded
+from gateway.declared.redis_server import RedisServer, check_embedded, check_redis, find_embedded, fit_timeout
 from gateway.declared.route import Route, RouteTable, check_order_of_routes, check_route, compile_route
 from gateway.declared.values import Table
 
@@ -177,12 +177,15 @@ def compile_catalog(
     if any(not fault.warning for fault in every):
         raise ConfigFaults(every)
     apps = [compile_app(name, table, lookups) for name, table in settings.apps.items()]
+    routes = tuple(compile_route(i, table, lookups) for i, table in enumerate(settings.routes))
+    waves = max((len(route.waves) for route in routes), default=1)
+    redis, cut = fit_timeout(settings.redis, settings.gateway.budget, waves)
     return Catalog(
-        settings=settings,
+        settings=msgspec.structs.replace(settings, redis=redis),
         apps={app.id: app for app in apps},
-        routes=tuple(compile_route(i, table, lookups) for i, table in enumerate(settings.routes)),
+        routes=routes,
         lookups=lookups,
-        warnings=tuple(every),
+        warnings=(*every, *cut),
         logs=compile_logs(settings.logs, (token for app in apps for token in app.tokens)),
     )
 

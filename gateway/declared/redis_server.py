@@ -14,6 +14,9 @@ EMBEDDED = "embedded"
 REDIS_URL_VARIABLE = "DESKGATE_REDIS_URL"
 """The environment variable in which ``deskgate up`` tells its children the address of that server."""
 
+SHARE_OF_BUDGET = 0.9
+"""Of a callback's budget calls of Redis may take so much; the rest is for the reply."""
+
 
 class RedisServer(Table, frozen=True, kw_only=True):
     """The server that holds jobs and records."""
@@ -34,6 +37,22 @@ def check_redis(redis: RedisServer) -> Iterator[Fault]:
             yield Fault("redis.url", str(error))
     if not redis.prefix:
         yield Fault("redis.prefix", "must not be empty")
+
+
+def fit_timeout(redis: RedisServer, budget: float, waves: int) -> tuple[RedisServer, list[Fault]]:
+    """Return the table with a ``timeout`` that a budget has room for, once for each of so many waves.
+
+    A callback's reply waits for a silent Redis as long as that. A longer one is cut, with a warning.
+    """
+    longest = Duration(SHARE_OF_BUDGET * budget / max(1, waves))
+    if redis.timeout <= longest:
+        return redis, []
+    message = (
+        f"is cut to {longest * 1000:.0f} ms: a callback waits so long for a Redis that is silent, and each "
+        "wave of its lookups may, within gateway.budget"
+    )
+    fitted = msgspec.structs.replace(redis, timeout=longest)
+    return fitted, [Fault("redis.timeout", message, ("gateway.budget",), warning=True)]
 
 
 def check_embedded(redis: RedisServer) -> Iterator[Fault]:

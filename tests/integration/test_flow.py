@@ -1,6 +1,7 @@
 """A gateway and a worker around a real Valkey and a real CRM: what a callback gets."""
 
 import asyncio
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,6 +10,7 @@ from gateway.core.errors import Code
 from gateway.crm.data import customer, order
 from gateway.crm.server import Crm
 from gateway.front.app import gateway
+from gateway.tools.processes import Valkey
 from tests.desk import DESK_PATIENCE, Desk, Place, when
 from workers.main import workers
 
@@ -254,3 +256,19 @@ async def test_variables_of_another_configuration_are_no_answer(place: Place, de
         for _ in ("live", "from its record"):
             heard = await desk.at(running.callbacks).call(node="order", orderId="1")
             assert (heard.code, heard.variables) == (Code.LOOKUP_FAILED, {"order_id": "unknown"})
+
+
+async def test_silent_redis_costs_no_callback_its_reply_whatever_its_timeout(
+    valkey: Valkey, crm: Crm, desk: Desk
+) -> None:
+    """A timeout as long as Desk's patience, or longer, is what somebody with a slow network writes."""
+    catalog = Place(valkey.url, "silent", crm.url).catalog(redis_timeout="30s")
+    async with gateway(catalog) as running:
+        await desk.at(running.callbacks).call(node="order", orderId="1")
+        valkey.signal(SIGSTOP)
+        try:
+            heard = await desk.at(running.callbacks).call(node="order", orderId="2")
+        finally:
+            valkey.signal(SIGCONT)
+    assert heard.code == Code.QUEUE_UNAVAILABLE
+    assert heard.took < 15  # seconds; the budget is 4

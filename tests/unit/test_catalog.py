@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.errors import Code, NoRoute
 from gateway.core.messages import Callback
+from gateway.core.units import parse_duration
 from gateway.declared.backend import PYTHON, PYTHON_LANE, PYTHON_TIMEOUT, Backend
 from gateway.declared.catalog import Catalog, compile_catalog, load, read
 from gateway.declared.lookup import LookupTable
@@ -93,6 +94,29 @@ def test_a_condition_is_a_value_anything_or_nothing(
     """A fixed value says which node is calling; an unset variable arrives as ``""``."""
     routed = catalog(f"[[routes]]\nwhen = {{ node = '{wanted}' }}\nlookups = ['order']")
     assert routed.routes[0].matches(Callback(1, "s1", "", "/", variables)) is matches
+
+
+@pytest.mark.parametrize(
+    ("timeout", "lookups", "given"),
+    [
+        ("100ms", ["order", "again"], None),
+        ("900ms", ["order"], None),
+        ("3s", ["order"], 0.9),
+        ("3s", ["order", "again"], 0.45),
+    ],
+)
+def test_redis_gets_no_longer_than_a_budget_has_room_for(
+    timeout: str, lookups: list[str], given: float | None
+) -> None:
+    """Each wave of a callback may wait so long for a Redis that is silent."""
+    more = "[lookups.again]\npython = 'm:f'\ninputs = ['status']\nvariables = { again = 'a' }\n"
+    changes: dict[str, object] = {"redis.timeout": timeout, "gateway.budget": "1s"}
+    found = catalog(f"{more}[[routes]]\nlookups = {lookups}\n", changes)
+    cut = [one.message.partition(":")[0] for one in found.warnings if one.path == "redis.timeout"]
+    if given is None:
+        assert (found.settings.redis.timeout, cut) == (parse_duration(timeout), [])
+    else:
+        assert (found.settings.redis.timeout, cut) == (given, [f"is cut to {given * 1000:.0f} ms"])
 
 
 def test_every_condition_must_hold() -> None:
