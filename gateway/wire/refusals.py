@@ -41,11 +41,10 @@ def told(error: BaseException) -> str:
 
 
 def words_of(error: BaseException) -> str:
-    """Return why a server cannot be reached, in words: an error that comes without any is a silence."""
-    if str(error):
-        return str(error)
-    silent = isinstance(error, TimeoutError | RedisTimeoutError)
-    return "no answer in time; does it speak TLS, if the url says so?" if silent else type(error).__name__
+    """Return why a server cannot be reached, in words: those of redis-py for a silence help nobody."""
+    if isinstance(error, RedisTimeoutError) or (isinstance(error, TimeoutError) and not str(error)):
+        return "no answer in time; does it speak TLS, if the url says so?"
+    return str(error) or type(error).__name__
 
 
 async def why_refused(redis: Redis, key: str) -> str:
