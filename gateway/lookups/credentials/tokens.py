@@ -13,7 +13,6 @@ from gateway.lookups.credentials.grants import Grant, GrantFailed
 from gateway.lookups.credentials.placing import put
 from gateway.lookups.credentials.token import NONE, Token
 from gateway.process.background import Background
-from gateway.process.patience import Patience
 from gateway.resilience.board import Board
 from gateway.telemetry import events
 
@@ -80,7 +79,9 @@ class Tokens:
     async def obtain(self) -> Token:
         """Return a valid token, which may take a while; raise NoAnswer, which says why there is none."""
         try:
-            async with Patience(self._patience):
+            async with asyncio.timeout(
+                self._patience
+            ):  # the attempt around it has more, and must not end first
                 while True:
                     self._changed.clear()
                     token, now = self._entry.value, self._board.now()
