@@ -360,6 +360,15 @@ async def test_forgotten_session_is_gone_with_its_history(
             assert total(crm) == calls + 1
 
 
+async def see_both(at: Desk, watched: AsyncIterator[dict[str, Any]]) -> None:
+    """Call for two sessions, ``gone`` and ``stays``, and wait until the console has shown both."""
+    for session in ("gone", "stays"):
+        await at.call(session, node="order")
+    seen = set[str]()
+    while seen != {"gone", "stays"}:
+        seen |= {row["session"] for row in (await anext(watched))["rows"]}
+
+
 async def test_forgotten_session_is_shown_to_nobody_who_looks_later(
     place: Place, tmp_path: Path, desk: Desk
 ) -> None:
@@ -368,12 +377,7 @@ async def test_forgotten_session_is_shown_to_nobody_who_looks_later(
         opened(place, tmp_path / "deskgate.toml") as here,
         here.reader.events("callbacks") as watched,
     ):
-        at = desk.at(here.gateway.callbacks)
-        for session in ("gone", "stays"):
-            await at.call(session, node="order")
-        seen = set[str]()
-        while seen != {"gone", "stays"}:
-            seen |= {row["session"] for row in (await anext(watched))["rows"]}
+        await see_both(desk.at(here.gateway.callbacks), watched)
         await here.actor.post("actions/forget", {"session": "gone"})
         for _ in range(3):  # a look that had begun, and the next one
             await anext(watched)
@@ -398,12 +402,7 @@ async def test_session_forgotten_while_the_console_sees_nothing_is_shown_to_nobo
         opened(place, tmp_path / "deskgate.toml") as here,
         here.reader.events("callbacks") as watched,
     ):
-        at = desk.at(here.gateway.callbacks)
-        for session in ("gone", "stays"):
-            await at.call(session, node="order")
-        seen = set[str]()
-        while seen != {"gone", "stays"}:
-            seen |= {row["session"] for row in (await anext(watched))["rows"]}
+        await see_both(desk.at(here.gateway.callbacks), watched)
         blind = True
         while not (await anext(watched))["error"]:
             pass

@@ -195,3 +195,17 @@ async def test_redis_that_answered_while_a_gateway_stood_is_not_lost(
         running.signal(SIGCONT)
         assert (await asking).code == Code.NO_WORKERS
         assert not running.events("redis.lost")
+
+
+async def test_client_that_left_before_the_turn_of_its_request_is_no_bug(place: Place) -> None:
+    """Its body will never be whole, and nobody else tells its reader."""
+    async with gateway(place.catalog()) as running:
+        _, writer = await asyncio.open_connection(*running.callbacks)
+        await when(lambda: bool(running.connections))
+        with capture_logs() as lines:
+            connection = running.connections[0]
+            connection.data_received(request()[:-5])
+            connection.loop.call_soon(connection.force_close)  # behind the wake of its task
+            await when(lambda: bool(lines))
+        assert [line["event"] for line in lines] == ["callback.refused"]
+        writer.close()
